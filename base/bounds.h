@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every bound of a queue, buffer, count or wait that a peer or a file can drive: docs/design.md section 6. */
+#pragma once
+
+#include "base/time.h"
+
+#define CHATTER_FRAME_MAX (64U << 20)            /* bytes of one message, either direction */
+#define CHATTER_PING_DELAY_USEC (20 * USEC_PER_SEC)
+#define CHATTER_PING_TIMEOUT_USEC (20 * USEC_PER_SEC)
+
+#define NORTH_PAUSE_BYTES (1U << 20)             /* unsent to the event server: devices pause … */
+#define NORTH_RESUME_BYTES (256U << 10)          /* … and go on */
+#define NORTH_UNSENT_MAX (64U << 20)             /* beyond: the connection is closed */
+#define NORTH_STALL_USEC (40 * USEC_PER_SEC)     /* unsent bytes and no progress: the connection is dead */
+#define NORTH_RECONNECT_USEC (500 * USEC_PER_MSEC)
+#define NORTH_REQUEST_USEC (10 * USEC_PER_SEC)   /* connect, init, register, query */
+
+#define DEVICE_EVENTS_MAX 1024U                  /* waiting for one device that is starting */
+#define DEVICE_START_USEC (5 * USEC_PER_SEC)
+#define DEVICE_STOP_USEC (2 * USEC_PER_SEC)
+#define DEVICE_RETRY_MAX_USEC (60 * USEC_PER_SEC) /* 1, 2, 4 … */
+
+#define CONF_SIZE_MAX (16U << 20)                /* bytes of a configuration file */
+#define CONF_NODES_MAX 1000000U                  /* aliases expanded */
+#define CONF_DEPTH_MAX 64U
+#define CONF_DEVICES_MAX 10000U
+#define CONF_NAME_MAX 128U                       /* bytes: gateway and device names */
+#define CONF_DATA_NAME_MAX 1024U                 /* bytes: names of data */
+#define CONF_SECONDS_MAX 1e7
+
+#define JSON_DEPTH_MAX 512U                      /* levels of a payload */
+#define JSON_DIGITS_MAX 4300U                    /* of one integer that becomes bits */
+
+#define EXIT_FLUSH_USEC (5 * USEC_PER_SEC)       /* SIGTERM to the end */

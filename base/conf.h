@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Configuration: a document tree with positions, errors that say where, and field tables that turn an object of the tree into
+ * a C struct. The table is the only description of a key: parsing, ranges, variants, defaults, JSON Schema and the
+ * reference page come from it. spec/config.md. Loop thread, at start. */
+#pragma once
+
+#include <stdio.h>
+
+#include "base/json.h"
+#include "base/macros.h"
+#include "base/time.h"
+
+typedef struct ConfDocument ConfDocument;
+typedef struct ConfNode ConfNode;
+typedef struct ConfErrors ConfErrors;
+typedef struct ConfArena ConfArena;
+
+/* ---- errors ------------------------------------------------------------------------------------------------------- */
+
+typedef enum ConfSeverity {
+        CONF_WARNING,
+        CONF_RANGE, /* shown as an error; in the hat form it costs only its device */
+        CONF_ERROR,
+} ConfSeverity;
+
+/* Collects everything of one run; file name and positions are kept, so it may outlive the document. */
+ConfErrors *conf_errors_new(const char *file);
+ConfErrors *conf_errors_free(ConfErrors *e);
+DEFINE_CLEANUP(ConfErrors, conf_errors_free);
+
+/* At the node; node NULL: the file as a whole. */
+void conf_error(ConfErrors *e, ConfSeverity severity, const ConfNode *node, const char *format, ...) _printf_(4, 5);
+/* At the value that conf_parse() stored in this field of a parsed struct: what verify() and claims() have. */
+void conf_error_at(ConfErrors *e, ConfSeverity severity, const void *field, const char *format, ...) _printf_(4, 5);
+/* At the object that holds this field, with the pointer of the key that is missing there. */
+void conf_error_missing(ConfErrors *e, ConfSeverity severity, const void *sibling, const char *key, const char *format, ...)
+        _printf_(5, 6);
+/* At a place without a node (syntax errors): line and column count from 1, 0: unknown. */
+void conf_error_position(ConfErrors *e, ConfSeverity severity, unsigned line, unsigned column, const char *format, ...)
+        _printf_(5, 6);
+
+/* How many of this severity so far. A caller compares before and after. */
+size_t conf_errors_count(const ConfErrors *e, ConfSeverity severity);
+/* The text of the first message of at least `severity` whose pointer starts with this node's; NULL when none. Borrowed. */
+const char *conf_errors_first(const ConfErrors *e, ConfSeverity severity, const ConfNode *below);
+/* Sorted by position: one `file:line:column: /pointer: text` line each, on a stream; or an array of objects. */
+void conf_errors_print(ConfErrors *e, FILE *stream);
+void conf_errors_write_json(ConfErrors *e, JsonWriter *w);
+
+/* ---- document ----------------------------------------------------------------------------------------------------- */
+
+typedef enum ConfKind { CONF_NULL, CONF_BOOL, CONF_INTEGER, CONF_NUMBER, CONF_STRING, CONF_ARRAY, CONF_OBJECT } ConfKind;
+
+/* YAML by libyaml, core schema; bounds of base/bounds.h. On failure errors holds at least one error. -errno when the file
+ * cannot be read, -EBADMSG otherwise. */
+int conf_document_load(const char *path, ConfErrors *errors, ConfDocument **ret);
+int conf_document_parse(const char *text, size_t size, ConfErrors *errors, ConfDocument **ret);
+ConfDocument *conf_document_free(ConfDocument *d);
+DEFINE_CLEANUP(ConfDocument, conf_document_free);
+const ConfNode *conf_document_root(const ConfDocument *d);
+
+ConfKind conf_node_kind(const ConfNode *n);
+const char *conf_node_string(const ConfNode *n);        /* CONF_STRING: UTF-8 without NUL; else NULL */
+bool conf_node_bool(const ConfNode *n);
+size_t conf_node_length(const ConfNode *n);             /* CONF_ARRAY, CONF_OBJECT; else 0 */
+const ConfNode *conf_node_item(const ConfNode *n, size_t i);
+const char *conf_node_key(const ConfNode *n, size_t i);
+const ConfNode *conf_node_get(const ConfNode *n, const char *key);      /* NULL: absent or n is no object */
+
+/* ---- field tables ------------------------------------------------------------------------------------------------- */
+
+typedef enum ConfForm { CONF_FORM_NATIVE, CONF_FORM_HAT, _CONF_FORM_MAX, _CONF_FORM_INVALID = -EINVAL } ConfForm;
+
+typedef enum ConfType {
+        CONF_TYPE_BOOL,    /* bool */
+        CONF_TYPE_INTEGER, /* int64_t; 5.0 counts, true does not */
+        CONF_TYPE_NUMBER,  /* double */
+        CONF_TYPE_SECONDS, /* usec_t, from seconds with fraction; null is USEC_INFINITY */
+        CONF_TYPE_STRING,  /* const char * (arena); null or absent is NULL. min, max: length in bytes */
+        CONF_TYPE_ENUM,    /* int: index in `names`; absent is -1 unless there is a default */
+        CONF_TYPE_OBJECT,  /* struct at offset; `fields` with offsets inside it */
+        CONF_TYPE_ARRAY,   /* ConfArray at offset, elements of `element`; min, max: length */
+        CONF_TYPE_VARIANT, /* struct at offset whose first member is an int: index in `variants`, chosen by the string key `tag` */
+        CONF_TYPE_ANY,     /* accepted, not stored */
+} ConfType;
+
+typedef struct ConfArray {
+        void *items; /* arena; element_size each */
+        size_t n;
+} ConfArray;
+
+typedef struct ConfField ConfField;
+
+typedef struct ConfVariant {
+        const char *name, *help;
+        const ConfField *fields; /* offsets inside the variant's struct */
+} ConfVariant;
+
+enum {
+        CONF_REQUIRED = 1 << 0,
+        CONF_NULLABLE = 1 << 1,
+        CONF_HAT_REQUIRED = 1 << 2, /* required in the hat form, optional in the native one */
+        CONF_CREDENTIAL = 1 << 3,   /* string; `credential:ID` is read from $CREDENTIALS_DIRECTORY/ID; never printed */
+        CONF_EXCLUSIVE = 1 << 4,    /* min is not itself allowed: > 0 */
+};
+
+struct ConfField {
+        const char *name;       /* NULL ends a table */
+        ConfType type;
+        unsigned flags;
+        size_t offset;
+        double min, max;        /* both 0: no range. Outside: CONF_RANGE */
+        int64_t null_value;     /* CONF_NULLABLE integer */
+        const char *fallback;   /* default as JSON text when the key is absent; NULL: zeroed (USEC_INFINITY, -1, NULL) */
+        const char *instead;    /* `a b` are alternatives: required unless this sibling key is given, and both are an error */
+        const char *unit, *help; /* schema and reference page */
+        const char *const *names;       /* CONF_TYPE_ENUM: NULL-terminated */
+        const ConfField *fields;        /* CONF_TYPE_OBJECT */
+        const ConfField *element;       /* CONF_TYPE_ARRAY: one field without name, offset 0 */
+        size_t element_size;
+        const char *tag;                /* CONF_TYPE_VARIANT */
+        const ConfVariant *variants;    /* NULL-named end */
+};
+
+/* Struct memory and strings that live as long as a configuration. */
+ConfArena *conf_arena_new(void);
+ConfArena *conf_arena_free(ConfArena *a);
+DEFINE_CLEANUP(ConfArena, conf_arena_free);
+void *conf_arena_alloc(ConfArena *a, size_t size);      /* zeroed, aligned */
+char *conf_arena_strdup(ConfArena *a, const char *s);
+
+/* Fills the struct at base (zeroed by the caller, of the table's struct) from an object node. Reports everything wrong, with
+ * unknown keys as the form wants them (error or warning, did you mean; `x-…` always ignored). 0: good, -ERANGE: only range
+ * errors, -EINVAL: others. The struct points into the arena only, never into the document. */
+int conf_parse(const ConfNode *object, const ConfField *fields, ConfForm form, ConfArena *arena, void *base, ConfErrors *errors);
+
+/* What two devices must not share. claims() of a device type adds; the daemon finds the pairs. */
+typedef struct ConfClaims ConfClaims;
+ConfClaims *conf_claims_new(void);
+ConfClaims *conf_claims_free(ConfClaims *c);
+DEFINE_CLEANUP(ConfClaims, conf_claims_free);
+/* kind: "serial port", "listening address", "passed socket", "GPIO line"; key: normalised name in it; field: where it is
+ * given. A second claim of the same (kind, key) is a CONF_ERROR at field, naming the first place. */
+void conf_claim(ConfClaims *c, ConfErrors *e, const char *kind, const char *key, const void *field);
+
+/* JSON Schema 2020-12 of an object with these fields, written as members (`type`, `properties`, `required` …) of an object that the
+ * caller has opened. */
+void conf_schema_write(JsonWriter *w, const ConfField *fields, ConfForm form);
+/* Reference page section: reStructuredText, one entry a key. */
+void conf_reference_write(FILE *stream, const char *title, const ConfField *fields);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one primitive for what blocks: a few threads with a small fixed stack, a bounded queue in, an eventfd out. The
+ * threads log nothing and touch nothing but their job. All functions: loop thread. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "base/macros.h"
+
+typedef struct Worker Worker;
+typedef struct WorkerJob WorkerJob;
+
+/* First member of the caller's job. The worker owns a submitted job until done() or drop(). */
+struct WorkerJob {
+        void (*run)(WorkerJob *job);  /* worker thread; may block; touches only the job */
+        void (*done)(WorkerJob *job); /* loop thread, in the order of completion; the job is the caller's again */
+        void (*drop)(WorkerJob *job); /* any thread: nobody waits any more, free it */
+        bool cancelled;               /* the worker's */
+        WorkerJob *next;              /* the worker's */
+};
+
+/* n_threads are started as they are needed. queue_max: jobs waiting for a thread. */
+int worker_new(sd_event *event, const char *name, unsigned n_threads, size_t queue_max, Worker **ret);
+/* Never waits: queued jobs are dropped, one that runs is dropped when it ends. done() is not called any more. */
+Worker *worker_free(Worker *w);
+DEFINE_CLEANUP(Worker, worker_free);
+
+int worker_submit(Worker *w, WorkerJob *job); /* -EAGAIN: the queue is full */
+/* Nobody waits for it any more: drop() instead of done(), now or when it ends. */
+void worker_cancel(Worker *w, WorkerJob *job);

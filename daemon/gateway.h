@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The gateway as others see it: what it is doing, who may watch, what may be asked. Observers (D-Bus, STATUS=, the journal) know
+ * this header and proxy.h; the gateway knows none of them. Loop thread. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "base/sd.h"
+#include "daemon/config.h"
+#include "daemon/proxy.h"
+
+typedef struct Gateway Gateway;
+
+typedef enum GatewayState {
+        GATEWAY_STARTING, /* until READY */
+        GATEWAY_RUNNING,
+        GATEWAY_DEGRADED, /* a device is failed, or running with its link down or partial */
+        GATEWAY_STOPPING,
+        _GATEWAY_STATE_MAX,
+        _GATEWAY_STATE_INVALID = -EINVAL,
+} GatewayState;
+DECLARE_STRING_TABLE(gateway_state, GatewayState);
+
+typedef enum NorthState {
+        NORTH_DISCONNECTED,
+        NORTH_CONNECTING,
+        NORTH_STANDBY, /* these four: connected, the server's own status */
+        NORTH_STARTING,
+        NORTH_OPERATIONAL,
+        NORTH_STOPPING,
+        _NORTH_STATE_MAX,
+        _NORTH_STATE_INVALID = -EINVAL,
+} NorthState;
+DECLARE_STRING_TABLE(north_state, NorthState);
+
+typedef struct GatewayTotals {
+        uint32_t devices, enabled, running, failed, down;
+} GatewayTotals;
+
+/* Begins nothing yet. Takes references; fds stays the caller's and outlives the gateway. */
+int gateway_new(sd_event *event, Config *config, const ListenFds *fds, Gateway **ret);
+Gateway *gateway_free(Gateway *g);
+DEFINE_CLEANUP(Gateway, gateway_free);
+/* Connects north and goes on for ever. */
+int gateway_start(Gateway *g);
+/* The state leaves `starting`. */
+void gateway_set_ready(Gateway *g);
+/* Stops the devices, registers running false, flushes, closes the event server connection, then stopped(); at the latest after EXIT_FLUSH_USEC. Idempotent. */
+void gateway_stop(Gateway *g, void (*stopped)(void *userdata), void *userdata);
+
+const Config *gateway_get_config(const Gateway *g);
+GatewayState gateway_get_state(const Gateway *g);
+const GatewayTotals *gateway_get_totals(const Gateway *g);
+NorthState gateway_get_north_state(const Gateway *g);
+const char *gateway_get_event_server(const Gateway *g); /* `unix:PATH`, `tcp:HOST:PORT` */
+/* Proxies in the order of the configuration. */
+size_t gateway_n_proxies(const Gateway *g);
+Proxy *gateway_get_proxy(const Gateway *g, size_t i);
+int gateway_find(const Gateway *g, const char *type, const char *name, Proxy **ret); /* -ENXIO */
+
+/* ---- observers ---------------------------------------------------------------------------------------------------- */
+
+typedef enum GatewayField { GATEWAY_NORTH = 1 << 0, GATEWAY_TOTALS = 1 << 1, GATEWAY_STATE = 1 << 2 } GatewayField;
+typedef enum ProxyField { PROXY_ENABLED = 1 << 0, PROXY_RETRY = 1 << 1 } ProxyField;
+
+/* Called once the state is consistent. They may read, and must not call a verb from inside. Any may be NULL. */
+typedef struct GatewayObserver {
+        void (*proxy_added)(Proxy *p, void *userdata);
+        void (*proxy_removed)(Proxy *p, void *userdata);        /* still resolvable: the last moment to announce */
+        void (*proxy_state)(Proxy *p, ProxyState old, void *userdata);  /* every edge, not coalesced; p has the new one and why */
+        void (*proxy_link)(Proxy *p, DeviceLink old, void *userdata);   /* every edge */
+        void (*proxy_changed)(Proxy *p, ProxyField what, void *userdata);
+        void (*gateway_changed)(Gateway *g, GatewayField what, void *userdata);
+} GatewayObserver;
+/* observer and userdata stay the caller's and outlive the gateway or gateway_remove_observer(). Replays proxy_added for what exists. */
+void gateway_add_observer(Gateway *g, const GatewayObserver *observer, void *userdata);
+void gateway_remove_observer(Gateway *g, const GatewayObserver *observer, void *userdata);
+
+/* ---- verbs -------------------------------------------------------------------------------------------------------- */
+
+typedef struct Request Request;
+/* error: 0 accepted by the event server; -ENOTCONN, -EHOSTDOWN not operational or it answered failure, -ETIMEDOUT, -ESHUTDOWN. Once, in a later turn. */
+typedef void (*RequestCallback)(int error, void *userdata);
+
+/* Registers <prefix>/system/enable at the event server. Fails at once with -ENOTCONN, -EHOSTDOWN, -ESHUTDOWN. */
+int proxy_request_enable(Proxy *p, bool enable, RequestCallback callback, void *userdata, Request **ret);
+Request *request_cancel(Request *r); /* the caller vanished: no callback; returns NULL */
+/* Stops and starts the device; a failed one is tried again at once. -ENOTCONN no engine (checked first), -EUNATCH not enabled,
+ * -EBADMSG failed with reason config, -ESHUTDOWN. */
+int proxy_restart(Proxy *p);

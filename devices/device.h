@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The contract of a device type: what it is, and what the gateway offers it. A device knows its host and nothing else of the
+ * gateway; it translates one protocol to events and back. Loop thread only; nothing blocks. A new type is one folder
+ * below devices/ and a name in -Ddevices=. docs/design.md sections 3 and 4. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "base/conf.h"
+#include "base/log.h"
+#include "event/event.h"
+#include "link/resolver.h"
+#include "link/tap.h"
+
+typedef struct Device Device;
+typedef struct DeviceHost DeviceHost; /* its proxy: outlives the run, the engine and a reload */
+typedef struct DeviceType DeviceType;
+
+/* Why a state or a link is as it is: one string table for D-Bus, JSON, the journal and metrics. */
+typedef enum DeviceReason {
+        DEVICE_REASON_NONE,
+        DEVICE_REASON_CONFIG,           /* the configuration is wrong: no retry helps */
+        DEVICE_REASON_NOT_FOUND,        /* no such host, file, line, passed socket */
+        DEVICE_REASON_BUSY,             /* somebody else has it */
+        DEVICE_REASON_REFUSED,
+        DEVICE_REASON_TIMEOUT,
+        DEVICE_REASON_LOST,             /* was there, went away */
+        DEVICE_REASON_PROTOCOL,         /* the far end does not speak it */
+        DEVICE_REASON_IO,
+        DEVICE_REASON_INTERNAL,
+        DEVICE_REASON_DISABLED,         /* these four: of a state only, and only the host sets them */
+        DEVICE_REASON_NO_EVENT_SERVER,
+        DEVICE_REASON_NOT_OPERATIONAL,
+        DEVICE_REASON_NOT_BLESSED,
+        _DEVICE_REASON_MAX,
+        _DEVICE_REASON_INVALID = -EINVAL,
+} DeviceReason;
+DECLARE_STRING_TABLE(device_reason, DeviceReason);
+/* Reason of a negative errno, as link/ reports them. */
+DeviceReason device_reason_from_errno(int error);
+
+typedef enum DeviceLink {
+        DEVICE_LINK_NONE,       /* not running, or nothing to connect to */
+        DEVICE_LINK_CONNECTING, /* before the first result of a run */
+        DEVICE_LINK_UP,
+        DEVICE_LINK_PARTIAL,    /* some units of it */
+        DEVICE_LINK_DOWN,
+        _DEVICE_LINK_MAX,
+        _DEVICE_LINK_INVALID = -EINVAL,
+} DeviceLink;
+DECLARE_STRING_TABLE(device_link, DeviceLink);
+
+/* A status table gives the D-Bus type interface, Describe and, later, metrics. Values lie at offset in the device's struct (or in
+ * the part's base): uint64_t (counter, gauge, usec), bool, const char * (NULL reads as ""). */
+typedef enum StatusKind { STATUS_COUNTER, STATUS_GAUGE, STATUS_BOOL, STATUS_STRING, STATUS_USEC } StatusKind;
+typedef struct StatusField {
+        const char *name;       /* D-Bus property, "Transport"; NULL ends the table */
+        const char *unit, *help;
+        StatusKind kind;
+        size_t offset;
+        bool constant;          /* for a run: EmitsChangedSignal const */
+} StatusField;
+/* One unit, line or connection of a device, borrowed. */
+typedef struct DevicePart {
+        const StatusField *fields;
+        const void *base;
+} DevicePart;
+
+struct DeviceType {
+        const char *name;       /* "modbus_master": event subtype, D-Bus path, `type:` */
+        const char *interface;  /* "ModbusMaster": suffix of the D-Bus type interface */
+        const char *module;     /* hat-gateway's `module:`; NULL: native form only */
+        const char *help;       /* one sentence */
+        size_t device_size;     /* of a struct whose first member is Device; zeroed before start */
+        size_t conf_size;
+        const ConfField *conf;
+        void (*verify)(const void *conf, ConfErrors *e);                  /* what one field cannot say; may be NULL */
+        void (*claims)(const void *conf, ConfClaims *c, ConfErrors *e);   /* tty, listen address, GPIO line; may be NULL */
+        /* NULL, or a sentence: this configuration is accepted and needs a part that this build does not have; ret_field: where. */
+        const char *(*not_built)(const void *conf, const void **ret_field);
+
+        /* Later device_started() or device_ended(), never inside the call; may query and listen, never waits for the
+         * far end. <0: nothing was begun and nothing follows, not even done(). */
+        int (*start)(Device *d);
+        /* In any state after start, idempotent; device_ended() follows within DEVICE_STOP_USEC, never inside the call. Registers
+         * what its specification wants of an ending device before. */
+        void (*stop)(Device *d);
+        void (*done)(Device *d);                          /* frees the contents, after ended; no callback may follow */
+        void (*event)(Device *d, const Event *e);         /* between started and ended only; e is borrowed, its type is below <prefix>/system */
+        void (*flow)(Device *d, bool open);               /* the event server's connection is congested or free again; may be NULL */
+        int (*reconfigure)(Device *d, const void *conf);  /* may be NULL. 0: links kept; -EOPNOTSUPP: restart me */
+
+        const StatusField *status;                        /* NULL: none */
+        const char *parts_name;                           /* D-Bus property of the parts, "RemoteDevices"; NULL: none */
+        size_t (*n_parts)(const Device *d);
+        void (*part)(const Device *d, size_t i, DevicePart *ret);
+        const StatusField *part_fields;                   /* the same for all parts */
+};
+
+struct Device {
+        const DeviceType *type;
+        DeviceHost *host;
+        const void *conf;       /* conf_size, immutable */
+};
+
+extern const DeviceType *const device_types[]; /* NULL-terminated; the build writes it from -Ddevices= */
+const DeviceType *device_type_find(const char *name);
+const DeviceType *device_type_find_module(const char *module);
+
+/* ---- the host's side: daemon/proxy.c; in unit tests tests/unit/fake-host.c ---------------------------------------- */
+
+sd_event *device_get_event(Device *d);
+Resolver *device_get_resolver(Device *d);
+const LogContext *device_log(Device *d);        /* for log_context(level, device_log(d), "…") */
+LinkTap *device_tap(Device *d);                 /* every frame in and out passes here */
+
+/* The run has begun: the host registers running true, then delivers the events that waited. */
+void device_started(Device *d);
+/* The run is over, after stop() or by itself; the host calls done() in a later turn. detail (copied, may be NULL): one sentence for people, no secrets. */
+void device_ended(Device *d, DeviceReason reason, const char *detail);
+/* Edges are logged and shown by the host; unchanged calls cost nothing. */
+void device_set_link(Device *d, DeviceLink link, DeviceReason reason, const char *detail);
+
+/* Registers <prefix>/gateway/<subtypes…>. Copied, ordered; one message a loop turn. subtypes is NULL-terminated. source may be NULL (none). */
+void device_register(Device *d, const char *const *subtypes, const Timestamp *source, JsonSpan payload);
+
+/* Last events of <prefix>/system/<subtypes…>, `?` and `*` allowed; n query types. Called back in a later turn, with types below
+ * <prefix>/system; error <0: no answer. Dropped by device_ended(). <0: nothing was asked. Events notified after the query was sent are kept
+ * by the host and delivered after device_started(), so they win. */
+typedef void (*DeviceQueryCallback)(Device *d, int error, const Event *events, size_t n, void *userdata);
+int device_query_latest(Device *d, const char *const *const *subtypes, size_t n, DeviceQueryCallback callback, void *userdata);
+
+/* Inherited listening socket (`listen: fd:NAME`): borrowed, the next run gets it again. -ENOENT: not passed. */
+int device_borrow_fd(Device *d, const char *name);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Chatter (spec wire.md 2): frames, conversations, ping supervision. A pure state machine: bytes and time in, messages and bytes
+ * out. It answers pings itself. One per connection, owned by the connection. */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/time.h"
+
+typedef struct Chatter {
+        int64_t last_id;        /* of the messages that this side sent */
+        usec_t received;        /* when something last came */
+        usec_t pinged;          /* when our unanswered ping left; USEC_INFINITY: none */
+        usec_t ping_delay, ping_timeout; /* delay 0: no supervision */
+} Chatter;
+
+/* Borrowed from the bytes that were fed. */
+typedef struct ChatterMessage {
+        int64_t id, first;
+        bool owner, token, last; /* owner: the sender of this message began the conversation */
+        const char *type;
+        size_t type_size;
+        const uint8_t *data;
+        size_t size;
+} ChatterMessage;
+
+void chatter_init(Chatter *c, usec_t now);
+
+/* Takes one frame from the front of data. 1: *ret holds a message for the layer above; 0: none (a ping, a pong, or more bytes are
+ * needed); ret_used says how many bytes are done with (0: more are needed). -EBADMSG malformed, -EMSGSIZE over CHATTER_FRAME_MAX: close the
+ * connection. Pongs are appended to out. */
+int chatter_receive(Chatter *c, const uint8_t *data, size_t size, usec_t now, Buffer *out, size_t *ret_used, ChatterMessage *ret);
+
+/* Appends one message. first 0: begins a conversation (owner true); else `first` and `owner` are as given. type is a terminated literal.
+ * Returns the message's id. */
+int64_t chatter_send(Chatter *c, int64_t first, bool owner, bool last, const char *type, const void *data, size_t size, Buffer *out);
+/* The same without the data: writes only what precedes it, for a body of `size` bytes that the caller sends right behind. */
+int64_t chatter_send_head(Chatter *c, int64_t first, bool owner, bool last, const char *type, size_t size, Buffer *out);
+
+/* Supervision. chatter_elapse() sends a ping into out when it is time; -ETIMEDOUT: the peer is gone. */
+usec_t chatter_deadline(const Chatter *c);
+int chatter_elapse(Chatter *c, usec_t now, Buffer *out);
