@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon under test, and gatewayctl."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from harness.paths import CTL, DAEMON
+from harness.process import Process
+from harness.waiting import DEADLINE, DeadlineError
+
+SANITIZER_ENV = {
+    'ASAN_OPTIONS': 'halt_on_error=1:abort_on_error=1:detect_leaks=1:strict_string_checks=1:'
+                    'detect_stack_use_after_return=1',
+    'UBSAN_OPTIONS': 'halt_on_error=1:abort_on_error=1:print_stacktrace=1',
+}
+
+
+class NotifySocket:
+    """The service manager's end of $NOTIFY_SOCKET: keeps every assignment that came."""
+
+    def __init__(self, directory):
+        self.path = str(pathlib.Path(directory) / 'notify')
+        self.messages = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.bind(self.path)
+        os.chmod(self.path, 0o777)
+
+    def _receive(self, timeout):
+        self._socket.settimeout(timeout)
+        try:
+            data, ancillary, _, _ = self._socket.recvmsg(65536, socket.CMSG_SPACE(4 * 64))
+        except TimeoutError:
+            return False
+        for _level, _kind, fds in ancillary:
+            for i in range(0, len(fds) - len(fds) % 4, 4):
+                os.close(int.from_bytes(fds[i:i + 4], 'little'))
+        self.messages += data.decode().split('\n')
+        return True
+
+    def poll(self):
+        while self._receive(1e-6):
+            pass
+        return self.messages
+
+    def wait(self, assignment, process, timeout=DEADLINE):
+        end = time.monotonic() + timeout
+        while assignment not in self.messages:
+            if not process.running:
+                raise DeadlineError(f'ended with {process.returncode} before {assignment}:\n{process.log_tail()}')
+            if time.monotonic() >= end:
+                raise DeadlineError(f'not in {timeout:g} s: {assignment}; came {self.messages}:\n{process.log_tail()}')
+            self._receive(0.05)
+
+    def close(self):
+        self._socket.close()
+
+
+class Gateway:
+    """One run of gatewayd. stop() wants a clean end; close() ends it however and complains about sanitizers."""
+
+    def __init__(self, config, directory, bus_address='none', *, arguments=(), env=None, prefix=(), user=None, group=None,
+                 log_level='debug', wait=True, pass_fds=()):
+        self.directory = pathlib.Path(directory)
+        self.config = self.directory / 'gatewayd.yaml'
+        self.write_config(config)
+        self.bus_address = bus_address
+        self._runtime = tempfile.mkdtemp(prefix='gatewayd-run-')
+        os.chmod(self._runtime, 0o777)
+        self.notify = NotifySocket(self._runtime)
+        self.argv = [*prefix, DAEMON, f'--config={self.config}', f'--bus={bus_address}', f'--log-level={log_level}',
+                     '--log-target=stderr', *arguments]
+        environment = {**SANITIZER_ENV, 'NOTIFY_SOCKET': self.notify.path, 'STATE_DIRECTORY': self._runtime,
+                       'RUNTIME_DIRECTORY': self._runtime, **(env or {})}
+        self.process = Process(self.argv, log=self.directory / f'gatewayd-{time.monotonic_ns()}.log', env=environment,
+                               user=user, group=group, pass_fds=pass_fds)
+        self._expect_clean = True
+        if wait:
+            self.wait_ready()
+
+    def write_config(self, config):
+        self.config.write_text(config if isinstance(config, str) else json.dumps(config, indent=2))
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def log_text(self):
+        return self.process.log_text()
+
+    def wait_ready(self, timeout=DEADLINE):
+        self.notify.wait('READY=1', self.process, timeout)
+
+    def stop(self, timeout=DEADLINE):
+        """SIGTERM; the daemon must end with status 0 and without a word from a sanitizer."""
+        status = self.process.terminate(timeout)
+        assert status == 0, f'gatewayd ended with {status}:\n{self.process.log_tail()}'
+
+    def kill(self):
+        self._expect_clean = False
+        self.process.kill()
+
+    def close(self):
+        failure = None
+        try:
+            if self.process.running and self._expect_clean:
+                self.stop()
+            elif self._expect_clean and self.process.returncode < 0:
+                failure = f'gatewayd was ended by signal {signal.Signals(-self.process.returncode).name}'
+        except AssertionError as e:
+            failure = str(e)
+        finally:
+            self.process.close()
+            self.notify.close()
+            shutil.rmtree(self._runtime, ignore_errors=True)
+
+        report = self.process.sanitizer_report()
+        assert not report, f'sanitizer:\n{report}'
+        assert not failure, failure
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def run_daemon(*arguments, timeout=DEADLINE, env=None, cwd=None):
+    """Runs the daemon to its end, for --check and the like; checks that no sanitizer spoke."""
+    result = subprocess.run([DAEMON, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, cwd=cwd,
+                            env={**os.environ, **SANITIZER_ENV, **(env or {})}, stdin=subprocess.DEVNULL)
+    assert 'Sanitizer' not in result.stderr and 'runtime error:' not in result.stderr, result.stderr
+    assert result.returncode >= 0, f'ended by signal {-result.returncode}: {result.stderr}'
+    return result
+
+
+class Ctl:
+    """gatewayctl on one bus."""
+
+    def __init__(self, address):
+        self.address = address
+
+    def __call__(self, *arguments, check=True, timeout=DEADLINE, user=None):
+        """Runs it and returns the completed process; with `check` status 0 is wanted."""
+        result = subprocess.run([CTL, f'--address={self.address}', *map(str, arguments)], capture_output=True, text=True,
+                                timeout=timeout, stdin=subprocess.DEVNULL, user=user,
+                                extra_groups=[] if user is not None else None, env={**os.environ, **SANITIZER_ENV})
+        assert 'Sanitizer' not in result.stderr and 'runtime error:' not in result.stderr, result.stderr
+        if check:
+            assert result.returncode == 0, f'gatewayctl {arguments}: status {result.returncode}: {result.stderr}'
+        return result
+
+    def json(self, *arguments):
+        return json.loads(self('--json=short', *arguments).stdout)
+
+    def devices(self):
+        """'type/name' → its object in `list --json`."""
+        return {f'{i["Type"]}/{i["Name"]}': i for i in self.json('list')['Devices']}
+
+    def wait(self, device, state='running', timeout=DEADLINE):
+        self('wait', device, f'--state={state}', f'--timeout={timeout:g}', timeout=timeout + 5)

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where things are: the source tree, the build under test, the virtual environment's programs."""
+
+import json
+import os
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get('GATEWAYD_BUILD', ROOT / 'build')).resolve()
+
+DAEMON = BUILD / 'daemon/gatewayd'
+CTL = BUILD / 'tools/gatewayctl'
+PEERS = BUILD / 'tests/peers'
+POLICY = ROOT / 'dbus/io.gatewayd.Gateway1.conf'
+VENV_BIN = pathlib.Path(sys.executable).parent
+
+
+def sanitized():
+    """Whether the build under test has sanitizers, which memory and rates must not be measured with."""
+    options = json.loads((BUILD / 'meson-info/intro-buildoptions.json').read_text())
+    return next((i['value'] for i in options if i['name'] == 'b_sanitize'), 'none') not in ('none', '', [])
