@@ -181,7 +181,7 @@ static int device_run(Device *d) {
 }
 
 static int device_listen(Device *d, const Arguments *arguments) {
-        struct sockaddr_in address;
+        struct sockaddr_in address = {};
         socklen_t length = sizeof(address);
         int fd;
 

@@ -123,6 +123,7 @@ static bool client_serve(const Server *s, Client *c) {
 }
 
 static void server_accept(const Server *s) {
+        struct epoll_event event = { .events = EPOLLIN };
         Client *c;
         int fd;
 
@@ -135,7 +136,9 @@ static void server_accept(const Server *s) {
         if (!c)
                 abort();
         c->fd = fd;
-        epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &(struct epoll_event) { .events = EPOLLIN, .data.ptr = c });
+        event.data.ptr = c;
+        if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+                abort();
 }
 
 static int server_listen(Server *s, int port) {
