@@ -15,7 +15,7 @@ static inline size_t buffer_size(const Buffer *b) {
         return b->end - b->start;
 }
 static inline uint8_t *buffer_begin(const Buffer *b) {
-        return b->data + b->start;
+        return b->data ? b->data + b->start : NULL;
 }
 /* Makes room for size more bytes and returns where to write them; buffer_commit() then counts those written. */
 uint8_t *buffer_reserve(Buffer *b, size_t size);
