@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Configuration of both Modbus device types (spec modbus.md 1): field tables, the structs that they fill, and the checks that one field cannot
+ * say. Immutable after parsing. Loop thread, at start. */
+#pragma once
+
+#include "base/conf.h"
+#include "devices/modbus/modbus-codec.h"
+
+/* ---- what both roles share ---------------------------------------------------------------------------------------- */
+
+typedef enum ModbusTransportKind {
+        MODBUS_TRANSPORT_TCP,
+        MODBUS_TRANSPORT_SERIAL,
+        _MODBUS_TRANSPORT_MAX,
+        _MODBUS_TRANSPORT_INVALID = -EINVAL,
+} ModbusTransportKind;
+DECLARE_STRING_TABLE(modbus_transport, ModbusTransportKind);
+
+typedef enum ModbusParity { MODBUS_PARITY_NONE, MODBUS_PARITY_EVEN, MODBUS_PARITY_ODD, MODBUS_PARITY_MARK, MODBUS_PARITY_SPACE } ModbusParity;
+typedef enum ModbusStopBits { MODBUS_STOPBITS_ONE, MODBUS_STOPBITS_ONE_POINT_FIVE, MODBUS_STOPBITS_TWO } ModbusStopBits;
+
+typedef struct ModbusFlowControl {
+        bool xonxoff, rtscts, dsrdtr;
+} ModbusFlowControl;
+
+typedef struct ModbusSerialConf {
+        const char *port;
+        int64_t baudrate;
+        int bytesize;           /* 0 to 3: 5 to 8 data bits */
+        int parity;             /* ModbusParity */
+        int stopbits;           /* ModbusStopBits */
+        ModbusFlowControl flow_control;
+        usec_t silent_interval; /* USEC_INFINITY: not given, 3.5 characters */
+} ModbusSerialConf;
+
+/* ---- master ------------------------------------------------------------------------------------------------------- */
+
+typedef struct ModbusMasterTransport {
+        int kind;               /* ModbusTransportKind */
+        const char *host;       /* TCP */
+        int64_t port;           /* TCP: 1 to 65535 */
+        ModbusSerialConf serial;
+} ModbusMasterTransport;
+
+typedef struct ModbusConnectionConf {
+        int framing;            /* ModbusFramingKind */
+        ModbusMasterTransport transport;
+        usec_t connect_timeout, connect_delay;
+        usec_t request_timeout, request_delay, request_retry_delay;
+        int64_t request_retry_immediate_count, request_retry_delayed_count;
+} ModbusConnectionConf;
+
+typedef struct ModbusMasterData {
+        const char *name;
+        usec_t interval;        /* USEC_INFINITY: never polled */
+        int type;               /* ModbusDataType */
+        int64_t start_address, bit_offset, bit_count;
+} ModbusMasterData;
+
+typedef struct ModbusRemoteConf {
+        int64_t device_id;      /* 0 to 255 */
+        usec_t timeout_poll_delay;
+        ConfArray data;         /* ModbusMasterData */
+} ModbusRemoteConf;
+
+typedef struct ModbusMasterConf {
+        ModbusConnectionConf connection;
+        ConfArray remote_devices; /* ModbusRemoteConf */
+} ModbusMasterConf;
+
+extern const ConfField modbus_master_fields[];
+void modbus_master_conf_verify(const void *conf, ConfErrors *e);
+void modbus_master_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e);
+const char *modbus_master_conf_not_built(const void *conf, const void **ret_field);
+
+/* ---- slave -------------------------------------------------------------------------------------------------------- */
+
+typedef struct ModbusSlaveTransport {
+        int kind;               /* ModbusTransportKind */
+        const char *listen;     /* TCP: `fd:NAME`, or NULL … */
+        const char *local_host; /* … and then these two */
+        int64_t local_port;
+        ConfArray remote_hosts; /* TCP: const char *; items NULL: everybody; n 0 otherwise: nobody */
+        int64_t max_connections; /* TCP; -1: no limit */
+        usec_t response_timeout;
+        usec_t keep_alive_timeout; /* USEC_INFINITY: none */
+        ModbusSerialConf serial;
+} ModbusSlaveTransport;
+
+typedef struct ModbusSlaveData {
+        const char *name;
+        int64_t device_id;      /* outside 1 to 255: accepted, never served */
+        int type;               /* ModbusDataType, never MODBUS_QUEUE after verification */
+        int64_t start_address, bit_offset, bit_count;
+} ModbusSlaveData;
+
+typedef struct ModbusSlaveConf {
+        int framing;            /* ModbusFramingKind */
+        ModbusSlaveTransport transport;
+        ConfArray data;         /* ModbusSlaveData */
+} ModbusSlaveConf;
+
+extern const ConfField modbus_slave_fields[];
+void modbus_slave_conf_verify(const void *conf, ConfErrors *e);
+void modbus_slave_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e);
+const char *modbus_slave_conf_not_built(const void *conf, const void **ret_field);
+/* NAME of `listen: fd:NAME`; NULL: not given. */
+const char *modbus_slave_conf_listen_name(const ModbusSlaveConf *conf);
