@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Child processes that never outlive the tests: output in a file, ended by pid, ended by the kernel if we die."""
+"""Child processes that never outlive the tests: output in a file, ended by pid, ended by the kernel if we die, and out of
+reach of the terminal's Ctrl-C, so that they end in our order."""
 
 import ctypes
 import os
@@ -7,7 +8,6 @@ import pathlib
 import signal
 import subprocess
 import tempfile
-import time
 
 from harness.waiting import DEADLINE, DeadlineError, wait_until
 
@@ -38,7 +38,7 @@ class Process:
         with open(self.log, 'ab') as err, open(self.output, 'ab') as out:
             self._popen = subprocess.Popen(self.argv, stdin=stdin, stdout=out, stderr=err, env=environment, user=user,
                                            group=group, extra_groups=[] if user is not None else None, cwd=cwd,
-                                           pass_fds=pass_fds, preexec_fn=_die_with_parent)
+                                           pass_fds=pass_fds, start_new_session=True, preexec_fn=_die_with_parent)
 
     @property
     def pid(self):
@@ -133,7 +133,3 @@ class Process:
 
     def __exit__(self, *_):
         self.close()
-
-
-def now():
-    return time.monotonic()

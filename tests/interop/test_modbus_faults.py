@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Modbus device vanishes, misbehaves and comes back; its neighbour does not notice."""
+
+import time
+
+import pytest
+
+from harness.bus import device_path
+from harness.config import NATIVE, data, master, remote
+from harness.waiting import wait_until
+
+SICK = 'modbus_master/sick'
+HEALTHY = 'modbus_master/healthy'
+PREFIX = NATIVE.prefix(SICK)
+STATUS = f'{PREFIX}/gateway/status'
+REMOTE = f'{PREFIX}/gateway/remote_device/1/status'
+READ = f'{PREFIX}/gateway/remote_device/1/read/word'
+INTERVAL = 0.05
+WINDOW = 2              # seconds over which the neighbour's rate is measured
+CONNECT_DELAY = 0.2
+
+
+class Ward:
+    """A sick and a healthy device behind one gateway, both polled."""
+
+    def __init__(self, sick, healthy, eventer, bus_client):
+        self.sick, self.healthy, self.eventer, self.bus_client = sick, healthy, eventer, bus_client
+        self.signal_mark = bus_client.mark()
+        self.healthy_mark = eventer.mark()
+
+    def rate(self, duration=WINDOW):
+        """Requests a second at the healthy device."""
+        begin, n = time.monotonic(), len(self.healthy.requests)
+        wait_until(lambda: time.monotonic() - begin >= duration, 'the time passes', duration + 5)
+        return (len(self.healthy.requests) - n) / (time.monotonic() - begin)
+
+    def neighbour_is_well(self, rate_before, rate):
+        assert rate >= 0.9 * rate_before
+        path = device_path(HEALTHY)
+        named = [i for i in self.bus_client.signals(self.signal_mark) if i.path == path or path in str(i.body)]
+        assert named == []
+        assert self.eventer.events(f'{NATIVE.prefix(HEALTHY)}/gateway/*', self.healthy_mark) == []
+
+    def link(self):
+        properties = self.bus_client.device(SICK)
+        return properties['Link'], properties['LinkReason']
+
+
+def start(gatewayd, event_server, eventer, bus_client, field, framing='tcp', **connection):
+    sick, healthy = field(framing=framing), field()
+    values = {'modbus_type': framing.upper(), 'connect_delay': CONNECT_DELAY, 'request_timeout': 0.3, **connection}
+    gatewayd(NATIVE.config([master('sick', sick.port, [remote(1, [data('word', interval=INTERVAL)])], **values),
+                            master('healthy', healthy.port, [remote(1, [data('word', interval=INTERVAL)])])],
+                           event_server.port))
+    for name in (SICK, HEALTHY):
+        eventer.register_many([(f'{NATIVE.prefix(name)}/system/enable', True),
+                               (f'{NATIVE.prefix(name)}/system/remote_device/1/enable', True)])
+    for name in (SICK, HEALTHY):
+        eventer.wait(f'{NATIVE.prefix(name)}/gateway/remote_device/1/read/word')
+        wait_until(lambda name=name: bus_client.device(name, 'Link') == 'up', 'link up')
+    return Ward(sick, healthy, eventer, bus_client)
+
+
+@pytest.fixture
+def ward(gatewayd, event_server, eventer, bus, bus_client, field):
+    return start(gatewayd, event_server, eventer, bus_client, field)
+
+
+def wait_recovered(ward, since):
+    """The device answers again: connected, its remote device too, a new first value."""
+    ward.sick.holding[0] += 1
+    ward.eventer.wait(READ, {'result': 'SUCCESS', 'value': ward.sick.holding[0], 'cause': 'INTERROGATE'}, since=since)
+    wait_until(lambda: ward.link() == ('up', 'none'), lambda: f'link up, is {ward.link()}')
+    assert ward.bus_client.device(SICK, 'State') == 'running'
+
+
+def test_refused(ward):
+    before = ward.rate()
+    since = ward.eventer.mark()
+    ward.sick.refuse()
+    ward.eventer.wait(REMOTE, 'DISABLED', since=since)
+    wait_until(lambda: ward.link() == ('down', 'refused'), lambda: f'link down, is {ward.link()}')
+    assert ward.bus_client.device(SICK, 'State') == 'running'
+    rate = ward.rate()
+
+    statuses = ward.eventer.payloads(STATUS, since)
+    assert statuses[0] == 'DISCONNECTED'
+    assert all(a != b for a, b in zip(statuses, statuses[1:]))
+    assert set(statuses) == {'DISCONNECTED', 'CONNECTING'}
+    assert len(statuses) <= 2 * (WINDOW + 2) / CONNECT_DELAY
+    assert ward.eventer.payloads(REMOTE, since) == ['DISABLED']
+
+    since = ward.eventer.mark()
+    ward.sick.listen()
+    wait_recovered(ward, since)
+    assert ward.eventer.payloads(REMOTE, since) == ['CONNECTING', 'CONNECTED']
+    ward.neighbour_is_well(before, rate)
+
+
+def test_reset(ward):
+    before = ward.rate()
+    since = ward.eventer.mark()
+    ward.sick.drop_connections(reset=True)
+    wait_recovered(ward, since)
+    assert ward.eventer.payloads(STATUS, since) == ['DISCONNECTED', 'CONNECTING', 'CONNECTED']
+    assert ward.eventer.payloads(REMOTE, since) == ['DISABLED', 'CONNECTING', 'CONNECTED']
+    order = [(i.type[-1] if i.type[-2] != '1' else 'remote', i.payload.data)
+             for i in ward.eventer.events(f'{PREFIX}/gateway/*', since)][:6]
+    assert order[:5] == [('remote', 'DISABLED'), ('status', 'DISCONNECTED'), ('status', 'CONNECTING'),
+                         ('status', 'CONNECTED'), ('remote', 'CONNECTING')]
+    ward.neighbour_is_well(before, ward.rate())
+
+
+def test_silent(ward):
+    before = ward.rate()
+    since = ward.eventer.mark()
+    ward.sick.mode = 'silent'
+    ward.eventer.wait(REMOTE, 'DISCONNECTED', since=since)
+    wait_until(lambda: ward.link() == ('partial', 'timeout'), lambda: f'link partial, is {ward.link()}')
+    rate = ward.rate()
+    assert ward.eventer.events(STATUS, since) == []
+    statuses = ward.eventer.payloads(REMOTE, since)
+    assert statuses == (['DISCONNECTED', 'CONNECTING'] * len(statuses))[:len(statuses)]
+    assert ward.eventer.events(READ, since) == []
+    assert ward.sick.n_connections == 1
+
+    since = ward.eventer.mark()
+    ward.sick.mode = 'normal'
+    wait_recovered(ward, since)
+    ward.neighbour_is_well(before, rate)
+
+
+def test_dribbles_within_the_timeout(ward):
+    """11 bytes in 0.11 s: slow, but in time."""
+    before = ward.rate()
+    since = ward.eventer.mark()
+    ward.sick.delay = 0.01
+    ward.sick.mode = 'dribble'
+    n = len(ward.sick.requests)
+    ward.sick.wait_requests(5, n)
+    ward.sick.holding[0] = 4321
+    ward.eventer.wait(READ, {'result': 'SUCCESS', 'value': 4321, 'cause': 'CHANGE'}, since=since)
+    rate = ward.rate()
+    assert ward.eventer.events(STATUS, since) == [] and ward.eventer.events(REMOTE, since) == []
+    ward.neighbour_is_well(before, rate)
+
+
+def test_dribbles_beyond_the_timeout(ward):
+    """11 bytes in 1.1 s: each byte restarts nothing, the request times out."""
+    before = ward.rate()
+    since = ward.eventer.mark()
+    ward.sick.delay = 0.1
+    ward.sick.mode = 'dribble'
+    begin = time.monotonic()
+    ward.eventer.wait(REMOTE, where=lambda p: p in ('DISCONNECTED', 'DISABLED'), since=since)
+    assert time.monotonic() - begin < 0.1 * 11
+    rate = ward.rate()
+    assert ward.eventer.events(READ, since) == []
+
+    since = ward.eventer.mark()
+    ward.sick.mode = 'normal'
+    wait_recovered(ward, since)
+    ward.neighbour_is_well(before, rate)
+
+
+def test_garbage(ward):
+    """Bytes that are no frame end the connection; no storm of connections follows."""
+    before = ward.rate()
+    since = ward.eventer.mark()
+    n = ward.sick.n_connections
+    ward.sick.mode = 'garbage'
+    ward.eventer.wait(REMOTE, 'DISABLED', since=since)
+    rate = ward.rate()
+    assert 2 <= ward.sick.n_connections - n <= (WINDOW + 2) / CONNECT_DELAY
+    assert 'CONNECTED' not in ward.eventer.payloads(REMOTE, since)
+    assert ward.eventer.events(READ, since) == []
+
+    since = ward.eventer.mark()
+    ward.sick.mode = 'normal'
+    wait_recovered(ward, since)
+    ward.neighbour_is_well(before, rate)
+
+
+def test_hangs_up_on_every_request(ward):
+    """A connection that lives shorter than connect_delay is not made anew at once."""
+    before = ward.rate()
+    n = ward.sick.n_connections
+    ward.sick.mode = 'hang-up'
+    rate = ward.rate()
+    assert 2 <= ward.sick.n_connections - n <= (WINDOW + 2) / CONNECT_DELAY + 1
+    since = ward.eventer.mark()
+    ward.sick.mode = 'normal'
+    wait_recovered(ward, since)
+    ward.neighbour_is_well(before, rate)
+
+
+def test_late(ward):
+    """An answer that comes after the timeout is nobody's answer."""
+    since = ward.eventer.mark()
+    ward.sick.delay = 0.45
+    ward.sick.mode = 'late'
+    ward.eventer.wait(REMOTE, 'DISCONNECTED', since=since)
+    n = len(ward.sick.requests)
+    ward.sick.wait_requests(3, n)
+    assert ward.eventer.events(READ, since) == []
+    assert ward.eventer.events(STATUS, since) == []
+    since = ward.eventer.mark()
+    ward.sick.mode = 'normal'
+    wait_recovered(ward, since)
+
+
+def test_answers_for_others_are_ignored(ward):
+    since = ward.eventer.mark()
+    ward.sick.mode = 'foreign'
+    ward.sick.wait_requests(5, len(ward.sick.requests))
+    ward.sick.holding[0] = 77
+    ward.eventer.wait(READ, {'result': 'SUCCESS', 'value': 77, 'cause': 'CHANGE'}, since=since)
+    assert ward.eventer.events(STATUS, since) == [] and ward.eventer.events(REMOTE, since) == []
+
+
+def test_short_answers_are_not_valid(ward):
+    since = ward.eventer.mark()
+    ward.sick.mode = 'short'
+    ward.eventer.wait(REMOTE, 'DISCONNECTED', since=since)
+    assert ward.eventer.events(READ, since) == [] and ward.eventer.events(STATUS, since) == []
+    since = ward.eventer.mark()
+    ward.sick.mode = 'normal'
+    wait_recovered(ward, since)
+
+
+def test_wrong_protocol_id_ends_the_connection(ward):
+    since = ward.eventer.mark()
+    ward.sick.mode = 'protocol'
+    ward.eventer.wait(REMOTE, 'DISABLED', since=since)
+    ward.eventer.wait(STATUS, 'DISCONNECTED', since=since)
+    since = ward.eventer.mark()
+    ward.sick.mode = 'normal'
+    wait_recovered(ward, since)
+
+
+@pytest.mark.parametrize('code, name', [(1, 'INVALID_FUNCTION_CODE'), (2, 'INVALID_DATA_ADDRESS'),
+                                        (3, 'INVALID_DATA_VALUE'), (4, 'FUNCTION_ERROR'), (6, 'FUNCTION_ERROR'),
+                                        (0x0A, 'GATEWAY_PATH_UNAVAILABLE'),
+                                        (0x0B, 'GATEWAY_TARGET_DEVICE_FAILED_TO_RESPOND')])
+def test_exceptions(ward, code, name):
+    """An error answer is an answer: registered in every poll, but not more than 10 times a second."""
+    since = ward.eventer.mark()
+    ward.sick.exception_code = code
+    ward.sick.mode = 'exception'
+    ward.eventer.wait(READ, {'result': name}, since=since)
+    ward.rate(1)
+    errors = ward.eventer.payloads(READ, since)
+    assert 5 <= len(errors) <= 13 and all(i == {'result': name} for i in errors)
+    assert ward.eventer.events(REMOTE, since) == []
+
+    since = ward.eventer.mark()
+    ward.sick.mode = 'normal'
+    ward.eventer.wait(READ, {'result': 'SUCCESS', 'value': 0, 'cause': 'INTERROGATE'}, since=since)
+
+
+@pytest.mark.parametrize('mode', ['noise', 'foreign'])
+def test_rtu_framing_is_searched(mode, gatewayd, event_server, eventer, bus, bus_client, field):
+    """Stray bytes and other units' frames before the answer do no harm."""
+    ward = start(gatewayd, event_server, eventer, bus_client, field, framing='rtu')
+    since = eventer.mark()
+    ward.sick.mode = mode
+    ward.sick.wait_requests(5, len(ward.sick.requests))
+    ward.sick.holding[0] = 77
+    eventer.wait(READ, {'result': 'SUCCESS', 'value': 77, 'cause': 'CHANGE'}, since=since)
+    assert eventer.events(STATUS, since) == [] and eventer.events(REMOTE, since) == []
+
+
+def test_rtu_garbage_times_out(gatewayd, event_server, eventer, bus, bus_client, field):
+    ward = start(gatewayd, event_server, eventer, bus_client, field, framing='rtu')
+    since = eventer.mark()
+    ward.sick.mode = 'garbage'
+    eventer.wait(REMOTE, 'DISCONNECTED', since=since)
+    assert eventer.events(STATUS, since) == []
+    since = eventer.mark()
+    ward.sick.mode = 'normal'
+    wait_recovered(ward, since)
+
+
+def test_repetitions(gatewayd, event_server, eventer, bus, bus_client, field):
+    """I=1, D=2, timeout 0.1, delay 0.05: transmissions at 0, 0.10, 0.25, 0.35, 0.50, 0.60; TIMEOUT at 0.70."""
+    ward = start(gatewayd, event_server, eventer, bus_client, field, request_timeout=0.1,
+                 request_retry_immediate_count=1, request_retry_delayed_count=2, request_retry_delay=0.05)
+    since = eventer.mark()
+    n = len(ward.sick.requests)
+    ward.sick.mode = 'silent'
+    eventer.wait(REMOTE, 'DISCONNECTED', since=since)
+    requests = ward.sick.requests[n:]
+    requests = requests[-6:]            # one may have been answered before the mode changed
+    times = [i.time - requests[0].time for i in requests]
+    for got, expected in zip(times, [0, 0.10, 0.25, 0.35, 0.50, 0.60]):
+        assert abs(got - expected) < 0.045, times
+    assert len({i.transaction for i in requests}) == 6
+
+
+def test_unplugged_when_started(own_form, event_server, eventer, bus, bus_client, gatewayd, field):
+    """A remote that is away from the beginning: the device runs, its link does not."""
+    sick = field()
+    sick.refuse()
+    prefix = own_form.prefix(SICK)
+    gatewayd(own_form.config([master('sick', sick.port, [remote(1, [data('word')])])], event_server.port))
+    eventer.register(f'{prefix}/system/enable', True)
+    eventer.wait(f'{prefix}/gateway/running', True)
+    eventer.wait(f'{prefix}/gateway/status', 'DISCONNECTED')
+    wait_until(lambda: bus_client.device(SICK, 'Link') == 'down', 'link down')
+    assert bus_client.device(SICK, 'State') == 'running'
+    wait_until(lambda: bus_client.manager('DevicesDown') == 1, 'counted as down')
+    assert bus_client.manager('State') == 'degraded'
+
+    # Disabled in the pause between attempts: nothing more is registered than running false.
+    since = eventer.mark()
+    eventer.register(f'{prefix}/system/enable', False)
+    eventer.wait(f'{prefix}/gateway/running', False, since=since)
+    assert eventer.payloads(f'{prefix}/gateway/status')[-1] == 'DISCONNECTED'

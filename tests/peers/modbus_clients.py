@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Modbus clients that talk to modbus_slave: raw frames, and libmodbus behind modbus-client."""
+
+import re
+import socket
+import struct
+import subprocess
+
+from harness.paths import PEERS
+from harness.process import Process
+from harness.waiting import DEADLINE, wait_until
+
+from modbus_frames import ascii_frame, pack_bits, pack_registers, rtu_frame, tcp_frame
+
+
+class RawClient:
+    """A TCP connection on which frames are sent and received as they are. `framing`: tcp, rtu or ascii."""
+
+    def __init__(self, port, framing='tcp', source=('127.0.0.1', 0)):
+        self.framing = framing
+        self._transaction = 0
+        self.socket = socket.create_connection(('127.0.0.1', port), DEADLINE, source_address=source)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @property
+    def local(self):
+        host, port = self.socket.getsockname()
+        return {'host': host, 'port': port}
+
+    def frame(self, unit, pdu):
+        if self.framing == 'rtu':
+            return rtu_frame(unit, pdu)
+        if self.framing == 'ascii':
+            return ascii_frame(unit, pdu)
+        self._transaction += 1
+        return tcp_frame(self._transaction, unit, pdu)
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def receive(self, timeout=DEADLINE):
+        """One whole response: (unit, pdu). EOFError when the peer closed."""
+        self.socket.settimeout(timeout)
+        if self.framing == 'tcp':
+            transaction, protocol, length, unit = struct.unpack('>HHHB', self._exactly(7))
+            assert (transaction, protocol) == (self._transaction, 0)
+            return unit, self._exactly(length - 1)
+        return self._receive_rtu() if self.framing == 'rtu' else self._receive_ascii()
+
+    def _receive_rtu(self):
+        head = self._exactly(3)
+        function = head[1]
+        rest = 2 if function & 0x80 else 2 + head[2] if function in (1, 2, 3, 4) else 7 if function == 0x16 else 5
+        frame = head + self._exactly(rest)
+        assert frame == rtu_frame(frame[0], frame[1:-2])
+        return frame[0], frame[1:-2]
+
+    def _receive_ascii(self):
+        line = b''
+        while not line.endswith(b'\r\n'):
+            line += self._exactly(1)
+        raw = bytes.fromhex(line[1:-2].decode())
+        assert line == ascii_frame(raw[0], raw[1:-1])
+        return raw[0], raw[1:-1]
+
+    def _exactly(self, size):
+        data = b''
+        while len(data) < size:
+            more = self.socket.recv(size - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def request(self, unit, pdu, timeout=DEADLINE):
+        """Sends one request and returns the response's PDU; the unit must be the same."""
+        self.send(self.frame(unit, pdu))
+        answered, response = self.receive(timeout)
+        assert answered == unit
+        return response
+
+    def silent(self, duration=0.3):
+        """Whether nothing comes for that long (and the connection stays open)."""
+        self.socket.settimeout(duration)
+        try:
+            data = self.socket.recv(1, socket.MSG_PEEK)
+        except TimeoutError:
+            return True
+        return False if data else None
+
+    def wait_closed(self, timeout=DEADLINE):
+        self.socket.settimeout(timeout)
+        try:
+            assert self.socket.recv(1) == b''
+        except ConnectionResetError:
+            pass
+
+    def close(self):
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def read(function, start, count):
+    return struct.pack('>BHH', function, start, count)
+
+
+def write_coil(start, value):
+    return struct.pack('>BHH', 5, start, 0xFF00 if value else 0)
+
+
+def write_register(start, value):
+    return struct.pack('>BHH', 6, start, value)
+
+
+def write_coils(start, bits):
+    packed = pack_bits(bits)
+    return struct.pack('>BHHB', 0x0F, start, len(bits), len(packed)) + packed
+
+
+def write_registers(start, registers):
+    return struct.pack('>BHHB', 0x10, start, len(registers), 2 * len(registers)) + pack_registers(registers)
+
+
+def mask_write(start, and_mask, or_mask):
+    return struct.pack('>BHHH', 0x16, start, and_mask, or_mask)
+
+
+class LibmodbusClient:
+    """libmodbus' client, one connection: request('1 read-registers 0 2') → 'ok 1 2' or 'error Illegal data address'."""
+
+    def __init__(self, port):
+        self._process = Process([PEERS / 'modbus-client', '127.0.0.1', port], stdin=subprocess.PIPE, separate=True)
+        self._answers = 0
+
+    def request(self, line):
+        """Sends one request and waits for its answer."""
+        self.send(line)
+        return self.answer()
+
+    def send(self, line):
+        self._process.stdin.write(line.encode() + b'\n')
+        self._process.stdin.flush()
+
+    def answer(self):
+        def complete():
+            lines = re.findall('^(.*)\n', self._process.text(), re.MULTILINE)
+            assert len(lines) > self._answers or self._process.running, self._process.log_tail()
+            return lines[self._answers] if len(lines) > self._answers else None
+
+        answer = wait_until(complete, 'modbus-client answers', interval=0.002)
+        self._answers += 1
+        return answer
+
+    def close(self):
+        self._process.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
