@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The glue of event/client.h: one Stream, one Eventer, one Deadline, one source that flushes at the end of a turn. Loop thread.
+ * The owner may free the client inside any callback: entry points are bracketed by enter and leave, which frees what was freed
+ * meanwhile. */
+
+#include "event/client.h"
+
+#include <errno.h>
+
+#include "base/bounds.h"
+#include "base/deadline.h"
+#include "base/log.h"
+#include "event/backlog.h"
+#include "link/stream.h"
+
+typedef enum ClientState {
+        CLIENT_CONNECTING,
+        CLIENT_HANDSHAKE,       /* the init request is on its way */
+        CLIENT_ESTABLISHED,
+        CLIENT_FLUSHING,        /* event_client_close(): the stream writes out the rest */
+        CLIENT_ENDING,          /* closed() comes in a later turn, with `error` */
+        CLIENT_ENDED,
+} ClientState;
+
+typedef enum FlushPhase { FLUSH_IDLE, FLUSH_ARMED, FLUSH_DUE } FlushPhase;
+
+struct EventRequest {
+        EventerRequest request; /* first member */
+        EventRequestCallback callback; /* NULL: cancelled */
+        void *userdata;
+};
+
+struct EventClient {
+        sd_event *event;
+        EventClientHandler handler;
+        void *userdata;
+
+        ClientState state;
+        Stream *stream;
+        Eventer *eventer;
+        Deadline *deadline;
+        Backlog backlog;
+        sd_event_source *flush_event_source;
+        FlushPhase flush;
+
+        unsigned entered;
+        bool freed;
+        int error;      /* CLIENT_ENDING */
+        char *detail;   /* the server's words when it refused */
+};
+
+static usec_t client_now(const EventClient *c) {
+        usec_t now;
+
+        if (sd_event_now(c->event, CLOCK_MONOTONIC, &now) < 0)
+                return now_usec(CLOCK_MONOTONIC);
+        return now;
+}
+
+/* ---- life --------------------------------------------------------------------------------------------------------- */
+
+static void client_drop_requests(EventClient *c) {
+        EventerRequest *request;
+
+        while ((request = eventer_steal_request(c->eventer)))
+                g_free(request);
+}
+
+static void client_destroy(EventClient *c) {
+        client_drop_requests(c);
+        eventer_free(c->eventer);
+        sd_event_unref(c->event);
+        g_free(c->detail);
+        g_free(c);
+}
+
+/* What could call back is gone. */
+static void client_detach(EventClient *c) {
+        c->stream = stream_free(c->stream);
+        c->deadline = deadline_free(c->deadline);
+        c->flush_event_source = sd_event_source_disable_unref(c->flush_event_source);
+        eventer_end(c->eventer);
+}
+
+EventClient *event_client_free(EventClient *c) {
+        if (!c)
+                return NULL;
+
+        client_detach(c);
+        if (c->entered > 0)
+                c->freed = true;
+        else
+                client_destroy(c);
+        return NULL;
+}
+
+static void client_enter(EventClient *c) {
+        c->entered++;
+}
+
+static void client_leave(EventClient *c) {
+        g_assert(c->entered > 0);
+        if (--c->entered == 0 && c->freed)
+                client_destroy(c);
+}
+
+static void request_answer(EventRequest *r, int error, const Event *events, size_t n, bool more_follows) {
+        if (r->callback)
+                r->callback(error, events, n, more_follows, r->userdata);
+        g_free(r);
+}
+
+/* What each error says to people; others say it with strerror(). */
+static const char *client_describe(int error) {
+        switch (error) {
+        case 0:
+                return "The connection was closed as asked.";
+        case -EBADMSG:
+                return "The event server sent a malformed message.";
+        case -EMSGSIZE:
+                return "The event server sent a message that is too large.";
+        case -EPROTO:
+                return "The event server sent an unexpected message.";
+        case -ETIMEDOUT:
+                return "The event server does not answer.";
+        case -ECONNRESET:
+                return "The event server closed the connection.";
+        case -ECONNREFUSED:
+                return "The event server refused the connection.";
+        case -ENXIO:
+                return "The host name of the event server is not known.";
+        case -ENOBUFS:
+                return "The event server reads too slowly: too much is unsent.";
+        default:
+                return g_strerror(-error);
+        }
+}
+
+/* The end, once; only from the loop. Requests hear of it first. */
+static void client_finish(EventClient *c, int error) {
+        EventerRequest *request;
+
+        if (c->state == CLIENT_ENDED || c->freed)
+                return;
+        c->state = CLIENT_ENDED;
+        client_detach(c);
+
+        while (!c->freed && (request = eventer_steal_request(c->eventer)))
+                request_answer((EventRequest *) request, error == 0 ? -ESHUTDOWN : error, NULL, 0, false);
+        if (!c->freed)
+                c->handler.closed(c, error, c->detail ?: client_describe(error), c->userdata);
+}
+
+/* The end in a later turn: for what is noticed inside a call of the owner. */
+static void client_finish_later(EventClient *c, int error) {
+        if (c->state >= CLIENT_ENDING)
+                return;
+        c->state = CLIENT_ENDING;
+        c->error = error;
+        deadline_set(c->deadline, 0);
+}
+
+/* ---- sending ------------------------------------------------------------------------------------------------------ */
+
+static void client_update_deadline(EventClient *c) {
+        if (c->state == CLIENT_HANDSHAKE || c->state == CLIENT_ESTABLISHED)
+                deadline_set(c->deadline,
+                             MIN(eventer_deadline(c->eventer),
+                                 backlog_deadline(&c->backlog, stream_last_progress(c->stream))));
+}
+
+/* Everything that is ready, in one writev(). */
+static void client_write(EventClient *c) {
+        struct iovec iov[EVENTER_OUTPUT_MAX];
+        size_t n;
+
+        if (c->state != CLIENT_HANDSHAKE && c->state != CLIENT_ESTABLISHED)
+                return;
+        n = eventer_output(c->eventer, iov);
+        if (n == 0)
+                return;
+        (void) stream_writev(c->stream, iov, n); /* connected; errors of the socket come by closed() */
+        eventer_output_sent(c->eventer);
+        if (stream_unsent(c->stream) > NORTH_UNSENT_MAX)
+                client_finish_later(c, -ENOBUFS);
+}
+
+/* Only from the loop: tells the owner. */
+static void client_update_backlog(EventClient *c) {
+        if (c->state != CLIENT_ESTABLISHED)
+                return;
+        if (backlog_update(&c->backlog, stream_unsent(c->stream), client_now(c)) && c->handler.congested)
+                c->handler.congested(c, c->backlog.congested, c->userdata);
+}
+
+static void client_arm_flush(EventClient *c) {
+        if (c->flush != FLUSH_IDLE)
+                return;
+        c->flush = FLUSH_ARMED;
+        (void) sd_event_source_set_enabled(c->flush_event_source, SD_EVENT_ONESHOT);
+}
+
+/* What this turn made goes out at its end. */
+static void client_settle(EventClient *c) {
+        if (c->freed || c->state >= CLIENT_FLUSHING)
+                return;
+        if (eventer_output_size(c->eventer) > 0 || eventer_batch_size(c->eventer) > 0)
+                client_arm_flush(c);
+        client_update_deadline(c);
+}
+
+/* Sources that became ready in the same turn as the one that armed the flush have the same age, and the loop's order among
+ * them is open. So the first call only arms again: now every one of them is older and comes first, and nothing that
+ * becomes ready later can put the flush off for ever, as a lower priority would allow. */
+static int client_on_flush(sd_event_source *s, void *userdata) {
+        EventClient *c = userdata;
+
+        if (c->flush == FLUSH_ARMED) {
+                c->flush = FLUSH_DUE;
+                return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+        }
+
+        client_enter(c);
+        c->flush = FLUSH_IDLE;
+        eventer_flush(c->eventer);
+        client_write(c);
+        client_update_backlog(c);
+        client_settle(c);
+        client_leave(c);
+        return 0;
+}
+
+static void client_on_deadline(void *userdata) {
+        EventClient *c = userdata;
+        usec_t now = now_usec(CLOCK_MONOTONIC);
+        int r;
+
+        client_enter(c);
+        if (c->state == CLIENT_ENDING)
+                client_finish(c, c->error);
+        else if (c->state == CLIENT_HANDSHAKE || c->state == CLIENT_ESTABLISHED) {
+                r = -ETIMEDOUT;
+                if (now < backlog_deadline(&c->backlog, stream_last_progress(c->stream)))
+                        r = eventer_elapse(c->eventer, now);
+                if (r < 0)
+                        client_finish(c, r);
+        }
+        client_settle(c);
+        client_leave(c);
+}
+
+/* ---- the stream's callbacks --------------------------------------------------------------------------------------- */
+
+static void client_on_connected(Stream *s, void *userdata) {
+        EventClient *c = userdata;
+
+        client_enter(c);
+        if (c->state == CLIENT_CONNECTING) {
+                c->state = CLIENT_HANDSHAKE;
+                eventer_connected(c->eventer, client_now(c));
+                client_write(c);
+                client_update_deadline(c);
+        }
+        client_leave(c);
+}
+
+static size_t client_on_received(Stream *s, const uint8_t *data, size_t size, void *userdata) {
+        EventClient *c = userdata;
+        int64_t used = (int64_t) size;
+
+        client_enter(c);
+        if (c->state == CLIENT_HANDSHAKE || c->state == CLIENT_ESTABLISHED) {
+                used = eventer_receive(c->eventer, data, size, client_now(c));
+                if (used < 0 && !c->freed)
+                        client_finish(c, c->state == CLIENT_ENDING ? c->error : (int) used);
+                client_settle(c);
+        }
+        client_leave(c);
+        return used < 0 ? size : (size_t) used;
+}
+
+static void client_on_drained(Stream *s, void *userdata) {
+        EventClient *c = userdata;
+
+        client_enter(c);
+        client_update_backlog(c);
+        client_settle(c);
+        client_leave(c);
+}
+
+static void client_on_closed(Stream *s, int error, void *userdata) {
+        EventClient *c = userdata;
+
+        client_enter(c);
+        if (c->state == CLIENT_ENDING)
+                error = c->error;
+        else if (error == 0 && c->state != CLIENT_FLUSHING)
+                error = -ECONNRESET;
+        client_finish(c, error);
+        client_leave(c);
+}
+
+static const StreamHandler client_stream_handler = {
+        .connected = client_on_connected,
+        .received = client_on_received,
+        .drained = client_on_drained,
+        .closed = client_on_closed,
+};
+
+/* ---- the eventer's calls ------------------------------------------------------------------------------------------ */
+
+static void client_on_accepted(EventerStatus status, void *userdata) {
+        EventClient *c = userdata;
+
+        c->state = CLIENT_ESTABLISHED;
+        c->handler.connected(c, status, c->userdata);
+}
+
+static void client_on_refused(const char *text, size_t size, void *userdata) {
+        EventClient *c = userdata;
+
+        g_free(c->detail);
+        c->detail = g_strndup(text, size);
+}
+
+static void client_on_status(EventerStatus status, void *userdata) {
+        EventClient *c = userdata;
+
+        c->handler.status(c, status, c->userdata);
+}
+
+static void client_on_events(const Event *events, size_t n, void *userdata) {
+        EventClient *c = userdata;
+
+        c->handler.events(c, events, n, c->userdata);
+}
+
+static void client_on_registered(EventerRequest *request, bool failure, const Event *events, size_t n, void *userdata) {
+        request_answer((EventRequest *) request, failure ? -EREMOTEIO : 0, events, n, false);
+}
+
+static void client_on_result(EventerRequest *request, const Event *events, size_t n, bool more_follows, void *userdata) {
+        request_answer((EventRequest *) request, 0, events, n, more_follows);
+}
+
+static void client_on_timed_out(EventerRequest *request, void *userdata) {
+        request_answer((EventRequest *) request, -ETIMEDOUT, NULL, 0, false);
+}
+
+static const EventerHandler client_eventer_handler = {
+        .accepted = client_on_accepted,
+        .refused = client_on_refused,
+        .status = client_on_status,
+        .events = client_on_events,
+        .registered = client_on_registered,
+        .result = client_on_result,
+        .timed_out = client_on_timed_out,
+};
+
+/* ---- public ------------------------------------------------------------------------------------------------------- */
+
+int event_client_new(sd_event *event, Resolver *resolver, const Address *address, const EventerInit *init,
+                     const EventClientHandler *handler, void *userdata, EventClient **ret) {
+        static const StreamOptions options = {
+                .connect_timeout = NORTH_REQUEST_USEC,
+                .user_timeout = NORTH_STALL_USEC,
+                .receive_max = CHATTER_FRAME_MAX + 256, /* one frame, its length in up to 256 bytes */
+        };
+        _cleanup_(event_client_freep) EventClient *c = g_new0(EventClient, 1);
+        int r;
+
+        c->event = sd_event_ref(event);
+        c->handler = *handler;
+        c->userdata = userdata;
+        c->eventer = eventer_new(&client_eventer_handler, c);
+        eventer_init(c->eventer, init);
+
+        r = deadline_new(event, "event-client", client_on_deadline, c, &c->deadline);
+        if (r < 0)
+                return r;
+        r = sd_event_add_defer(event, &c->flush_event_source, client_on_flush, c);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(c->flush_event_source, "event-client-flush");
+        r = sd_event_source_set_enabled(c->flush_event_source, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = stream_connect(event, resolver, address, &options, "event-client", &client_stream_handler, c, &c->stream);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+void event_client_close(EventClient *c, usec_t limit) {
+        if (c->state >= CLIENT_FLUSHING)
+                return;
+        if (c->state != CLIENT_ESTABLISHED) {
+                client_finish_later(c, 0);
+                return;
+        }
+
+        eventer_flush(c->eventer);
+        client_write(c);
+        if (c->state == CLIENT_ENDING) /* far too much was unsent */
+                return;
+        c->state = CLIENT_FLUSHING;
+        eventer_end(c->eventer);
+        deadline_set(c->deadline, USEC_INFINITY);
+        stream_close_flushed(c->stream, limit);
+}
+
+/* Behind a registration or a request. A batch that flushed itself is written at once: so it is never copied. */
+static void client_registered(EventClient *c) {
+        if (eventer_output_size(c->eventer) >= EVENTER_BATCH_MAX / 2)
+                client_write(c);
+        client_arm_flush(c);
+}
+
+void event_client_register(EventClient *c, EventType prefix, const char *const *subtypes, const Timestamp *source,
+                           const Payload *payload) {
+        if (c->state != CLIENT_ESTABLISHED)
+                return;
+        if (eventer_register(c->eventer, prefix, subtypes, source, payload) < 0) {
+                log_warning("An event is too large to be registered and was dropped.");
+                return;
+        }
+        client_registered(c);
+}
+
+size_t event_client_unsent(const EventClient *c) {
+        return eventer_batch_size(c->eventer) + eventer_output_size(c->eventer) +
+               (c->stream ? stream_unsent(c->stream) : 0);
+}
+
+static EventRequest *request_new(EventRequestCallback callback, void *userdata) {
+        EventRequest *r = g_new0(EventRequest, 1);
+
+        r->callback = callback;
+        r->userdata = userdata;
+        return r;
+}
+
+int event_client_request_register(EventClient *c, EventType prefix, const char *const *subtypes, const Timestamp *source,
+                                  const Payload *payload, EventRequestCallback callback, void *userdata, EventRequest **ret) {
+        g_autofree EventRequest *request = NULL;
+        int r;
+
+        if (c->state != CLIENT_ESTABLISHED)
+                return -ENOTCONN;
+        request = request_new(callback, userdata);
+        r = eventer_request_register(c->eventer, prefix, subtypes, source, payload, client_now(c), &request->request);
+        if (r < 0)
+                return r;
+        client_registered(c);
+        *ret = TAKE_PTR(request);
+        return 0;
+}
+
+int event_client_request_query(EventClient *c, const EventerQuery *query, EventRequestCallback callback, void *userdata,
+                               EventRequest **ret) {
+        g_autofree EventRequest *request = NULL;
+        int r;
+
+        if (c->state != CLIENT_ESTABLISHED)
+                return -ENOTCONN;
+        request = request_new(callback, userdata);
+        r = eventer_request_query(c->eventer, query, client_now(c), &request->request);
+        if (r < 0)
+                return r;
+        client_registered(c);
+        *ret = TAKE_PTR(request);
+        return 0;
+}
+
+EventRequest *event_request_cancel(EventRequest *r) {
+        if (r)
+                r->callback = NULL;
+        return NULL;
+}

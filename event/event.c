@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Event types, wildcards, timestamps, order, payloads: spec wire.md 3.3 to 3.5. Pure functions, any thread. */
+
+#include "event/event.h"
+
+#include <errno.h>
+#include <math.h>
+
+bool subtype_is(Subtype a, const char *text) {
+        return a.size == strlen(text) && memcmp(a.text, text, a.size) == 0;
+}
+
+static bool subtype_is_rest(Subtype a) {
+        return a.size == 1 && a.text[0] == '*';
+}
+
+static bool subtype_is_any(Subtype a) {
+        return a.size == 1 && a.text[0] == '?';
+}
+
+bool event_type_equal(EventType a, EventType b) {
+        return a.n == b.n && event_type_has_prefix(a, b, NULL);
+}
+
+bool event_type_has_prefix(EventType type, EventType prefix, EventType *ret_rest) {
+        if (type.n < prefix.n)
+                return false;
+        for (size_t i = 0; i < prefix.n; i++)
+                if (!subtype_equal(type.subtypes[i], prefix.subtypes[i]))
+                        return false;
+        if (ret_rest)
+                *ret_rest = (EventType) {
+                        .subtypes = type.n > prefix.n ? type.subtypes + prefix.n : NULL,
+                        .n = type.n - prefix.n,
+                };
+        return true;
+}
+
+bool event_type_matches(EventType type, EventType query) {
+        for (size_t i = 0; i < query.n; i++) {
+                if (i + 1 == query.n && subtype_is_rest(query.subtypes[i]))
+                        return true;
+                if (i == type.n)
+                        return false;
+                if (!subtype_is_any(query.subtypes[i]) && !subtype_equal(query.subtypes[i], type.subtypes[i]))
+                        return false;
+        }
+        return type.n == query.n;
+}
+
+/* Index of the first `*`, n when there is none. */
+static size_t query_first_rest(EventType query) {
+        size_t i = 0;
+
+        while (i < query.n && !subtype_is_rest(query.subtypes[i]))
+                i++;
+        return i;
+}
+
+bool event_query_type_valid(EventType query) {
+        return query_first_rest(query) + 1 >= query.n;
+}
+
+/* Whether `query`, whose first `*` is at `rest`, is entered behind the `*` that ends `earlier`. */
+static bool query_is_shadowed(EventType query, size_t rest, EventType earlier) {
+        size_t n = query_first_rest(earlier);
+
+        if (n + 1 != earlier.n || n > rest)
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (!subtype_equal(query.subtypes[i], earlier.subtypes[i]))
+                        return false;
+        return true;
+}
+
+bool event_query_types_valid(const EventType *queries, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                bool shadowed = false;
+
+                if (event_query_type_valid(queries[i]))
+                        continue;
+                for (size_t j = 0; j < i && !shadowed; j++)
+                        shadowed = query_is_shadowed(queries[i], query_first_rest(queries[i]), queries[j]);
+                if (!shadowed)
+                        return false;
+        }
+        return true;
+}
+
+char *event_type_format(EventType type) {
+        GString *s = g_string_new(NULL);
+
+        for (size_t i = 0; i < type.n; i++) {
+                if (i > 0)
+                        g_string_append_c(s, '/');
+                for (size_t j = 0; j < type.subtypes[i].size; j++) {
+                        char c = type.subtypes[i].text[j];
+
+                        if (c == '/')
+                                g_string_append(s, "\\/");
+                        else if (c == 0)
+                                g_string_append(s, "\\0");
+                        else
+                                g_string_append_c(s, c);
+                }
+        }
+        return g_string_free(s, FALSE);
+}
+
+Timestamp timestamp_now(void) {
+        usec_t now = now_usec(CLOCK_REALTIME);
+
+        return (Timestamp) { .s = (int64_t) (now / USEC_PER_SEC), .us = (int32_t) (now % USEC_PER_SEC) };
+}
+
+Timestamp timestamp_from_seconds(double seconds) {
+        Timestamp t;
+        double s;
+
+        if (isnan(seconds))
+                return (Timestamp) { 0 };
+        s = floor(seconds);
+        if (s >= 0x1p63)
+                return (Timestamp) { .s = INT64_MAX, .us = 999999 };
+        if (s < -0x1p63)
+                return (Timestamp) { .s = INT64_MIN };
+
+        t = (Timestamp) { .s = (int64_t) s, .us = (int32_t) nearbyint((seconds - s) * 1e6) };
+        if (t.us == 1000000) {
+                t.s++; /* cannot overflow: a double with a fraction is far below 2^63 */
+                t.us = 0;
+        }
+        return t;
+}
+
+int timestamp_compare(const Timestamp *a, const Timestamp *b) {
+        if (a->s != b->s)
+                return a->s < b->s ? -1 : 1;
+        return (a->us > b->us) - (a->us < b->us);
+}
+
+int event_payload_json(const Event *e, JsonSpan *ret) {
+        if (e->payload.kind != PAYLOAD_JSON)
+                return -ENODATA;
+        return json_check(e->payload.json.text, e->payload.json.size, ret);
+}
+
+int event_compare(const Event *a, const Event *b) {
+        if (a->id.server != b->id.server)
+                return timestamp_compare(&a->timestamp, &b->timestamp);
+        if (a->id.session != b->id.session)
+                return a->id.session < b->id.session ? -1 : 1;
+        return (a->id.instance > b->id.instance) - (a->id.instance < b->id.instance);
+}
