@@ -16,3 +16,7 @@ size_t bits_to_decimal(const uint8_t *bits, size_t n_bits, char *ret_text);
 /* Reads `-`? digits (a JSON integer token, at most JSON_DIGITS_MAX digits), reduces it modulo 2^n_bits (two's complement) and
  * writes all BITS_BYTES(n_bits). ret_fits (may be NULL): 0 <= value < 2^n_bits. -EINVAL: not such a token, -E2BIG: too long. */
 int bits_from_decimal(const char *text, size_t size, size_t n_bits, uint8_t *ret_bits, bool *ret_fits);
+
+/* The decimal digits of value, at most UINT64_DECIMAL_MAX. No terminator. */
+#define UINT64_DECIMAL_MAX 20
+size_t uint64_to_decimal(uint64_t value, char *ret_text);
