@@ -35,6 +35,7 @@ typedef enum ModbusDataType {
         _MODBUS_DATA_TYPE_INVALID = -EINVAL,
 } ModbusDataType;
 DECLARE_STRING_TABLE(modbus_data_type, ModbusDataType);
+extern const char *const modbus_data_type_names[]; /* NULL-terminated, for a ConfField */
 
 static inline bool modbus_data_type_is_bit(ModbusDataType t) {
         return t == MODBUS_COIL || t == MODBUS_DISCRETE_INPUT;
@@ -134,6 +135,7 @@ typedef enum ModbusFramingKind {
         _MODBUS_FRAMING_INVALID = -EINVAL,
 } ModbusFramingKind;
 DECLARE_STRING_TABLE(modbus_framing, ModbusFramingKind);
+extern const char *const modbus_framing_names[]; /* NULL-terminated, for a ConfField */
 
 typedef struct ModbusFrame {
         uint16_t transaction;   /* TCP framing, else 0 */

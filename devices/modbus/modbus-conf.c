@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Configuration of both Modbus device types (spec modbus.md 1): the field tables and the checks between fields. Loop thread, at
+ * start. */
+
+#include "devices/modbus/modbus-conf.h"
+
+#include <inttypes.h>
+
+#include "base/bounds.h"
+#include "devices/modbus/modbus-data.h"
+
+#define ADDRESSES 65536U
+#define QUEUE_BITS_MAX 14284U           /* most that JSON_DIGITS_MAX digits can hold */
+#define INTEGER_MAX 9007199254740991.0  /* largest that every reader of JSON keeps exactly */
+
+#define KEY(structure, member, kind, ...) \
+        { .name = #member, .offset = offsetof(structure, member), .type = (kind), __VA_ARGS__ }
+#define REQUIRED .flags = CONF_REQUIRED
+#define NOT_NEGATIVE .flags = CONF_REQUIRED, .max = INTEGER_MAX
+#define SECONDS .flags = CONF_REQUIRED, .max = CONF_SECONDS_MAX, .unit = "s"
+#define SECONDS_ABOVE_0 .flags = CONF_REQUIRED | CONF_EXCLUSIVE, .max = CONF_SECONDS_MAX, .unit = "s"
+#define NAME_OF_DATA .flags = CONF_REQUIRED, .max = CONF_DATA_NAME_MAX
+
+/* ---- what both roles share ---------------------------------------------------------------------------------------- */
+
+static const char *const transport_names[] = {
+        [MODBUS_TRANSPORT_TCP] = "TCP",
+        [MODBUS_TRANSPORT_SERIAL] = "SERIAL",
+};
+DEFINE_STRING_TABLE(modbus_transport, ModbusTransportKind, transport_names);
+
+static const char *const bytesize_names[] = { "FIVEBITS", "SIXBITS", "SEVENBITS", "EIGHTBITS", NULL };
+static const char *const parity_names[] = { "NONE", "EVEN", "ODD", "MARK", "SPACE", NULL };
+static const char *const stopbits_names[] = { "ONE", "ONE_POINT_FIVE", "TWO", NULL };
+
+static const ConfField flow_control_fields[] = {
+        KEY(ModbusFlowControl, xonxoff, CONF_TYPE_BOOL, REQUIRED, .help = "software flow control"),
+        KEY(ModbusFlowControl, rtscts, CONF_TYPE_BOOL, REQUIRED, .help = "RTS/CTS flow control"),
+        KEY(ModbusFlowControl, dsrdtr, CONF_TYPE_BOOL, REQUIRED, .help = "DTR is left low instead of raised"),
+        {}
+};
+
+/* The members of the ModbusSerialConf that a transport's struct has as `serial`. */
+#define SERIAL_KEY(structure, key, kind, ...) \
+        { .name = #key, .offset = offsetof(structure, serial.key), .type = (kind), __VA_ARGS__ }
+#define SERIAL_KEYS(structure) \
+        SERIAL_KEY(structure, port, CONF_TYPE_STRING, REQUIRED, .help = "device path, as /dev/ttyS0"), \
+        SERIAL_KEY(structure, baudrate, CONF_TYPE_INTEGER, REQUIRED, .unit = "bit/s", .help = "speed of the line"), \
+        SERIAL_KEY(structure, bytesize, CONF_TYPE_ENUM, REQUIRED, .names = bytesize_names, .help = "data bits"), \
+        SERIAL_KEY(structure, parity, CONF_TYPE_ENUM, REQUIRED, .names = parity_names, .help = "parity bit"), \
+        SERIAL_KEY(structure, stopbits, CONF_TYPE_ENUM, REQUIRED, .names = stopbits_names, \
+                   .help = "stop bits; 1.5 is set as 2"), \
+        SERIAL_KEY(structure, flow_control, CONF_TYPE_OBJECT, REQUIRED, .fields = flow_control_fields, \
+                   .help = "kinds of flow control"), \
+        SERIAL_KEY(structure, silent_interval, CONF_TYPE_SECONDS, .flags = CONF_HAT_REQUIRED, \
+                   .max = CONF_SECONDS_MAX, .unit = "s", \
+                   .help = "least pause between two transmissions; without it 3.5 characters")
+
+static const char serial_help[] = "serial line";
+
+static void claim_serial(const ModbusSerialConf *serial, ConfClaims *c, ConfErrors *e) {
+        g_autofree char *path = g_canonicalize_filename(serial->port, "/");
+
+        conf_claim(c, e, "serial port", path, &serial->port);
+}
+
+static const char *framing_not_built(const int *framing, const int *transport, const void **ret_field) {
+        if (*transport == MODBUS_TRANSPORT_SERIAL) {
+                *ret_field = transport;
+                return "serial transport";
+        }
+        if (!modbus_framing_get((ModbusFramingKind) *framing)) {
+                *ret_field = framing;
+                return "ASCII framing";
+        }
+        return NULL;
+}
+
+/* Reports a name that the set already has. */
+static void check_name(GHashTable *names, const char *const *name, ConfErrors *e) {
+        if (*name && !g_hash_table_add(names, (void *) *name))
+                conf_error_at(e, CONF_RANGE, name, "duplicate name \"%s\"", *name);
+}
+
+static bool bits_in_range(int64_t bit_offset, int64_t bit_count) {
+        return bit_offset >= 0 && bit_count >= 1 && (double) bit_offset <= INTEGER_MAX && (double) bit_count <= INTEGER_MAX;
+}
+
+/* ---- master ------------------------------------------------------------------------------------------------------- */
+
+static const ConfField master_tcp_fields[] = {
+        KEY(ModbusMasterTransport, host, CONF_TYPE_STRING, REQUIRED, .help = "name or address of the far end"),
+        KEY(ModbusMasterTransport, port, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = 65535, .help = "usually 502"),
+        {}
+};
+
+static const ConfField master_serial_fields[] = {
+        SERIAL_KEYS(ModbusMasterTransport),
+        {}
+};
+
+static const ConfVariant master_transports[] = {
+        [MODBUS_TRANSPORT_TCP] = { "TCP", "TCP connection", master_tcp_fields },
+        [MODBUS_TRANSPORT_SERIAL] = { "SERIAL", serial_help, master_serial_fields },
+        {}
+};
+
+static const ConfField connection_fields[] = {
+        { .name = "modbus_type", .offset = offsetof(ModbusConnectionConf, framing), .type = CONF_TYPE_ENUM, REQUIRED,
+          .names = modbus_framing_names, .help = "framing of messages, independent of the transport" },
+        KEY(ModbusConnectionConf, transport, CONF_TYPE_VARIANT, REQUIRED, .tag = "type", .variants = master_transports,
+            .help = "how the far end is reached"),
+        KEY(ModbusConnectionConf, connect_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
+            .help = "longest duration of one connection attempt, name resolution included"),
+        KEY(ModbusConnectionConf, connect_delay, CONF_TYPE_SECONDS, SECONDS, .help = "pause after a failed attempt"),
+        KEY(ModbusConnectionConf, request_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
+            .help = "longest wait for the response to one transmitted request"),
+        KEY(ModbusConnectionConf, request_delay, CONF_TYPE_SECONDS, SECONDS,
+            .help = "least time between a received response and the next request"),
+        KEY(ModbusConnectionConf, request_retry_immediate_count, CONF_TYPE_INTEGER, NOT_NEGATIVE,
+            .help = "repetitions of an unanswered request directly after it"),
+        KEY(ModbusConnectionConf, request_retry_delayed_count, CONF_TYPE_INTEGER, NOT_NEGATIVE,
+            .help = "repetitions after a pause in which others use the line"),
+        KEY(ModbusConnectionConf, request_retry_delay, CONF_TYPE_SECONDS, SECONDS,
+            .help = "pause before each delayed repetition"),
+        {}
+};
+
+static const ConfField master_data_fields[] = {
+        KEY(ModbusMasterData, name, CONF_TYPE_STRING, NAME_OF_DATA, .help = "last segment of its event types"),
+        KEY(ModbusMasterData, interval, CONF_TYPE_SECONDS, .flags = CONF_REQUIRED | CONF_NULLABLE,
+            .max = CONF_SECONDS_MAX, .unit = "s", .help = "polling period; null: never polled"),
+        { .name = "data_type", .offset = offsetof(ModbusMasterData, type), .type = CONF_TYPE_ENUM, REQUIRED,
+          .names = modbus_data_type_names, .help = "table that it lies in" },
+        KEY(ModbusMasterData, start_address, CONF_TYPE_INTEGER, REQUIRED, .max = 65535,
+            .help = "first register or coil, as on the wire: from 0 on"),
+        KEY(ModbusMasterData, bit_offset, CONF_TYPE_INTEGER, NOT_NEGATIVE, .help = "bits skipped from the start address on"),
+        KEY(ModbusMasterData, bit_count, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = INTEGER_MAX,
+            .help = "bits of the value"),
+        {}
+};
+
+static const ConfField master_data_element = { .type = CONF_TYPE_OBJECT, .fields = master_data_fields };
+
+static const ConfField remote_fields[] = {
+        KEY(ModbusRemoteConf, device_id, CONF_TYPE_INTEGER, REQUIRED, .max = 255, .help = "unit id"),
+        KEY(ModbusRemoteConf, timeout_poll_delay, CONF_TYPE_SECONDS, SECONDS,
+            .help = "pause after a read timeout before polling goes on"),
+        KEY(ModbusRemoteConf, data, CONF_TYPE_ARRAY, REQUIRED, .element = &master_data_element,
+            .element_size = sizeof(ModbusMasterData), .help = "what is read and written"),
+        {}
+};
+
+static const ConfField remote_element = { .type = CONF_TYPE_OBJECT, .fields = remote_fields };
+
+const ConfField modbus_master_fields[] = {
+        KEY(ModbusMasterConf, connection, CONF_TYPE_OBJECT, REQUIRED, .fields = connection_fields,
+            .help = "the connection and how requests are made on it"),
+        KEY(ModbusMasterConf, remote_devices, CONF_TYPE_ARRAY, REQUIRED, .element = &remote_element,
+            .element_size = sizeof(ModbusRemoteConf), .help = "units behind the connection"),
+        {}
+};
+
+static unsigned quantity_max(int type) {
+        return modbus_data_type_is_bit((ModbusDataType) type) ? MODBUS_READ_BITS_MAX : MODBUS_READ_REGISTERS_MAX;
+}
+
+static void verify_master_data(const ModbusMasterData *d, ConfErrors *e) {
+        uint64_t quantity;
+
+        if (d->type < 0 || d->start_address < 0 || d->start_address >= ADDRESSES || !bits_in_range(d->bit_offset, d->bit_count))
+                return; /* reported already */
+
+        quantity = modbus_data_quantity((ModbusDataType) d->type, (uint64_t) d->bit_offset, (uint64_t) d->bit_count);
+        if ((uint64_t) d->start_address + quantity > ADDRESSES)
+                conf_error_at(e, CONF_RANGE, &d->start_address,
+                              "ends behind address 65535: %" PRIi64 " + %" PRIu64 " registers or coils",
+                              d->start_address, quantity);
+        else if (d->type != MODBUS_QUEUE && quantity > quantity_max(d->type))
+                conf_error_at(e, CONF_WARNING, &d->bit_count,
+                              "needs %" PRIu64 " registers or coils, more than the %u that one request may read",
+                              quantity, quantity_max(d->type));
+        else if (d->type == MODBUS_QUEUE && d->bit_count > QUEUE_BITS_MAX)
+                conf_error_at(e, CONF_RANGE, &d->bit_count, "a value of %" PRIi64 " bits, at most %u can be reported",
+                              d->bit_count, QUEUE_BITS_MAX);
+}
+
+void modbus_master_conf_verify(const void *conf, ConfErrors *e) {
+        const ModbusMasterConf *c = conf;
+        const ModbusRemoteConf *remotes = c->remote_devices.items;
+        ModbusUnits seen = {};
+
+        for (size_t i = 0; i < c->remote_devices.n; i++) {
+                const ModbusRemoteConf *remote = &remotes[i];
+                const ModbusMasterData *data = remote->data.items;
+                g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+
+                if (remote->device_id >= 0 && remote->device_id <= UINT8_MAX) {
+                        if (modbus_units_has(&seen, (uint8_t) remote->device_id))
+                                conf_error_at(e, CONF_RANGE, &remote->device_id, "duplicate device id %" PRIi64,
+                                              remote->device_id);
+                        modbus_units_add(&seen, (uint8_t) remote->device_id);
+                }
+
+                for (size_t j = 0; j < remote->data.n; j++) {
+                        check_name(names, &data[j].name, e);
+                        verify_master_data(&data[j], e);
+                }
+        }
+}
+
+void modbus_master_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e) {
+        const ModbusMasterTransport *transport = &((const ModbusMasterConf *) conf)->connection.transport;
+
+        if (transport->kind == MODBUS_TRANSPORT_SERIAL)
+                claim_serial(&transport->serial, c, e);
+}
+
+const char *modbus_master_conf_not_built(const void *conf, const void **ret_field) {
+        const ModbusConnectionConf *connection = &((const ModbusMasterConf *) conf)->connection;
+
+        return framing_not_built(&connection->framing, &connection->transport.kind, ret_field);
+}
+
+/* ---- slave -------------------------------------------------------------------------------------------------------- */
+
+static const ConfField remote_host_element = { .type = CONF_TYPE_STRING };
+
+static const ConfField slave_tcp_fields[] = {
+        KEY(ModbusSlaveTransport, local_host, CONF_TYPE_STRING, .instead = "listen",
+            .help = "name or address to listen on; 0.0.0.0 or :: for all"),
+        KEY(ModbusSlaveTransport, local_port, CONF_TYPE_INTEGER, .instead = "listen", .max = 65535, .help = "usually 502"),
+        KEY(ModbusSlaveTransport, listen, CONF_TYPE_STRING,
+            .help = "fd:NAME, a socket passed by the service manager, in place of local_host and local_port"),
+        KEY(ModbusSlaveTransport, remote_hosts, CONF_TYPE_ARRAY, .flags = CONF_REQUIRED | CONF_NULLABLE,
+            .element = &remote_host_element, .element_size = sizeof(char *),
+            .help = "numeric addresses that may connect; null: everybody"),
+        KEY(ModbusSlaveTransport, max_connections, CONF_TYPE_INTEGER, .flags = CONF_REQUIRED | CONF_NULLABLE,
+            .max = INTEGER_MAX, .null_value = -1, .help = "connections at a time; null: no limit"),
+        KEY(ModbusSlaveTransport, response_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
+            .help = "longest wait for the system's answer to a write"),
+        KEY(ModbusSlaveTransport, keep_alive_timeout, CONF_TYPE_SECONDS,
+            .flags = CONF_REQUIRED | CONF_NULLABLE | CONF_EXCLUSIVE, .max = CONF_SECONDS_MAX, .unit = "s",
+            .help = "a connection without a request for so long is closed; null: never"),
+        {}
+};
+
+static const ConfField slave_serial_fields[] = {
+        SERIAL_KEYS(ModbusSlaveTransport),
+        KEY(ModbusSlaveTransport, response_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
+            .help = "longest wait for the system's answer to a write"),
+        KEY(ModbusSlaveTransport, keep_alive_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
+            .help = "the master counts as gone after so long without a request"),
+        {}
+};
+
+static const ConfVariant slave_transports[] = {
+        [MODBUS_TRANSPORT_TCP] = { "TCP", "TCP connections of masters", slave_tcp_fields },
+        [MODBUS_TRANSPORT_SERIAL] = { "SERIAL", serial_help, slave_serial_fields },
+        {}
+};
+
+static const ConfField slave_data_fields[] = {
+        KEY(ModbusSlaveData, name, CONF_TYPE_STRING, NAME_OF_DATA, .help = "last segment of its event type"),
+        KEY(ModbusSlaveData, device_id, CONF_TYPE_INTEGER, REQUIRED, .help = "unit id that it is offered under: 1 to 255"),
+        { .name = "data_type", .offset = offsetof(ModbusSlaveData, type), .type = CONF_TYPE_ENUM, REQUIRED,
+          .names = modbus_data_type_names, .help = "table that it lies in; QUEUE cannot be offered" },
+        KEY(ModbusSlaveData, start_address, CONF_TYPE_INTEGER, REQUIRED, .max = 65535,
+            .help = "first register or coil, as on the wire: from 0 on"),
+        KEY(ModbusSlaveData, bit_offset, CONF_TYPE_INTEGER, NOT_NEGATIVE, .help = "bits skipped from the start address on"),
+        KEY(ModbusSlaveData, bit_count, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = INTEGER_MAX,
+            .help = "bits of the value"),
+        {}
+};
+
+static const ConfField slave_data_element = { .type = CONF_TYPE_OBJECT, .fields = slave_data_fields };
+
+const ConfField modbus_slave_fields[] = {
+        { .name = "modbus_type", .offset = offsetof(ModbusSlaveConf, framing), .type = CONF_TYPE_ENUM, REQUIRED,
+          .names = modbus_framing_names, .help = "framing of messages, independent of the transport" },
+        KEY(ModbusSlaveConf, transport, CONF_TYPE_VARIANT, REQUIRED, .tag = "type", .variants = slave_transports,
+            .help = "how masters reach it"),
+        KEY(ModbusSlaveConf, data, CONF_TYPE_ARRAY, REQUIRED, .element = &slave_data_element,
+            .element_size = sizeof(ModbusSlaveData), .help = "what is offered"),
+        {}
+};
+
+static void verify_slave_data(const ModbusSlaveData *d, ConfErrors *e) {
+        ModbusPlace place;
+
+        if (d->device_id < 1 || d->device_id > UINT8_MAX)
+                conf_error_at(e, CONF_WARNING, &d->device_id, "device id %" PRIi64 " can never be addressed", d->device_id);
+        if (d->type == MODBUS_QUEUE) {
+                conf_error_at(e, CONF_RANGE, &d->type, "QUEUE cannot be offered by a slave");
+                return;
+        }
+        if (d->type < 0 || d->start_address < 0 || d->start_address >= ADDRESSES || !bits_in_range(d->bit_offset, d->bit_count))
+                return; /* reported already */
+
+        place = modbus_data_place((ModbusDataType) d->type, (uint64_t) d->start_address, (uint64_t) d->bit_offset,
+                                  (uint64_t) d->bit_count);
+        if (place.last >= ADDRESSES)
+                conf_error_at(e, CONF_RANGE, &d->start_address, "covers addresses %" PRIu64 " to %" PRIu64 ", the last is 65535",
+                              place.first, place.last);
+}
+
+void modbus_slave_conf_verify(const void *conf, ConfErrors *e) {
+        const ModbusSlaveConf *c = conf;
+        const ModbusSlaveData *data = c->data.items;
+        g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+
+        if (c->transport.kind == MODBUS_TRANSPORT_TCP && c->transport.listen && !modbus_slave_conf_listen_name(c))
+                conf_error_at(e, CONF_ERROR, &c->transport.listen, "expected fd:NAME, got \"%s\"", c->transport.listen);
+
+        for (size_t i = 0; i < c->data.n; i++) {
+                check_name(names, &data[i].name, e);
+                verify_slave_data(&data[i], e);
+        }
+}
+
+static void claim_listener(const ModbusSlaveTransport *t, ConfClaims *c, ConfErrors *e) {
+        g_autofree char *address = NULL;
+
+        if (!t->local_host || t->local_port <= 0)
+                return; /* port 0: the kernel finds a free one */
+
+        address = g_strdup_printf("%s:%" PRIi64, t->local_host, t->local_port);
+        conf_claim(c, e, "listening address", address, &t->local_port);
+}
+
+void modbus_slave_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e) {
+        const ModbusSlaveConf *s = conf;
+        const char *name = modbus_slave_conf_listen_name(s);
+
+        if (s->transport.kind == MODBUS_TRANSPORT_SERIAL)
+                claim_serial(&s->transport.serial, c, e);
+        else if (name)
+                conf_claim(c, e, "passed socket", name, &s->transport.listen);
+        else
+                claim_listener(&s->transport, c, e);
+}
+
+const char *modbus_slave_conf_not_built(const void *conf, const void **ret_field) {
+        const ModbusSlaveConf *c = conf;
+
+        return framing_not_built(&c->framing, &c->transport.kind, ret_field);
+}
+
+const char *modbus_slave_conf_listen_name(const ModbusSlaveConf *conf) {
+        const char *listen = conf->transport.listen;
+
+        if (!listen || !g_str_has_prefix(listen, "fd:") || listen[3] == '\0')
+                return NULL;
+        return listen + 3;
+}
