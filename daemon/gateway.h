@@ -48,6 +48,7 @@ void gateway_set_ready(Gateway *g);
 /* Stops the devices, registers running false, flushes, closes the event server connection, then stopped(); at the latest after EXIT_FLUSH_USEC. Idempotent. */
 void gateway_stop(Gateway *g, void (*stopped)(void *userdata), void *userdata);
 
+sd_event *gateway_get_event(const Gateway *g);
 const Config *gateway_get_config(const Gateway *g);
 GatewayState gateway_get_state(const Gateway *g);
 const GatewayTotals *gateway_get_totals(const Gateway *g);
@@ -61,7 +62,11 @@ int gateway_find(const Gateway *g, const char *type, const char *name, Proxy **r
 /* ---- observers ---------------------------------------------------------------------------------------------------- */
 
 typedef enum GatewayField { GATEWAY_NORTH = 1 << 0, GATEWAY_TOTALS = 1 << 1, GATEWAY_STATE = 1 << 2 } GatewayField;
-typedef enum ProxyField { PROXY_ENABLED = 1 << 0, PROXY_RETRY = 1 << 1 } ProxyField;
+typedef enum ProxyField {
+        PROXY_ENABLED = 1 << 0,
+        PROXY_REASON = 1 << 1, /* of the state or the link, without an edge */
+        PROXY_RETRY = 1 << 2,
+} ProxyField;
 
 /* Called once the state is consistent. They may read, and must not call a verb from inside. Any may be NULL. */
 typedef struct GatewayObserver {

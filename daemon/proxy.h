@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A configured device's identity: follows the last enable event, starts and stops runs of the device, registers `running`.
  * Lives as long as the device is configured, with or without an engine. This header is what observers read; the machinery
- * is proxy-internal.h. Only proxy.c writes the struct. Loop thread. */
+ * is proxy-internal.h. Only proxy.c and proxy-host.c write the struct. Loop thread. */
 #pragma once
 
 #include "daemon/config.h"
 #include "devices/device.h"
 
-typedef struct Proxy Proxy;
+typedef struct DeviceHost Proxy; /* what a device calls its host */
 
 typedef enum ProxyState {
         PROXY_DISABLED,
@@ -36,6 +36,7 @@ typedef struct ProxyView {
         ProxyEdge state_edge;
         DeviceLink link;
         ProxyEdge link_edge;
+        usec_t link_lost;               /* CLOCK_MONOTONIC, when the link last went from up (or unknown) to down or partial */
         usec_t retry_at;                /* CLOCK_MONOTONIC; 0: none */
         uint64_t restarts;              /* runs begun after the first */
         uint64_t events_dropped;        /* for the device, beyond DEVICE_EVENTS_MAX */

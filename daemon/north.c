@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The connection to a fixed event server. Loop thread. */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "base/bounds.h"
+#include "base/deadline.h"
+#include "daemon/event-prefix.h"
+#include "daemon/north.h"
+
+static const char *const north_state_table[_NORTH_STATE_MAX] = {
+        [NORTH_DISCONNECTED] = "disconnected",
+        [NORTH_CONNECTING] = "connecting",
+        [NORTH_STANDBY] = "standby",
+        [NORTH_STARTING] = "starting",
+        [NORTH_OPERATIONAL] = "operational",
+        [NORTH_STOPPING] = "stopping",
+};
+DEFINE_STRING_TABLE(north_state, NorthState, north_state_table);
+
+struct North {
+        sd_event *event;
+        Resolver *resolver;
+        const Config *config;
+        const NorthHandler *handler;
+        void *userdata;
+        char *address, *client_name;
+        NorthState state;
+        EventClient *client;
+        Deadline *reconnect;
+        bool closing;
+        usec_t lost; /* monotonic, when the outage that goes on began; 0: none */
+        bool complained;
+};
+
+static NorthState state_of(EventerStatus status) {
+        static const NorthState table[_EVENTER_STATUS_MAX] = {
+                [EVENTER_STANDBY] = NORTH_STANDBY,
+                [EVENTER_STARTING] = NORTH_STARTING,
+                [EVENTER_OPERATIONAL] = NORTH_OPERATIONAL,
+                [EVENTER_STOPPING] = NORTH_STOPPING,
+        };
+
+        return table[status];
+}
+
+static void north_set_state(North *n, NorthState state) {
+        if (n->state == state)
+                return;
+        log_debug("Event server %s: %s", n->address, north_state_to_string(state));
+        n->state = state;
+        n->handler->changed(n->userdata);
+}
+
+static void on_connected(EventClient *c, EventerStatus status, void *userdata) {
+        North *n = userdata;
+
+        if (n->lost > 0)
+                log_notice("Connected to event server %s again after %.1f s.", n->address,
+                           (double) (now_usec(CLOCK_MONOTONIC) - n->lost) / USEC_PER_SEC);
+        else
+                log_info("Connected to event server %s.", n->address);
+        n->lost = 0;
+        n->complained = false;
+        north_set_state(n, state_of(status));
+}
+
+static void on_status(EventClient *c, EventerStatus status, void *userdata) {
+        north_set_state(userdata, state_of(status));
+}
+
+static void on_events(EventClient *c, const Event *events, size_t n_events, void *userdata) {
+        North *n = userdata;
+
+        n->handler->events(events, n_events, n->userdata);
+}
+
+static void on_congested(EventClient *c, bool congested, void *userdata) {
+        North *n = userdata;
+
+        n->handler->congested(congested, n->userdata);
+}
+
+static void on_closed(EventClient *c, int error, const char *detail, void *userdata) {
+        North *n = userdata;
+
+        if (!n->closing) {
+                log_full(n->complained ? LOG_DEBUG : LOG_WARNING, 0, NULL, "Event server %s: %s; trying again every %.1f s.",
+                         n->address, detail, (double) NORTH_RECONNECT_USEC / USEC_PER_SEC);
+                n->complained = true;
+                if (n->lost == 0)
+                        n->lost = now_usec(CLOCK_MONOTONIC);
+        }
+        north_set_state(n, NORTH_DISCONNECTED);
+        n->client = event_client_free(n->client);
+        if (n->closing)
+                n->handler->closed(n->userdata);
+        else
+                deadline_set_relative(n->reconnect, NORTH_RECONNECT_USEC);
+}
+
+static const EventClientHandler client_handler = {
+        .connected = on_connected,
+        .status = on_status,
+        .events = on_events,
+        .congested = on_congested,
+        .closed = on_closed,
+};
+
+static void north_connect(North *n) {
+        Subtype text[EVENT_PREFIX_MAX + 2];
+        EventType subscription = event_prefix_subscription(n->config->layout, n->config->name, text);
+        EventerInit init = {
+                .client_name = n->client_name,
+                .client_token = n->config->client_token,
+                .subscriptions = &subscription,
+                .n_subscriptions = 1,
+        };
+        int r;
+
+        r = event_client_new(n->event, n->resolver, &n->config->event_server, &init, &client_handler, n, &n->client);
+        if (r < 0) {
+                log_warning_errno(r, "Cannot connect to event server %s: %m", n->address);
+                deadline_set_relative(n->reconnect, NORTH_RECONNECT_USEC);
+                return;
+        }
+        north_set_state(n, NORTH_CONNECTING);
+}
+
+static void on_reconnect(void *userdata) {
+        North *n = userdata;
+
+        if (n->closing)
+                n->handler->closed(n->userdata);
+        else
+                north_connect(n);
+}
+
+int north_new(sd_event *event, Resolver *resolver, const Config *config, const NorthHandler *handler, void *userdata, North **ret) {
+        _cleanup_(north_freep) North *n = g_new0(North, 1);
+        int r;
+
+        n->event = sd_event_ref(event);
+        n->resolver = resolver;
+        n->config = config;
+        n->handler = handler;
+        n->userdata = userdata;
+        n->address = address_format(&config->event_server);
+        n->client_name = g_strconcat("gateway/", config->name, NULL);
+        r = deadline_new(event, "north-reconnect", on_reconnect, n, &n->reconnect);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(n);
+        return 0;
+}
+
+North *north_free(North *n) {
+        if (!n)
+                return NULL;
+        event_client_free(n->client);
+        deadline_free(n->reconnect);
+        g_free(n->address);
+        g_free(n->client_name);
+        sd_event_unref(n->event);
+        g_free(n);
+        return NULL;
+}
+
+void north_start(North *n) {
+        north_connect(n);
+}
+
+void north_close(North *n, usec_t limit) {
+        if (n->closing)
+                return;
+        n->closing = true;
+        if (n->client)
+                event_client_close(n->client, limit);
+        else
+                deadline_set_relative(n->reconnect, 0);
+}
+
+NorthState north_get_state(const North *n) {
+        return n->state;
+}
+
+EventClient *north_get_client(const North *n) {
+        return n->state >= NORTH_STANDBY ? n->client : NULL;
+}
+
+const char *north_get_address(const North *n) {
+        return n->address;
+}

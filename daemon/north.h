@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Our side towards the event server: where it is, and the one connection to it. Connects for ever, every NORTH_RECONNECT_USEC after an end;
+ * logs the edges. Owns the event client. Loop thread. */
+#pragma once
+
+#include "daemon/gateway.h"
+#include "event/client.h"
+
+typedef struct North North;
+
+typedef struct NorthHandler {
+        void (*changed)(void *userdata); /* north_get_state() is another one */
+        void (*events)(const Event *events, size_t n, void *userdata);
+        void (*congested)(bool congested, void *userdata);
+        void (*closed)(void *userdata); /* after north_close(), never inside it */
+} NorthHandler;
+
+/* config outlives it. Begins nothing. */
+int north_new(sd_event *event, Resolver *resolver, const Config *config, const NorthHandler *handler, void *userdata, North **ret);
+North *north_free(North *n);
+DEFINE_CLEANUP(North, north_free);
+void north_start(North *n);
+/* Writes out what was registered, closes, does not connect again. */
+void north_close(North *n, usec_t limit);
+
+NorthState north_get_state(const North *n);
+/* Connected to a server that has accepted us; NULL before. Valid until changed() has returned with NORTH_DISCONNECTED. */
+EventClient *north_get_client(const North *n);
+const char *north_get_address(const North *n); /* as text */
