@@ -16,6 +16,7 @@
 #define NORTH_REQUEST_USEC (10 * USEC_PER_SEC)   /* connect, init, register, query */
 
 #define DEVICE_EVENTS_MAX 1024U                  /* waiting for one device that is starting */
+#define DEVICE_EVENTS_BYTES_MAX (1U << 20)       /* of them together, but always room for one */
 #define DEVICE_START_USEC (5 * USEC_PER_SEC)
 #define DEVICE_STOP_USEC (2 * USEC_PER_SEC)
 #define DEVICE_RETRY_MAX_USEC (60 * USEC_PER_SEC) /* 1, 2, 4 … */
@@ -23,6 +24,9 @@
 #define CONF_SIZE_MAX (16U << 20)                /* bytes of a configuration file */
 #define CONF_NODES_MAX 1000000U                  /* aliases expanded */
 #define CONF_DEPTH_MAX 64U
+#define CONF_KEY_MAX 1024U                       /* bytes of one key */
+#define CONF_ERRORS_MAX 10000U                   /* messages kept of one run; more are counted */
+#define CONF_CREDENTIAL_MAX (64U << 10)          /* bytes of one secret */
 #define CONF_DEVICES_MAX 10000U
 #define CONF_NAME_MAX 128U                       /* bytes: gateway and device names */
 #define CONF_DATA_NAME_MAX 1024U                 /* bytes: names of data */

@@ -49,6 +49,9 @@ typedef enum DeviceLink {
         _DEVICE_LINK_INVALID = -EINVAL,
 } DeviceLink;
 DECLARE_STRING_TABLE(device_link, DeviceLink);
+static inline bool device_link_is_bad(DeviceLink link) {
+        return link == DEVICE_LINK_DOWN || link == DEVICE_LINK_PARTIAL;
+}
 
 /* A status table gives the D-Bus type interface, Describe and, later, metrics. Values lie at offset in the device's struct (or in
  * the part's base): uint64_t (counter, gauge, usec), bool, const char * (NULL reads as ""). */
@@ -86,8 +89,8 @@ struct DeviceType {
          * what its specification wants of an ending device before. */
         void (*stop)(Device *d);
         void (*done)(Device *d);                          /* frees the contents, after ended; no callback may follow */
-        void (*event)(Device *d, const Event *e);         /* between started and ended only; e is borrowed, its type is below <prefix>/system */
-        void (*flow)(Device *d, bool open);               /* the event server's connection is congested or free again; may be NULL */
+        void (*event)(Device *d, const Event *e);         /* between started and stop() or ended; e is borrowed, its type is below <prefix>/system */
+        void (*flow)(Device *d, bool open);               /* open at start; the event server's connection is congested or free again; may be NULL */
         int (*reconfigure)(Device *d, const void *conf);  /* may be NULL. 0: links kept; -EOPNOTSUPP: restart me */
 
         const StatusField *status;                        /* NULL: none */
@@ -114,14 +117,14 @@ Resolver *device_get_resolver(Device *d);
 const LogContext *device_log(Device *d);        /* for log_context(level, device_log(d), "…") */
 LinkTap *device_tap(Device *d);                 /* every frame in and out passes here */
 
-/* The run has begun: the host registers running true, then delivers the events that waited. */
+/* The run has begun: the host registers running true, then delivers the events that waited, inside this call: the last thing a caller does. */
 void device_started(Device *d);
 /* The run is over, after stop() or by itself; the host calls done() in a later turn. detail (copied, may be NULL): one sentence for people, no secrets. */
 void device_ended(Device *d, DeviceReason reason, const char *detail);
 /* Edges are logged and shown by the host; unchanged calls cost nothing. */
 void device_set_link(Device *d, DeviceLink link, DeviceReason reason, const char *detail);
 
-/* Registers <prefix>/gateway/<subtypes…>. Copied, ordered; one message a loop turn. subtypes is NULL-terminated. source may be NULL (none). */
+/* Registers <prefix>/gateway/<subtypes…>; dropped while there is no event server (a device that stops because it went). Copied, ordered; one message a loop turn. subtypes is NULL-terminated. source may be NULL (none). */
 void device_register(Device *d, const char *const *subtypes, const Timestamp *source, JsonSpan payload);
 
 /* Last events of <prefix>/system/<subtypes…>, `?` and `*` allowed; n query types. Called back in a later turn, with types below
