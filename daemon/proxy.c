@@ -331,6 +331,7 @@ void proxy_detach(Proxy *p) {
         proxy_set_enabled(p, p->view.enabled, false);
         if (p->end.reason != DEVICE_REASON_CONFIG)
                 proxy_forget_failure(p);
+        p->restart = true; /* a run does not survive its engine, even if the next one is here in this turn */
         proxy_schedule(p);
 }
 
@@ -338,7 +339,7 @@ static void proxy_take_enable(Proxy *p, const Event *e) {
         JsonSpan value;
         bool enable = e && event_payload_json(e, &value) >= 0 && json_kind(value) == JSON_TRUE;
 
-        if (e && (enable != p->view.enabled || !p->view.enabled_known))
+        if (e && enable != p->view.enabled)
                 log_context(LOG_INFO, &p->log, "%s by event %" PRIi64 ".%" PRIi64 ".%" PRIi64 ".",
                             enable ? "Enabled" : "Disabled", e->id.server, e->id.session, e->id.instance);
         if (!enable) {
