@@ -41,9 +41,10 @@ void conf_error_position(ConfErrors *e, ConfSeverity severity, unsigned line, un
 
 /* How many of this severity so far. A caller compares before and after. */
 size_t conf_errors_count(const ConfErrors *e, ConfSeverity severity);
-/* The text of the first message of at least `severity` whose pointer starts with this node's; NULL when none. Borrowed. */
+/* `/pointer: text` of the first message, by position, of at least `severity` at or below this node; NULL when none. Borrowed. */
 const char *conf_errors_first(const ConfErrors *e, ConfSeverity severity, const ConfNode *below);
-/* Sorted by position: one `file:line:column: /pointer: text` line each, on a stream; or an array of objects. */
+/* Sorted by position: one `file:line:column: /pointer: text` line each, on a stream; or an array of objects (`line`, `column`
+ * and `path` are null where there is none). Beyond CONF_ERRORS_MAX only the number is kept, and told in a last line. */
 void conf_errors_print(ConfErrors *e, FILE *stream);
 void conf_errors_write_json(ConfErrors *e, JsonWriter *w);
 
@@ -52,7 +53,8 @@ void conf_errors_write_json(ConfErrors *e, JsonWriter *w);
 typedef enum ConfKind { CONF_NULL, CONF_BOOL, CONF_INTEGER, CONF_NUMBER, CONF_STRING, CONF_ARRAY, CONF_OBJECT } ConfKind;
 
 /* YAML by libyaml, core schema; bounds of base/bounds.h. On failure errors holds at least one error. -errno when the file
- * cannot be read, -EBADMSG otherwise. */
+ * cannot be read, -EBADMSG otherwise. Mistakes that leave a tree (duplicate and merge keys, tags) are CONF_ERRORs, yet 0 is
+ * returned, so that the rest of the file is checked in the same run. Errors keep the document alive for their positions. */
 int conf_document_load(const char *path, ConfErrors *errors, ConfDocument **ret);
 int conf_document_parse(const char *text, size_t size, ConfErrors *errors, ConfDocument **ret);
 ConfDocument *conf_document_free(ConfDocument *d);
@@ -66,6 +68,7 @@ size_t conf_node_length(const ConfNode *n);             /* CONF_ARRAY, CONF_OBJE
 const ConfNode *conf_node_item(const ConfNode *n, size_t i);
 const char *conf_node_key(const ConfNode *n, size_t i);
 const ConfNode *conf_node_get(const ConfNode *n, const char *key);      /* NULL: absent or n is no object */
+void conf_node_write_json(const ConfNode *n, JsonWriter *w);            /* the value, any kind */
 
 /* ---- field tables ------------------------------------------------------------------------------------------------- */
 
@@ -82,10 +85,11 @@ typedef enum ConfType {
         CONF_TYPE_ARRAY,   /* ConfArray at offset, elements of `element`; min, max: length */
         CONF_TYPE_VARIANT, /* struct at offset whose first member is an int: index in `variants`, chosen by the string key `tag` */
         CONF_TYPE_ANY,     /* accepted, not stored */
+        CONF_TYPE_JSON,    /* const char * (arena): any value as JSON text; absent is NULL */
 } ConfType;
 
 typedef struct ConfArray {
-        void *items; /* arena; element_size each */
+        void *items; /* arena; element_size each; not NULL when given and empty, NULL when null or absent */
         size_t n;
 } ConfArray;
 
@@ -93,7 +97,7 @@ typedef struct ConfField ConfField;
 
 typedef struct ConfVariant {
         const char *name, *help;
-        const ConfField *fields; /* offsets inside the variant's struct */
+        const ConfField *fields; /* offsets from the start of the CONF_TYPE_VARIANT field's struct, the int included */
 } ConfVariant;
 
 enum {
@@ -102,6 +106,10 @@ enum {
         CONF_HAT_REQUIRED = 1 << 2, /* required in the hat form, optional in the native one */
         CONF_CREDENTIAL = 1 << 3,   /* string; `credential:ID` is read from $CREDENTIALS_DIRECTORY/ID; never printed */
         CONF_EXCLUSIVE = 1 << 4,    /* min is not itself allowed: > 0 */
+        CONF_NAME = 1 << 5,         /* string: no control characters; `/`, `?`, `*` an error, in the hat form a warning */
+        CONF_ONE_OF = 1 << 6,       /* exactly one of the keys of its object that have this flag must be given */
+        CONF_PRESENCE = 1 << 7,     /* object: the struct's first member is a bool, true when the key was given; conf_error_at()
+                                     * with its address means the object */
 };
 
 struct ConfField {
@@ -109,9 +117,11 @@ struct ConfField {
         ConfType type;
         unsigned flags;
         size_t offset;
-        double min, max;        /* both 0: no range. Outside: CONF_RANGE */
+        double min, max;        /* both 0: no range; max below min, or INFINITY: no upper bound. Outside: CONF_RANGE. Seconds
+                                 * are never below 0 or above CONF_SECONDS_MAX */
         int64_t null_value;     /* CONF_NULLABLE integer */
-        const char *fallback;   /* default as JSON text when the key is absent; NULL: zeroed (USEC_INFINITY, -1, NULL) */
+        const char *fallback;   /* default as JSON text (a scalar without escapes, `[]` or `{}`) when the key is absent; NULL:
+                                 * what null gives (USEC_INFINITY, -1, NULL, null_value), else zeroed */
         const char *instead;    /* `a b` are alternatives: required unless this sibling key is given, and both are an error */
         const char *unit, *help; /* schema and reference page */
         const char *const *names;       /* CONF_TYPE_ENUM: NULL-terminated */
@@ -120,7 +130,12 @@ struct ConfField {
         size_t element_size;
         const char *tag;                /* CONF_TYPE_VARIANT */
         const ConfVariant *variants;    /* NULL-named end */
+        const char *pattern;            /* string, schema only: regular expression for what verify() checks */
+        const char *ref;                /* CONF_TYPE_ANY, schema only: `$ref` */
 };
+
+/* The word nearest to text among words (NULL-terminated): for `did you mean`. NULL: none is near. */
+const char *conf_nearest(const char *text, const char *const *words);
 
 /* Struct memory and strings that live as long as a configuration. */
 ConfArena *conf_arena_new(void);
@@ -130,8 +145,10 @@ void *conf_arena_alloc(ConfArena *a, size_t size);      /* zeroed, aligned */
 char *conf_arena_strdup(ConfArena *a, const char *s);
 
 /* Fills the struct at base (zeroed by the caller, of the table's struct) from an object node. Reports everything wrong, with
- * unknown keys as the form wants them (error or warning, did you mean; `x-…` always ignored). 0: good, -ERANGE: only range
- * errors, -EINVAL: others. The struct points into the arena only, never into the document. */
+ * unknown keys as the form wants them (error or warning, did you mean; `x-…` always ignored). The struct points into the arena
+ * only, never into the document. A field named `*` at the end of a table (CONF_TYPE_ANY) takes every other key.
+ * 0: good. -ERANGE: errors were reported, yet every field holds a value of its type (range errors, unknown keys), so verify()
+ * can go on; integers out of range are stored as they are within ±10^15, where sums cannot overflow. -EINVAL: the struct has holes. */
 int conf_parse(const ConfNode *object, const ConfField *fields, ConfForm form, ConfArena *arena, void *base, ConfErrors *errors);
 
 /* What two devices must not share. claims() of a device type adds; the daemon finds the pairs. */
@@ -142,6 +159,8 @@ DEFINE_CLEANUP(ConfClaims, conf_claims_free);
 /* kind: "serial port", "listening address", "passed socket", "GPIO line"; key: normalised name in it; field: where it is
  * given. A second claim of the same (kind, key) is a CONF_ERROR at field, naming the first place. */
 void conf_claim(ConfClaims *c, ConfErrors *e, const char *kind, const char *key, const void *field);
+/* The keys claimed of a kind, in order, NULL-terminated, in the arena. */
+const char *const *conf_claims_list(const ConfClaims *c, const char *kind, ConfArena *arena);
 
 /* JSON Schema 2020-12 of an object with these fields, written as members (`type`, `properties`, `required` …) of an object that the
  * caller has opened. */
