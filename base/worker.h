@@ -14,17 +14,20 @@ typedef struct WorkerJob WorkerJob;
 struct WorkerJob {
         void (*run)(WorkerJob *job);  /* worker thread; may block; touches only the job */
         void (*done)(WorkerJob *job); /* loop thread, in the order of completion; the job is the caller's again */
-        void (*drop)(WorkerJob *job); /* any thread: nobody waits any more, free it */
+        void (*drop)(WorkerJob *job); /* any thread: nobody waits any more, free it; must not call the worker */
         bool cancelled;               /* the worker's */
         WorkerJob *next;              /* the worker's */
 };
 
-/* n_threads are started as they are needed. queue_max: jobs waiting for a thread. */
+/* At most n_threads (> 0), started as they are needed, with 256 KiB of stack and all signals blocked. queue_max: jobs
+ * waiting for a thread. name: of the threads (15 bytes are kept) and of the event source. */
 int worker_new(sd_event *event, const char *name, unsigned n_threads, size_t queue_max, Worker **ret);
-/* Never waits: queued jobs are dropped, one that runs is dropped when it ends. done() is not called any more. */
+/* Never waits: queued jobs are dropped, one that runs is dropped when it ends. done() is not called any more. May be called
+ * inside done(). */
 Worker *worker_free(Worker *w);
 DEFINE_CLEANUP(Worker, worker_free);
 
-int worker_submit(Worker *w, WorkerJob *job); /* -EAGAIN: the queue is full */
-/* Nobody waits for it any more: drop() instead of done(), now or when it ends. */
+/* -EAGAIN: the queue is full. <0: the job is still the caller's. */
+int worker_submit(Worker *w, WorkerJob *job);
+/* Nobody waits for a submitted job any more: drop() instead of done(), now or when it ends. Not after done(). */
 void worker_cancel(Worker *w, WorkerJob *job);
