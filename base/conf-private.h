@@ -40,6 +40,8 @@ char *conf_scalar_difference(const char *text, const ConfNode *node, bool secret
 
 /* "value" in double quotes, without control characters, cut when long. Caller frees. */
 char *conf_quote(const char *text);
+/* A number as people write it: the shortest text that reads back as the same. Caller frees. */
+char *conf_format_number(double value);
 /* Appends text with control characters as escapes. */
 void conf_append_visible(GString *out, const char *text);
 /* `"abc"`, `70000`, `null`, `an object`: what stands at a node. Caller frees. */

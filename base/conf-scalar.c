@@ -125,20 +125,18 @@ static size_t span(const char *p, const char *set) {
         return strspn(p, set);
 }
 
+/* value * base + digit, away from 0 on the given side, so that the smallest integer has a place too. */
+static bool accumulate(int64_t *value, int64_t base, int64_t digit, bool negative) {
+        return !__builtin_mul_overflow(*value, base, value) &&
+               !__builtin_add_overflow(*value, negative ? -digit : digit, value);
+}
+
 /* Digits of a base with `_` among them. */
 static void old_set_integer(Old *old, const char *digits, unsigned base, bool negative) {
-        int64_t value = 0;
-
-        old->kind = OLD_INTEGER;
-        old->exact = true;
-        for (const char *p = digits; *p; p++) {
-                if (*p == '_')
-                        continue;
-                if (__builtin_mul_overflow(value, base, &value) ||
-                    __builtin_add_overflow(value, g_ascii_xdigit_value(*p), &value))
+        *old = (Old) { .kind = OLD_INTEGER, .exact = true };
+        for (const char *p = digits; *p; p++)
+                if (*p != '_' && !accumulate(&old->integer, base, g_ascii_xdigit_value(*p), negative))
                         old->exact = false;
-        }
-        old->integer = negative ? -value : value;
 }
 
 /* 1:30, 190:20:30: base 60. With a fraction it is a float. */
@@ -156,10 +154,9 @@ static bool old_sexagesimal(const char *p, bool negative, Old *old) {
                 if (n == 0 || (parts > 0 && (n > 2 || (n == 2 && *p > '5'))))
                         return false;
                 for (size_t i = 0; i < n; i++)
-                        if (p[i] != '_' && (__builtin_mul_overflow(part, 10, &part) ||
-                                            __builtin_add_overflow(part, p[i] - '0', &part)))
+                        if (p[i] != '_' && !accumulate(&part, 10, p[i] - '0', false))
                                 exact = false;
-                if (__builtin_mul_overflow(value, 60, &value) || __builtin_add_overflow(value, part, &value))
+                if (!accumulate(&value, 60, exact ? part : 0, negative))
                         exact = false;
                 p += n;
                 if (*p != ':')
@@ -177,7 +174,7 @@ static bool old_sexagesimal(const char *p, bool negative, Old *old) {
 
         *old = (Old) {
                 .kind = fraction ? OLD_FLOAT : OLD_INTEGER,
-                .integer = negative ? -value : value,
+                .integer = value,
                 .exact = exact && !fraction,
         };
         return true;
@@ -320,16 +317,16 @@ static bool same(const Old *old, const ConfNode *node) {
 
 /* A number in a spelling that both versions read as the same number. */
 static char *safe_number(const ConfNode *node) {
-        char text[G_ASCII_DTOSTR_BUF_SIZE];
-        char *exponent;
+        g_autofree char *text = NULL;
+        const char *exponent;
 
         if (node->kind == CONF_INTEGER)
                 return g_strdup_printf("%" PRId64, node->integer);
 
-        (void) g_ascii_dtostr(text, sizeof(text), node->number.value);
+        text = conf_format_number(node->number.value);
         exponent = strchr(text, 'e');
         if (strchr(text, '.'))
-                return g_strdup(text);
+                return g_steal_pointer(&text);
         if (!exponent)
                 return g_strdup_printf("%s.0", text);
         return g_strdup_printf("%.*s.0%s", (int) (exponent - text), text, exponent);

@@ -42,8 +42,7 @@ char *conf_quote(const char *text) {
         return g_string_free(out, FALSE);
 }
 
-/* A number as people write it: the shortest text that reads back as the same. */
-static void append_number(GString *out, double value) {
+char *conf_format_number(double value) {
         char text[G_ASCII_DTOSTR_BUF_SIZE];
 
         for (int digits = 1; digits <= 17; digits++) {
@@ -55,8 +54,14 @@ static void append_number(GString *out, double value) {
                         break;
         }
         /* 1e+07 is not what anybody wants to read. */
-        if (fabs(value) >= 1e3 && fabs(value) < 1e15 && !islessgreater(trunc(value), value))
+        if (fabs(value) < 1e15 && !islessgreater(trunc(value), value))
                 (void) g_ascii_formatd(text, sizeof(text), "%.0f", value);
+        return g_strdup(text);
+}
+
+static void append_number(GString *out, double value) {
+        g_autofree char *text = conf_format_number(value);
+
         g_string_append(out, text);
 }
 
