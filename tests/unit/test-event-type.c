@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Event types, wildcards, order, timestamps and payloads against rules.json. */
+
+#include <errno.h>
+
+#include "event/event.h"
+#include "eventer-bodies.h"
+
+static void test_subscription(void) {
+        _vectors_ v = { 0 };
+
+        vectors_load(&v, "rules.json");
+        FOREACH_ITEM(x, vector_get(v.root, "subscription")) {
+                _cleanup_(body_types_done) BodyTypes queries = body_types(vector_get(x, "subscriptions"));
+                _cleanup_(body_types_done) BodyTypes in = body_types(vector_get(x, "matching"));
+                _cleanup_(body_types_done) BodyTypes out = body_types(vector_get(x, "not_matching"));
+
+                g_assert_true(event_query_types_valid(queries.types, queries.n));
+                for (size_t i = 0; i < in.n + out.n; i++) {
+                        EventType type = i < in.n ? in.types[i] : out.types[i - in.n];
+                        bool matches = false;
+
+                        for (size_t j = 0; j < queries.n; j++)
+                                matches = matches || event_type_matches(type, queries.types[j]);
+                        g_assert_true(matches == (i < in.n));
+                }
+        }
+}
+
+static void assert_valid(JsonSpan list, bool valid) {
+        _cleanup_(body_types_done) BodyTypes queries = body_types(list);
+
+        g_assert_true(event_query_types_valid(queries.types, queries.n) == valid);
+}
+
+static void test_invalid_subscription(void) {
+        _vectors_ v = { 0 };
+
+        vectors_load(&v, "rules.json");
+        FOREACH_ITEM(x, vector_get(v.root, "invalid_subscription")) {
+                _cleanup_(body_types_done) BodyTypes queries = body_types(x);
+                bool all = true;
+
+                for (size_t i = 0; i < queries.n; i++)
+                        all = all && event_query_type_valid(queries.types[i]);
+                g_assert_false(all);
+                assert_valid(x, false);
+        }
+        FOREACH_ITEM(x, vector_get(vector_get(v.root, "subscription_order_quirk"), "accepted"))
+                assert_valid(x, true);
+        FOREACH_ITEM(x, vector_get(vector_get(v.root, "subscription_order_quirk"), "rejected"))
+                assert_valid(x, false);
+}
+
+static Event ordered_event(JsonSpan x) {
+        JsonSpan id = vector_get(x, "id");
+
+        return (Event) {
+                .id.server = vector_integer(vector_get(id, "server")),
+                .id.session = vector_integer(vector_get(id, "session")),
+                .id.instance = vector_integer(vector_get(id, "instance")),
+                .timestamp = body_timestamp(vector_get(x, "timestamp")),
+        };
+}
+
+static void test_order(void) {
+        _vectors_ v = { 0 };
+
+        vectors_load(&v, "rules.json");
+        FOREACH_ITEM(x, vector_get(v.root, "event_order")) {
+                Event first = ordered_event(vector_get(x, "first")), second = ordered_event(vector_get(x, "second"));
+                int order = event_compare(&first, &second);
+
+                /* The order of arrival decides: the vectors say that `first` came first. */
+                if (order == 0 && first.id.server != second.id.server)
+                        order = -1;
+                g_assert_true((order < 0) == vector_bool(vector_get(x, "less")));
+                g_assert_true((order > 0) == vector_bool(vector_get(x, "greater")));
+                g_assert_cmpint(event_compare(&second, &first), ==, -event_compare(&first, &second));
+        }
+}
+
+static void test_timestamps(void) {
+        _vectors_ v = { 0 };
+        Timestamp last = { .s = INT64_MIN }, huge;
+
+        vectors_load(&v, "rules.json");
+        FOREACH_ITEM(x, vector_get(v.root, "timestamp_ascending")) {
+                Timestamp t = body_timestamp(x);
+
+                g_assert_cmpint(timestamp_compare(&last, &t), <, 0);
+                g_assert_cmpint(timestamp_compare(&t, &last), >, 0);
+                g_assert_cmpint(timestamp_compare(&t, &t), ==, 0);
+                last = t;
+        }
+        FOREACH_ITEM(x, vector_get(v.root, "timestamp_from_seconds")) {
+                JsonSpan seconds = vector_get(x, "seconds");
+                g_autofree char *text = g_strndup(seconds.text, seconds.size);
+                Timestamp t = timestamp_from_seconds(g_ascii_strtod(text, NULL));
+                Timestamp expected = body_timestamp(vector_get(x, "timestamp"));
+
+                g_assert_cmpint(timestamp_compare(&t, &expected), ==, 0);
+        }
+
+        huge = timestamp_from_seconds(1e300);
+        g_assert_cmpint(huge.s, ==, INT64_MAX);
+        huge = timestamp_from_seconds(-1e300);
+        g_assert_cmpint(huge.s, ==, INT64_MIN);
+        last = timestamp_now();
+        g_assert_cmpint(last.s, >, 1700000000);
+        g_assert_cmpint(last.us, <, 1000000);
+}
+
+static void test_prefix(void) {
+        static const Subtype abc[] = { SUBTYPE("a"), SUBTYPE("b"), SUBTYPE("c/d") };
+        EventType type = { abc, 3 }, prefix = { abc, 2 }, rest;
+        g_autofree char *text = event_type_format(type), *empty = event_type_format((EventType) { 0 });
+
+        g_assert_true(event_type_has_prefix(type, prefix, &rest));
+        g_assert_cmpuint(rest.n, ==, 1);
+        g_assert_true(subtype_is(rest.subtypes[0], "c/d"));
+        g_assert_false(subtype_is(rest.subtypes[0], "c/"));
+        g_assert_false(event_type_has_prefix(prefix, type, NULL));
+        g_assert_true(event_type_has_prefix(type, type, &rest));
+        g_assert_cmpuint(rest.n, ==, 0);
+        g_assert_true(event_type_equal(type, type));
+        g_assert_false(event_type_equal(type, prefix));
+        g_assert_cmpstr(text, ==, "a/b/c\\/d");
+        g_assert_cmpstr(empty, ==, "");
+}
+
+static void test_payload(void) {
+        Event e = { .payload = { .kind = PAYLOAD_JSON, .json = JSON_LITERAL(" true ") } };
+        JsonSpan v;
+
+        g_assert_cmpint(event_payload_json(&e, &v), ==, 0);
+        g_assert_cmpint(json_kind(v), ==, JSON_TRUE);
+        e.payload.json = JSON_LITERAL("nope");
+        g_assert_cmpint(event_payload_json(&e, &v), ==, -EBADMSG);
+        e.payload.kind = PAYLOAD_BINARY;
+        g_assert_cmpint(event_payload_json(&e, &v), ==, -ENODATA);
+        e.payload.kind = PAYLOAD_NONE;
+        g_assert_cmpint(event_payload_json(&e, &v), ==, -ENODATA);
+}
+
+int main(int argc, char *argv[]) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/event-type/subscription", test_subscription);
+        g_test_add_func("/event-type/invalid-subscription", test_invalid_subscription);
+        g_test_add_func("/event-type/order", test_order);
+        g_test_add_func("/event-type/timestamps", test_timestamps);
+        g_test_add_func("/event-type/prefix", test_prefix);
+        g_test_add_func("/event-type/payload", test_payload);
+        return g_test_run();
+}
