@@ -259,10 +259,11 @@ static void test_size(void) {
                 g_string_append_c(text, 'x');
         check_bounded(text, "f: larger than 16 MiB, the limit of a configuration file\n");
 
-        for (unsigned i = 0; i < CONF_KEY_MAX; i++)
+        g_string_assign(key, "? ");
+        for (unsigned i = 0; i <= CONF_KEY_MAX; i++)
                 g_string_append_c(key, 'k');
-        g_string_append(key, "k: 1");
-        check(key->str, key->len, NULL, "f:1:1: a key of 1025 bytes, the limit is 1024\n");
+        g_string_append(key, "\n: 1\n");
+        check(key->str, key->len, NULL, "f:1:3: a key of 1025 bytes, the limit is 1024\n");
 }
 
 static void test_load(void) {
