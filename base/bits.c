@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bits to decimal text and back. Up to 64 bits it is ordinary arithmetic; beyond, schoolbook division and multiplication
- * by 10^9 over limbs of 32 bits, the least significant one first. Pure functions, any thread. */
+/* Bits to decimal text and back. Up to 64 bits it is ordinary arithmetic; beyond, schoolbook division and
+ * multiplication by 10^9 over limbs of 32 bits, the least significant one first. Pure functions, any
+ * thread. */
 
 #include <errno.h>
 
@@ -14,9 +15,10 @@
 #define LIMBS_MAX ((JSON_DIGITS_MAX * 10 / 3 + 31) / 32 + 1)
 
 size_t uint64_to_decimal(uint64_t value, char *ret_text) {
-        static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-                                    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-                                    "8081828384858687888990919293949596979899";
+        static const char pairs[] =
+                        "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+                        "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+                        "8081828384858687888990919293949596979899";
         char digits[UINT64_DECIMAL_MAX];
         size_t at = sizeof(digits);
 
@@ -35,7 +37,7 @@ size_t uint64_to_decimal(uint64_t value, char *ret_text) {
         return sizeof(digits) - at;
 }
 
-/* ---- bits to text ------------------------------------------------------------------------------------------------- */
+/* ---- bits to text ------------------------------------------------------------------------------------- */
 
 /* Returns how many limbs are in use (the highest of them is not 0). */
 static size_t limbs_from_bits(const uint8_t *bits, size_t n_bytes, uint32_t *limbs) {
@@ -98,15 +100,17 @@ size_t bits_to_decimal(const uint8_t *bits, size_t n_bits, char *ret_text) {
                 return uint64_to_decimal(value, ret_text);
         }
 
-        if (n_limbs > LIMBS_MAX)
-                limbs = heap = g_new(uint32_t, n_limbs);
+        if (n_limbs > LIMBS_MAX) {
+                heap = g_new(uint32_t, n_limbs);
+                limbs = heap;
+        }
 
         at = limbs_to_decimal(limbs, limbs_from_bits(bits, n_bytes, limbs), ret_text, room);
         memmove(ret_text, ret_text + at, room - at);
         return room - at;
 }
 
-/* ---- text to bits ------------------------------------------------------------------------------------------------- */
+/* ---- text to bits ------------------------------------------------------------------------------------- */
 
 /* limbs = limbs * factor + summand, cut to max limbs. Returns whether something was cut off. */
 static bool limbs_multiply_add(uint32_t *limbs, size_t *n, size_t max, uint32_t factor, uint32_t summand) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The byte queue of base/buffer.h: one block of memory, the consumed part at its front is used again before it grows.
- * No state, any thread. */
+/* The byte queue of base/buffer.h: one block of memory, the consumed part at its front is used again before
+ * it grows. No state, any thread. */
 
 #include "base/buffer.h"
 
@@ -11,20 +11,20 @@ void buffer_done(Buffer *b) {
         *b = (Buffer) { 0 };
 }
 
-/* Twice as much as before at least, so that appending byte by byte copies each byte a bounded number of times. */
+/* Twice as much as before at least, so that appending byte by byte copies each byte a bounded number of
+ * times. */
 static void buffer_grow(Buffer *b, size_t needed) {
         size_t allocated = MAX(MAX(needed, b->allocated > SIZE_MAX / 2 ? SIZE_MAX : b->allocated * 2),
                                (size_t) BUFFER_SIZE_MIN);
         size_t size = buffer_size(b);
         uint8_t *data;
 
-        if (b->start == 0)
-                data = g_realloc(b->data, allocated);
-        else {
+        if (b->data && b->start > 0) {
                 data = g_malloc(allocated);
                 memcpy(data, b->data + b->start, size);
                 g_free(b->data);
-        }
+        } else
+                data = g_realloc(b->data, allocated);
 
         *b = (Buffer) { .data = data, .end = size, .allocated = allocated };
 }

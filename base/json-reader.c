@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads JSON text in place. json_check() is the gate: one pass, a stack of one bit a level, nothing allocated. What it
- * accepted is then walked by functions that need not look for mistakes again; they still never leave the span.
- * No state, any thread. */
+/* Reads JSON text in place. json_check() is the gate: one pass, a stack of one bit a level, nothing
+ * allocated. What it accepted is then walked by functions that need not look for mistakes again; they still
+ * never leave the span. No state, any thread. */
 
 #include <errno.h>
 #include <math.h>
@@ -39,11 +39,13 @@ static inline const char *skip_digits(const char *at, const char *end) {
         return at;
 }
 
-/* ---- numbers ------------------------------------------------------------------------------------------------------ */
+/* ---- numbers ------------------------------------------------------------------------------------------ */
 
-/* A number token taken apart. digits … digits_end are those before the exponent, with at most one point among them. */
+/* A number token taken apart. digits … digits_end are those before the exponent, with at most one point
+ * among them. */
 typedef struct Number {
-        const char *digits, *point, *digits_end, *exponent, *end; /* point, exponent: NULL when there is none */
+        const char *digits, *digits_end, *end;
+        const char *point, *exponent; /* NULL when there is none; exponent is behind the e */
 } Number;
 
 static bool number_parse(const char *at, const char *end, Number *ret) {
@@ -101,7 +103,8 @@ static const char *number_first_nonzero(const Number *n) {
         return at;
 }
 
-/* Where the point stands, counted from the first digit that is not 0: 1 for 5.2, 0 for 0.52. first is that digit. */
+/* Where the point stands, counted from the first digit that is not 0: 1 for 5.2, 0 for 0.52. first is that
+ * digit. */
 static int64_t number_magnitude(const Number *n, const char *first) {
         const char *point = n->point ?: n->digits_end;
         int64_t places = first < point ? point - first : point + 1 - first;
@@ -109,14 +112,14 @@ static int64_t number_magnitude(const Number *n, const char *first) {
         return places + number_exponent(n);
 }
 
-/* Whether a double would become infinite: from 2^1024 - 2^970 on, halfway between the largest double and the one that
- * would follow it. That number has 309 digits, which are compared one by one. */
+/* Whether a double would become infinite: from 2^1024 - 2^970 on, halfway between the largest double and the
+ * one that would follow it. That number has 309 digits, which are compared one by one. */
 static bool number_overflows(const Number *n) {
         static const char limit[] =
-                "179769313486231580793728971405303415079934132710037826936173778980444968292764750946649017"
-                "977587207096330286416692887910946555547851940402630657488671505820681908902000708383676273"
-                "854845817711531764475730270069855571366959622842914819860834936475292719074168444365510704"
-                "342711559699508093042880177904174497792";
+                "17976931348623158079372897140530341507993413271003782693617377898044496829276475"
+                "09466490179775872070963302864166928879109465555478519404026306574886715058206819"
+                "08902000708383676273854845817711531764475730270069855571366959622842914819860834"
+                "936475292719074168444365510704342711559699508093042880177904174497792";
         const char *at = number_first_nonzero(n);
         int64_t magnitude;
 
@@ -153,7 +156,7 @@ static int scan_number(Scanner *s) {
         return 0;
 }
 
-/* ---- strings ------------------------------------------------------------------------------------------------------ */
+/* ---- strings ------------------------------------------------------------------------------------------ */
 
 /* What stands behind a backslash, checked: 0 when it is no escape, else its length. */
 static size_t escape_length(const char *at, const char *end) {
@@ -197,7 +200,7 @@ static int scan_string(Scanner *s) {
         return -EBADMSG;
 }
 
-/* ---- the gate ----------------------------------------------------------------------------------------------------- */
+/* ---- the gate ----------------------------------------------------------------------------------------- */
 
 static int scan_literal(Scanner *s, const char *literal, size_t size) {
         if ((size_t) (s->end - s->at) < size || memcmp(s->at, literal, size) != 0)
@@ -332,7 +335,7 @@ int json_check(const char *text, size_t size, JsonSpan *ret) {
         return 0;
 }
 
-/* ---- values of checked text --------------------------------------------------------------------------------------- */
+/* ---- values of checked text --------------------------------------------------------------------------- */
 
 JsonKind json_kind(JsonSpan v) {
         if (v.size == 0)
@@ -359,7 +362,8 @@ JsonKind json_kind(JsonSpan v) {
         }
 }
 
-/* Small numbers become 0 as a double (1e-400): only then the text is copied, because strtod() needs a terminator. */
+/* Small numbers become 0 as a double (1e-400): only then the text is copied, because strtod() needs a
+ * terminator. */
 static bool number_truthy(JsonSpan v) {
         g_autofree char *copy = NULL;
         const char *first;
@@ -429,7 +433,8 @@ static uint32_t unhex4(const char *at) {
         return value;
 }
 
-/* at: behind a backslash. Returns the character, a surrogate when it is a lone one, and moves at behind the escape. */
+/* at: behind a backslash. Returns the character, a surrogate when it is a lone one, and moves at behind the
+ * escape. */
 static uint32_t read_escape(const char **at, const char *end) {
         static const char names[] = "bfnrt", values[] = "\b\f\n\r\t";
         const char *a = *at, *name;
@@ -527,7 +532,7 @@ bool json_string_equal(JsonSpan v, const char *text) {
         return left == 0;
 }
 
-/* ---- walking ------------------------------------------------------------------------------------------------------ */
+/* ---- walking ------------------------------------------------------------------------------------------ */
 
 static const char *skip_string(const char *at, const char *end) {
         for (at++; at < end && *at != '"'; at++)
@@ -581,7 +586,7 @@ bool json_next(JsonIterator *i, JsonSpan *ret_key, JsonSpan *ret_value) {
         if (i->object) {
                 behind = skip_string(at, i->end);
                 key = (JsonSpan) { at, (size_t) (behind - at) };
-                at = skip_space(behind, i->end);        /* the colon */
+                at = skip_space(behind, i->end); /* the colon */
                 at = skip_space(MIN(at + 1, i->end), i->end);
                 if (at == i->end)
                         return false;
@@ -593,7 +598,7 @@ bool json_next(JsonIterator *i, JsonSpan *ret_key, JsonSpan *ret_value) {
         if (ret_value)
                 *ret_value = (JsonSpan) { at, (size_t) (behind - at) };
 
-        at = skip_space(behind, i->end);                /* the comma */
+        at = skip_space(behind, i->end); /* the comma */
         i->at = at < i->end ? at + 1 : at;
         return true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes JSON text as the reference does. Every piece asks writer_room() for its place; the first one that does not get
- * it marks the writer as failed, and nothing is written from then on. No state beyond the writer, any thread. */
+/* Writes JSON text as the reference does. Every piece asks writer_room() for its place; the first one that
+ * does not get it marks the writer as failed, and nothing is written from then on. No state beyond the
+ * writer, any thread. */
 
 #include <errno.h>
 #include <math.h>
@@ -38,7 +39,7 @@ int json_writer_end(JsonWriter *w, JsonSpan *ret) {
         return 0;
 }
 
-/* ---- pieces ------------------------------------------------------------------------------------------------------- */
+/* ---- pieces ------------------------------------------------------------------------------------------- */
 
 static bool writer_grow(JsonWriter *w, size_t size) {
         if (!w->growing || size > SIZE_MAX / 2 - w->size) {
@@ -107,7 +108,7 @@ char *json_writer_steal(JsonWriter *w) {
         return text;
 }
 
-/* ---- containers --------------------------------------------------------------------------------------------------- */
+/* ---- containers --------------------------------------------------------------------------------------- */
 
 static void open_container(JsonWriter *w, char bracket) {
         write_value(w, &bracket, 1);
@@ -145,10 +146,16 @@ void json_close_array(JsonWriter *w) {
         close_container(w, ']');
 }
 
-/* ---- strings ------------------------------------------------------------------------------------------------------ */
+/* ---- strings ------------------------------------------------------------------------------------------ */
+
+static const bool plain_table[256] = {
+        [' ' ... '!'] = true, /* not the quote */
+        ['#' ... '['] = true, /* not the backslash */
+        [']' ... '~'] = true,
+};
 
 static inline bool is_plain(char c) {
-        return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+        return plain_table[(uint8_t) c];
 }
 
 static size_t hex_escape(uint32_t unit, char *ret) {
@@ -178,8 +185,29 @@ static size_t escape(uint32_t c, char *ret) {
         return hex_escape(0xd800 + (c >> 10), ret) + hex_escape(0xdc00 + (c & 0x3ff), ret + 6);
 }
 
+/* Nearly every string has its place and needs no escape: one pass. False: nothing was written. */
+static inline bool write_plain(JsonWriter *w, const char *text, size_t size) {
+        char *to;
+
+        if (w->failed || size + 2 > w->allocated - w->size)
+                return false;
+
+        to = w->text + w->size;
+        for (size_t i = 0; i < size; i++) {
+                if (!is_plain(text[i]))
+                        return false;
+                to[1 + i] = text[i];
+        }
+        to[0] = to[1 + size] = '"';
+        w->size += size + 2;
+        return true;
+}
+
 static void write_quoted(JsonWriter *w, const char *text, size_t size) {
         const char *end = text + size;
+
+        if (write_plain(w, text, size))
+                return;
 
         write_piece(w, "\"", 1);
         while (text < end) {
@@ -219,7 +247,7 @@ void json_key(JsonWriter *w, const char *key) {
         w->after_key = true;
 }
 
-/* ---- the rest ----------------------------------------------------------------------------------------------------- */
+/* ---- the rest ----------------------------------------------------------------------------------------- */
 
 void json_bool(JsonWriter *w, bool value) {
         if (value)
@@ -251,8 +279,10 @@ void json_bits(JsonWriter *w, const uint8_t *bits, size_t n_bits) {
         g_autofree char *heap = NULL;
         char *text = stack;
 
-        if (BITS_DECIMAL_MAX(n_bits) > sizeof(stack))
-                text = heap = g_malloc(BITS_DECIMAL_MAX(n_bits));
+        if (BITS_DECIMAL_MAX(n_bits) > sizeof(stack)) {
+                heap = g_malloc(BITS_DECIMAL_MAX(n_bits));
+                text = heap;
+        }
         write_value(w, text, bits_to_decimal(bits, n_bits, text));
 }
 
@@ -260,23 +290,27 @@ void json_raw(JsonWriter *w, JsonSpan value) {
         write_value(w, value.text, value.size);
 }
 
-/* ---- doubles ------------------------------------------------------------------------------------------------------ */
+/* ---- doubles ------------------------------------------------------------------------------------------ */
 
 #define DOUBLE_DIGITS_MAX 17
 #define DOUBLE_TEXT_MAX 40
 
-/* `d.ddde±xx` with as few digits as read back the same. 15 digits are enough for most doubles and no fewer can be told
- * apart from trailing zeros; the tiny ones below DBL_MIN have fewer. */
-static void double_shortest(double value, char *ret, int size) {
-        double read_back;
+static uint64_t double_bits(double value) {
+        uint64_t bits;
 
+        memcpy(&bits, &value, sizeof(bits));
+        return bits;
+}
+
+/* `d.ddde±xx` with as few digits as read back the same. 15 digits are enough for most doubles and no fewer
+ * can be told apart from trailing zeros; the tiny ones below DBL_MIN have fewer. */
+static void double_shortest(double value, char *ret, int size) {
         for (int digits = isnormal(value) ? 15 : 1; digits <= DOUBLE_DIGITS_MAX; digits++) {
                 char format[8];
 
                 snprintf(format, sizeof(format), "%%.%ie", digits - 1);
                 g_ascii_formatd(ret, size, format, value);
-                read_back = g_ascii_strtod(ret, NULL);
-                if (memcmp(&read_back, &value, sizeof(value)) == 0)
+                if (double_bits(g_ascii_strtod(ret, NULL)) == double_bits(value))
                         return;
         }
 }
@@ -291,7 +325,7 @@ static size_t layout_double(const char *digits, int n, int exponent, char *ret) 
                         *to++ = '.';
                         to = mempcpy(to, digits + 1, (size_t) n - 1);
                 }
-                return (size_t) (to - ret) + (size_t) sprintf(to, "e%+03i", exponent);
+                return (size_t) (to - ret) + (size_t) snprintf(to, sizeof("e-324"), "e%+03i", exponent);
         }
 
         if (exponent < 0) {
@@ -314,7 +348,7 @@ static size_t layout_double(const char *digits, int n, int exponent, char *ret) 
 }
 
 void json_double(JsonWriter *w, double value) {
-        char scientific[DOUBLE_TEXT_MAX], digits[DOUBLE_DIGITS_MAX], text[DOUBLE_TEXT_MAX];
+        char scientific[DOUBLE_TEXT_MAX], digits[DOUBLE_DIGITS_MAX] = { '0' }, text[DOUBLE_TEXT_MAX];
         const char *at = scientific;
         int n = 0, n_used = 1;
         size_t size = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one sink of log lines: where they go is decided once, in log_setup(). A line is built on the stack, made harmless
- * (text of peers may hold control characters) and leaves in one system call. Loop thread. */
+/* The one sink of log lines: where they go is decided once, in log_setup(). A line is built on the stack,
+ * made harmless (text of peers may hold control characters) and leaves in one system call. Loop thread. */
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -64,17 +64,17 @@ int log_get_max_level(void) {
         return log_max_level;
 }
 
-/* ---- where lines go ----------------------------------------------------------------------------------------------- */
+/* ---- where lines go ----------------------------------------------------------------------------------- */
 
-/* $JOURNAL_STREAM is DEVICE:INODE of the stream that the service manager connected; the variable is inherited by
- * processes whose stderr is something else, hence the comparison. */
+/* $JOURNAL_STREAM is DEVICE:INODE of the stream that the service manager connected; the variable is
+ * inherited by processes whose stderr is something else, hence the comparison. */
 static bool stderr_is_journal(void) {
         const char *stream = getenv("JOURNAL_STREAM");
         unsigned long long device, inode;
         struct stat st;
 
-        return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
-                st.st_dev == device && st.st_ino == inode;
+        return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+               fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
 
 static bool stderr_is_service_pipe(void) {
@@ -109,7 +109,8 @@ static GLogWriterOutput write_glib_line(GLogLevelFlags flags, const GLogField *f
                                         gpointer userdata) {
         for (gsize i = 0; i < n_fields; i++)
                 if (streq(fields[i].key, "MESSAGE") && fields[i].length < 0)
-                        (void) log_full(level_from_glib(flags), 0, NULL, "%s", (const char *) fields[i].value);
+                        (void) log_full(level_from_glib(flags), 0, NULL, "%s",
+                                        (const char *) fields[i].value);
         return G_LOG_WRITER_HANDLED;
 }
 
@@ -125,10 +126,10 @@ void log_setup(LogTarget target, int max_level) {
         }
 }
 
-/* ---- one line ----------------------------------------------------------------------------------------------------- */
+/* ---- one line ----------------------------------------------------------------------------------------- */
 
-/* Copies at most size - 1 bytes and a terminator: control characters (C0, DEL, C1) and bytes that are no UTF-8 become
- * \xNN of their bytes. Returns the length. */
+/* Copies at most size - 1 bytes and a terminator: control characters (C0, DEL, C1) and bytes that are no
+ * UTF-8 become \xNN of their bytes. Returns the length. */
 static size_t copy_harmless(const char *text, char *ret, size_t size) {
         size_t n = 0;
 
@@ -146,7 +147,8 @@ static size_t copy_harmless(const char *text, char *ret, size_t size) {
                         n += length;
                 } else
                         for (size_t i = 0; i < length; i++)
-                                n += (size_t) snprintf(ret + n, size - n, "\\x%02x", (unsigned) (uint8_t) text[i]);
+                                n += (size_t) snprintf(ret + n, size - n, "\\x%02x",
+                                                       (unsigned) (uint8_t) text[i]);
                 text += length;
                 left -= length;
         }
@@ -178,7 +180,8 @@ static void write_stderr(int level, const char *text, size_t size) {
 
                 n = localtime_r(&seconds, &tm) ? strftime(head, sizeof(head), "%Y-%m-%d %H:%M:%S", &tm) : 0;
                 n += (size_t) snprintf(head + n, sizeof(head) - n, ".%03u %s ",
-                                       (unsigned) (now % USEC_PER_SEC / USEC_PER_MSEC), log_level_table[level]);
+                                       (unsigned) (now % USEC_PER_SEC / USEC_PER_MSEC),
+                                       log_level_table[level]);
         } else
                 n = (size_t) snprintf(head, sizeof(head), "<%i>", level);
 
@@ -236,7 +239,8 @@ static void write_line(int level, int error, const LogContext *context, const ch
         char *text = mempcpy(message, field, sizeof(field) - 1);
         size_t size = copy_harmless(raw, text, sizeof(message) - (sizeof(field) - 1));
 
-        if (log_sink == LOG_SINK_JOURNAL && write_journal(level, error, context, message, sizeof(field) - 1 + size) >= 0)
+        if (log_sink == LOG_SINK_JOURNAL &&
+            write_journal(level, error, context, message, sizeof(field) - 1 + size) >= 0)
                 return;
         write_stderr(level, text, size);
 }

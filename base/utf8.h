@@ -4,8 +4,9 @@
 
 #include "base/macros.h"
 
-/* Decodes the character at text (size bytes follow, at least 1). Returns its length, 1 to 4, or 0 when the bytes are
- * ill-formed: cut off, overlong, a surrogate, beyond U+10FFFF (RFC 3629). ret is set on success only. */
+/* Decodes the character at text (size bytes follow, at least 1). Returns its length, 1 to 4, or 0 when the
+ * bytes are ill-formed: cut off, overlong, a surrogate, beyond U+10FFFF (RFC 3629). ret is set on success
+ * only. */
 static inline size_t utf8_decode(const char *text, size_t size, uint32_t *ret) {
         static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
         const uint8_t *t = (const uint8_t *) text;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON reader over any bytes: what it accepts can be walked, read and written again, and the result is accepted and
- * of the same kind; what it refuses touches no output. */
+/* The JSON reader over any bytes: what it accepts can be walked, read and written again, and the result is
+ * accepted and of the same kind; what it refuses touches no output. */
 
 #include <errno.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads a JSON value and writes it again, as the event server does between register and notify: every function of the
- * reader and of the writer is on the way. Shared by the unit test and the fuzz target of JSON. */
+/* Reads a JSON value and writes it again, as the event server does between register and notify: every
+ * function of the reader and of the writer is on the way. Shared by the unit test and the fuzz target of
+ * JSON. */
 #pragma once
 
 #include "base/bits.h"

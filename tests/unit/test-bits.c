@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bits and decimal text against the check values of the specification and against a slow second way to compute them. */
+/* Bits and decimal text against the check values of the specification and against a slow second way to
+ * compute them. */
 
 #include <errno.h>
 
@@ -9,7 +10,7 @@
 #define BITS_MAX 14300U
 #define TEXT_MAX (BITS_DECIMAL_MAX(BITS_MAX) + 1)
 
-/* ---- the slow way: decimal digits, doubled bit by bit ------------------------------------------------------------- */
+/* ---- the slow way: decimal digits, doubled bit by bit ------------------------------------------------- */
 
 /* Returns the text of the number; digits are kept from the least significant one on. */
 static char *slow_decimal(const uint8_t *bits, size_t n_bits) {
@@ -101,7 +102,9 @@ static void test_check_values(void) {
                 { "18446744073709551615", 64, { 255, 255, 255, 255, 255, 255, 255, 255 } },
                 { "36893488147419103231", 65, { 1, 255, 255, 255, 255, 255, 255, 255, 255 } },
                 { "1208925819614629174706176", 81, { 1 } },
-                { "85968058283706962415906", 80, { 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 0x11, 0x22 } },
+                { "85968058283706962415906",
+                  80,
+                  { 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 0x11, 0x22 } },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
@@ -169,14 +172,17 @@ static void test_reduced(void) {
                 bool fits = !table[i].fits;
                 size_t n = BITS_BYTES(table[i].n_bits);
 
-                g_assert_cmpint(bits_from_decimal(table[i].text, strlen(table[i].text), table[i].n_bits, bits, &fits), ==, 0);
+                g_assert_cmpint(bits_from_decimal(table[i].text, strlen(table[i].text), table[i].n_bits,
+                                                  bits, &fits),
+                                ==, 0);
                 g_assert_cmpmem(bits, n, table[i].bits, n);
                 g_assert_cmpint(fits, ==, table[i].fits);
         }
 }
 
 static void test_refused(void) {
-        static const char *const table[] = { "", "-", "+1", "01", "-01", "00", "1.0", "1e3", " 1", "1 ", "--1", "0x1", "\"1\"" };
+        static const char *const table[] = { "",    "-",  "+1", "01",  "-01", "00",   "1.0",
+                                             "1e3", " 1", "1 ", "--1", "0x1", "\"1\"" };
         g_autofree char *long_text = g_strnfill(JSON_DIGITS_MAX + 1, '9');
         uint8_t bits[2] = { 0xab, 0xcd };
         bool fits = true;
@@ -192,7 +198,8 @@ static void test_refused(void) {
 }
 
 static void test_uint64(void) {
-        static const uint64_t table[] = { 0, 9, 10, 99, 100, 101, 999, 1000, 12345, 4294967296, INT64_MAX, UINT64_MAX };
+        static const uint64_t table[] = { 0,   9,    10,    99,         100,       101,
+                                          999, 1000, 12345, 4294967296, INT64_MAX, UINT64_MAX };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
                 g_autofree char *expected = g_strdup_printf("%" G_GUINT64_FORMAT, table[i]);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The byte queue against a plain array, and its promises about memory; the small helpers of base/ with it. */
+/* The byte queue against a plain array, and its promises about memory; the small helpers of base/ with
+ * it. */
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON reader and writer: the vectors of the wire specification (read by the reader itself), bounds, escapes, numbers. */
+/* JSON reader and writer: the vectors of the wire specification (read by the reader itself), bounds,
+ * escapes, numbers. */
 
 #include <errno.h>
 #include <float.h>
@@ -55,10 +56,11 @@ static char *rewritten(JsonSpan v) {
         return json_writer_steal(&w);
 }
 
-/* ---- vectors ------------------------------------------------------------------------------------------------------ */
+/* ---- vectors ------------------------------------------------------------------------------------------ */
 
 static char *load_rules(JsonSpan *ret) {
-        g_autofree char *path = g_test_build_filename(G_TEST_DIST, "..", "data", "vectors", "rules.json", NULL);
+        g_autofree char *path = g_test_build_filename(G_TEST_DIST, "..", "data", "vectors", "rules.json",
+                                                      NULL);
         char *contents = NULL;
         gsize size;
 
@@ -110,15 +112,64 @@ static void test_decode_vectors(void) {
         g_assert_cmpuint(n_accepted, ==, 25);
 }
 
-/* ---- reader ------------------------------------------------------------------------------------------------------- */
+/* ---- reader ------------------------------------------------------------------------------------------- */
 
 static void test_refused(void) {
         static const char *const table[] = {
-                "{", "[", "]", "}", "[}", "{]", "[1}", "{\"a\":1]", "[[]", "[]]", ",", ":", "[1 2]", "{\"a\":}", "{\"a\":1,}",
-                "{\"a\" 1}", "{,}", "{\"a\":1,,\"b\":2}", "[1,,2]", "{\"a\":1:2}", "{null:1}", "-", "-a", "1.e1", "1e+", "1e-",
-                "1.5.5", "1ee5", "-01", "1_0", "\"", "\"\\", "\"\\\"", "\"\\u", "\"\\u123\"", "\"\\u123g\"", "\"\\U1234\"",
-                "\"\n\"", "\"\x1f\"", "\"\x80\"", "\"\xc0\xaf\"", "\"\xc1\xbf\"", "\"\xe0\x80\xaf\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"",
-                "\"\xf8\x88\x80\x80\x80\"", "\"\xe2\x82\"", "\"\xe2\x82", "\xe2\x82\xac", "nulls", "truefalse", "1\v", "\f1", "1\xa0",
+                "{",
+                "[",
+                "]",
+                "}",
+                "[}",
+                "{]",
+                "[1}",
+                "{\"a\":1]",
+                "[[]",
+                "[]]",
+                ",",
+                ":",
+                "[1 2]",
+                "{\"a\":}",
+                "{\"a\":1,}",
+                "{\"a\" 1}",
+                "{,}",
+                "{\"a\":1,,\"b\":2}",
+                "[1,,2]",
+                "{\"a\":1:2}",
+                "{null:1}",
+                "-",
+                "-a",
+                "1.e1",
+                "1e+",
+                "1e-",
+                "1.5.5",
+                "1ee5",
+                "-01",
+                "1_0",
+                "\"",
+                "\"\\",
+                "\"\\\"",
+                "\"\\u",
+                "\"\\u123\"",
+                "\"\\u123g\"",
+                "\"\\U1234\"",
+                "\"\n\"",
+                "\"\x1f\"",
+                "\"\x80\"",
+                "\"\xc0\xaf\"",
+                "\"\xc1\xbf\"",
+                "\"\xe0\x80\xaf\"",
+                "\"\xed\xa0\x80\"",
+                "\"\xf4\x90\x80\x80\"",
+                "\"\xf8\x88\x80\x80\x80\"",
+                "\"\xe2\x82\"",
+                "\"\xe2\x82",
+                "\xe2\x82\xac",
+                "nulls",
+                "truefalse",
+                "1\v",
+                "\f1",
+                "1\xa0",
         };
         JsonSpan v = { 0 };
 
@@ -135,7 +186,8 @@ static void test_refused(void) {
 
 /* Every beginning of a good text is refused, and nothing behind it is read (ASan watches the copy's end). */
 static void test_cut(void) {
-        static const char text[] = "{\"a\\u00e9\\n\": [1, -2.5e+3, \"\xe2\x82\xac\", true, false, null, {}], \"b\": {\"c\": []}}";
+        static const char text[] =
+                "{\"a\\u00e9\\n\": [1, -2.5e+3, \"\xe2\x82\xac\", true, false, null, {}], \"b\": {\"c\": []}}";
 
         for (size_t size = 0; size < sizeof(text) - 1; size++) {
                 g_autofree char *copy = g_memdup2(text, MAX(size, (size_t) 1));
@@ -177,18 +229,31 @@ static void test_numbers(void) {
                 const char *text;
                 bool accepted;
         } table[] = {
-                { "1.7976931348623157e308", true },  { "1.7976931348623158e308", true },  { "1.7976931348623159e308", false },
-                { "-1.7976931348623159e308", false }, { "17976931348623159e292", false },  { "0.00017976931348623159e312", false },
-                { "0.00017976931348623157e312", true }, { "1e308", true },                 { "1e309", false },
-                { "10e307", true },                   { "10e308", false },                 { "1E+308", true },
-                { "0e999999999999999999999", true },  { "0.0e999", true },                 { "1e99999999999999999999999", false },
-                { "1e-99999999999999999999999", true }, { "9.9e308", false },              { "0.1e309", true },
+                { "1.7976931348623157e308", true },
+                { "1.7976931348623158e308", true },
+                { "1.7976931348623159e308", false },
+                { "-1.7976931348623159e308", false },
+                { "17976931348623159e292", false },
+                { "0.00017976931348623159e312", false },
+                { "0.00017976931348623157e312", true },
+                { "1e308", true },
+                { "1e309", false },
+                { "10e307", true },
+                { "10e308", false },
+                { "1E+308", true },
+                { "0e999999999999999999999", true },
+                { "0.0e999", true },
+                { "1e99999999999999999999999", false },
+                { "1e-99999999999999999999999", true },
+                { "9.9e308", false },
+                { "0.1e309", true },
                 { "0.1e310", false },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
                 announce(table[i].text);
-                g_assert_cmpint(json_check(table[i].text, strlen(table[i].text), NULL), ==, table[i].accepted ? 0 : -EBADMSG);
+                g_assert_cmpint(json_check(table[i].text, strlen(table[i].text), NULL), ==,
+                                table[i].accepted ? 0 : -EBADMSG);
                 g_assert_cmpint(isfinite(g_ascii_strtod(table[i].text, NULL)) != 0, ==, table[i].accepted);
         }
 }
@@ -196,9 +261,10 @@ static void test_numbers(void) {
 /* Around the last value that rounds to a double, written in full: strtod() is the judge. */
 static void test_overflow_exact(void) {
         static const char limit[] =
-                "17976931348623158079372897140530341507993413271003782693617377898044496829276475094664901797758720709633"
-                "02864166928879109465555478519404026306574886715058206819089020007083836762738548458177115317644757302700"
-                "6985557136695962284291481986083493647529271907416844436551070434271155969950809304288017790417449779";
+                "17976931348623158079372897140530341507993413271003782693617377898044496829276"
+                "47509466490179775872070963302864166928879109465555478519404026306574886715058"
+                "20681908902000708383676273854845817711531764475730270069855571366959622842914"
+                "81986083493647529271907416844436551070434271155969950809304288017790417449779";
 
         for (unsigned last = 0; last < 10; last++)
                 for (unsigned tail = 0; tail < 3; tail++) {
@@ -234,10 +300,19 @@ static void test_int64(void) {
                 int r;
                 int64_t value;
         } table[] = {
-                { "0", 0, 0 }, { "-0", 0, 0 }, { "9223372036854775807", 0, INT64_MAX }, { "-9223372036854775808", 0, INT64_MIN },
-                { "9223372036854775808", -ERANGE, 0 }, { "-9223372036854775809", -ERANGE, 0 },
-                { "18446744073709551616", -ERANGE, 0 }, { "1.0", -EINVAL, 0 }, { "1e2", -EINVAL, 0 }, { "\"1\"", -EINVAL, 0 },
-                { "true", -EINVAL, 0 }, { "null", -EINVAL, 0 }, { "[1]", -EINVAL, 0 },
+                { "0", 0, 0 },
+                { "-0", 0, 0 },
+                { "9223372036854775807", 0, INT64_MAX },
+                { "-9223372036854775808", 0, INT64_MIN },
+                { "9223372036854775808", -ERANGE, 0 },
+                { "-9223372036854775809", -ERANGE, 0 },
+                { "18446744073709551616", -ERANGE, 0 },
+                { "1.0", -EINVAL, 0 },
+                { "1e2", -EINVAL, 0 },
+                { "\"1\"", -EINVAL, 0 },
+                { "true", -EINVAL, 0 },
+                { "null", -EINVAL, 0 },
+                { "[1]", -EINVAL, 0 },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
@@ -251,15 +326,16 @@ static void test_int64(void) {
 }
 
 static void test_truthy(void) {
-        static const char *const truthy[] = { "true", "1", "-1", "0.5", "1e-323", "3e-324", "0.1e-300", "\"0\"", "\" \"", "[0]",
-                                              "{\"\":0}", "[[]]" };
-        static const char *const falsy[] = { "false", "null", "0", "-0", "0.0", "-0.0", "0e5", "0.000e-5", "1e-400", "2e-324",
-                                             "-1e-99999", "\"\"", "[]", "{}", "[ ]", "{\n}" };
+        static const char *const is_true[] = { "true",     "1",     "-1",    "0.5", "1e-323",   "3e-324",
+                                               "0.1e-300", "\"0\"", "\" \"", "[0]", "{\"\":0}", "[[]]" };
+        static const char *const untrue[] = { "false", "null",     "0",      "-0",     "0.0",       "-0.0",
+                                              "0e5",   "0.000e-5", "1e-400", "2e-324", "-1e-99999", "\"\"",
+                                              "[]",    "{}",       "[ ]",    "{\n}" };
 
-        for (size_t i = 0; i < ELEMENTSOF(truthy); i++)
-                g_assert_true(json_truthy(check(truthy[i])));
-        for (size_t i = 0; i < ELEMENTSOF(falsy); i++)
-                g_assert_false(json_truthy(check(falsy[i])));
+        for (size_t i = 0; i < ELEMENTSOF(is_true); i++)
+                g_assert_true(json_truthy(check(is_true[i])));
+        for (size_t i = 0; i < ELEMENTSOF(untrue); i++)
+                g_assert_false(json_truthy(check(untrue[i])));
         g_assert_false(json_truthy((JsonSpan) { 0 }));
 }
 
@@ -302,8 +378,9 @@ static void test_strings(void) {
 }
 
 static void test_members(void) {
-        JsonSpan v = check(" {\"a\" : 1 , \"b\":[ 1,{\"a\":2}, \"],}\\\"\" ],\"\\u0061\" :\t3, \"c\": {\"a\": 4} } "), b, item, key;
-        JsonSpan absent = { "untouched", 9 };
+        static const char text[] = " {\"a\" : 1 , \"b\":[ 1,{\"a\":2}, \"],}\\\"\" ],"
+                                   "\"\\u0061\" :\t3, \"c\": {\"a\": 4} } ";
+        JsonSpan v = check(text), b, item, key, absent = { "untouched", 9 };
         JsonIterator i;
 
         assert_span(get(v, "a"), "3");
@@ -334,7 +411,7 @@ static void test_members(void) {
         g_assert_false(json_next(&i, &key, &item));
 }
 
-/* ---- writer ------------------------------------------------------------------------------------------------------- */
+/* ---- writer ------------------------------------------------------------------------------------------- */
 
 static void write_change(JsonWriter *w) {
         json_open_object(w);
@@ -359,8 +436,8 @@ static void write_change(JsonWriter *w) {
 }
 
 static const char change_text[] =
-        "{\"result\": \"SUCCESS\", \"value\": 12345, \"cause\": \"CHANGE\", \"list\": [-9223372036854775808, "
-        "18446744073709551615, true, false, null, [], {\"x\":1}]}";
+                "{\"result\": \"SUCCESS\", \"value\": 12345, \"cause\": \"CHANGE\", "
+                "\"list\": [-9223372036854775808, 18446744073709551615, true, false, null, [], {\"x\":1}]}";
 
 /* Each buffer that is too small says so, and is not written beyond; the exact size is enough. */
 static void test_given_buffer(void) {
@@ -432,7 +509,8 @@ static char *quoted(const char *text, size_t size) {
 }
 
 static void test_escapes(void) {
-        static const char short_form[128] = { ['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't' };
+        static const char short_form[128] = { ['"'] = '"',  ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f',
+                                              ['\n'] = 'n', ['\r'] = 'r',  ['\t'] = 't' };
 
         for (unsigned c = 0; c < 128; c++) {
                 g_autofree char *text = quoted((const char[]) { (char) c }, 1), *expected = NULL;
@@ -470,7 +548,7 @@ static void test_ill_formed(void) {
         static const struct {
                 const char *text, *expected;
         } table[] = {
-                { "a\xff" "b", "\"a\\ufffdb\"" },
+                { "a\xffz", "\"a\\ufffdz\"" },
                 { "\xe2\x82", "\"\\ufffd\\ufffd\"" },
                 { "\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\"" },
                 { "\xc0\xaf", "\"\\ufffd\\ufffd\"" },
@@ -498,14 +576,28 @@ static void test_doubles(void) {
                 double value;
                 const char *text;
         } table[] = {
-                { 0.0, "0.0" },           { -0.0, "-0.0" },           { 1.0, "1.0" },
-                { 100.0, "100.0" },       { 0.1, "0.1" },             { -2.5, "-2.5" },
-                { 1e15, "1000000000000000.0" }, { 1e16, "1e+16" },    { 123456789012345680.0, "1.2345678901234568e+17" },
-                { 9007199254740993.0, "9007199254740992.0" },         { 0.0001, "0.0001" },
-                { 0.00001, "1e-05" },     { 0.00012345, "0.00012345" }, { 1.5e-7, "1.5e-07" },
-                { 5e-324, "5e-324" },     { DBL_MAX, "1.7976931348623157e+308" }, { DBL_MIN, "2.2250738585072014e-308" },
-                { 0.1 + 0.2, "0.30000000000000004" },                 { 1.0 / 3, "0.3333333333333333" },
-                { INFINITY, "null" },     { -INFINITY, "null" },      { NAN, "null" },
+                { 0.0, "0.0" },
+                { -0.0, "-0.0" },
+                { 1.0, "1.0" },
+                { 100.0, "100.0" },
+                { 0.1, "0.1" },
+                { -2.5, "-2.5" },
+                { 1e15, "1000000000000000.0" },
+                { 1e16, "1e+16" },
+                { 123456789012345680.0, "1.2345678901234568e+17" },
+                { 9007199254740993.0, "9007199254740992.0" },
+                { 0.0001, "0.0001" },
+                { 0.00001, "1e-05" },
+                { 0.00012345, "0.00012345" },
+                { 1.5e-7, "1.5e-07" },
+                { 5e-324, "5e-324" },
+                { DBL_MAX, "1.7976931348623157e+308" },
+                { DBL_MIN, "2.2250738585072014e-308" },
+                { 0.1 + 0.2, "0.30000000000000004" },
+                { 1.0 / 3, "0.3333333333333333" },
+                { INFINITY, "null" },
+                { -INFINITY, "null" },
+                { NAN, "null" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
@@ -529,7 +621,8 @@ static void test_doubles(void) {
         }
 }
 
-/* A locale with a decimal comma changes nothing. Where none is installed, the C locale is what is left to try. */
+/* A locale with a decimal comma changes nothing. Where none is installed, the C locale is what is left to
+ * try. */
 static void test_locale(void) {
         g_autofree char *text = NULL;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Log lines as each sink gets them: a file, a service manager's pipe, the journal. The journal is replaced by a function
- * of its name here, which keeps the fields; stderr is replaced while a test runs. */
+/* Log lines as each sink gets them: a file, a service manager's pipe, the journal. The journal is replaced
+ * by a function of its name here, which keeps the fields; stderr is replaced while a test runs. */
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 
-/* ---- what the sinks got ------------------------------------------------------------------------------------------- */
+/* ---- what the sinks got ------------------------------------------------------------------------------- */
 
 static GPtrArray *journal; /* of one line: `NAME=value` strings */
 static int journal_result;
@@ -98,7 +98,7 @@ static void assert_matches(const char *text, const char *pattern) {
                 g_error("\"%s\" does not match \"%s\"", text, pattern);
 }
 
-/* ---- sinks -------------------------------------------------------------------------------------------------------- */
+/* ---- sinks -------------------------------------------------------------------------------------------- */
 
 static void test_plain(void) {
         Capture c = capture_file();
@@ -142,7 +142,8 @@ static void test_service_pipe(void) {
 }
 
 static void test_journal(void) {
-        const LogContext context = { "modbus_master", "boiler", "failed", "0123456789abcdef0123456789abcdef" };
+        const LogContext context = { "modbus_master", "boiler", "failed",
+                                     "0123456789abcdef0123456789abcdef" };
         Capture c = capture_file();
         g_autofree char *text = NULL;
 
@@ -150,7 +151,8 @@ static void test_journal(void) {
         log_setup(LOG_TARGET_AUTO, LOG_INFO);
 
         g_assert_cmpint(log_full(LOG_ERR, -ECONNREFUSED, &context, "no connection: %m"), ==, -ECONNREFUSED);
-        g_assert_cmpstr(journal_field("MESSAGE"), ==, "modbus_master/boiler: no connection: Connection refused");
+        g_assert_cmpstr(journal_field("MESSAGE"), ==,
+                        "modbus_master/boiler: no connection: Connection refused");
         g_assert_cmpstr(journal_field("PRIORITY"), ==, "3");
         g_assert_cmpstr(journal_field("ERRNO"), ==, G_STRINGIFY(ECONNREFUSED));
         g_assert_cmpstr(journal_field("GATEWAY_DEVICE_TYPE"), ==, "modbus_master");
@@ -168,7 +170,8 @@ static void test_journal(void) {
         g_assert_cmpstr(text, ==, "");
 }
 
-/* A line that the journal does not take is not lost; stderr is the journal's stream, so it says the level. */
+/* A line that the journal does not take is not lost; stderr is the journal's stream, so it says the
+ * level. */
 static void test_journal_fails(void) {
         Capture c = capture_file();
         g_autofree char *text = NULL;
@@ -210,7 +213,7 @@ static void test_journal_target(void) {
                 assert_matches(text, PLAIN_TIME "info asked for\n$");
 }
 
-/* ---- lines -------------------------------------------------------------------------------------------------------- */
+/* ---- lines -------------------------------------------------------------------------------------------- */
 
 static void test_levels(void) {
         Capture c = capture_pipe();
@@ -271,7 +274,8 @@ static void test_harmless(void) {
 
 /* Whatever is too long is cut off; the longest text of escapes still is one line. */
 static void test_long(void) {
-        g_autofree char *letters = g_strnfill(100000, 'x'), *controls = g_strnfill(100000, '\x01'), *text = NULL;
+        g_autofree char *letters = g_strnfill(100000, 'x'), *controls = g_strnfill(100000, '\x01'),
+                        *text = NULL;
         const LogContext context = { letters, controls, letters, letters };
         Capture c = capture_pipe();
         g_auto(GStrv) lines = NULL;
@@ -310,7 +314,8 @@ static void test_glib(void) {
 }
 
 static void test_names(void) {
-        static const char *const levels[] = { "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug" };
+        static const char *const levels[] = { "emerg",   "alert",  "crit", "err",
+                                              "warning", "notice", "info", "debug" };
 
         for (int i = 0; i < (int) ELEMENTSOF(levels); i++) {
                 const char number[] = { (char) ('0' + i), '\0' };
