@@ -112,8 +112,8 @@ size_t bits_to_decimal(const uint8_t *bits, size_t n_bits, char *ret_text) {
 
 /* ---- text to bits ------------------------------------------------------------------------------------- */
 
-/* limbs = limbs * factor + summand, cut to max limbs. Returns whether something was cut off. */
-static bool limbs_multiply_add(uint32_t *limbs, size_t *n, size_t max, uint32_t factor, uint32_t summand) {
+/* limbs = limbs * factor + summand */
+static void limbs_multiply_add(uint32_t *limbs, size_t *n, uint32_t factor, uint32_t summand) {
         uint64_t carry = summand;
 
         for (size_t i = 0; i < *n; i++) {
@@ -121,20 +121,14 @@ static bool limbs_multiply_add(uint32_t *limbs, size_t *n, size_t max, uint32_t 
                 limbs[i] = (uint32_t) carry;
                 carry >>= 32;
         }
-        if (carry == 0)
-                return false;
-        if (*n == max)
-                return true;
-
-        limbs[(*n)++] = (uint32_t) carry;
-        return false;
+        if (carry > 0)
+                limbs[(*n)++] = (uint32_t) carry;
 }
 
-/* The low max limbs of the number; returns whether it has more. */
-static bool limbs_from_decimal(const char *digits, size_t size, uint32_t *limbs, size_t *n, size_t max) {
-        bool cut = false;
+/* At most JSON_DIGITS_MAX digits. Returns how many limbs are in use. */
+static size_t limbs_from_decimal(const char *digits, size_t size, uint32_t *limbs) {
+        size_t n = 0;
 
-        *n = 0;
         for (size_t i = 0; i < size;) {
                 uint32_t chunk = 0, factor = 1;
 
@@ -143,9 +137,9 @@ static bool limbs_from_decimal(const char *digits, size_t size, uint32_t *limbs,
                         chunk = chunk * 10 + (uint32_t) (digits[i] - '0');
                         factor *= 10;
                 }
-                cut = limbs_multiply_add(limbs, n, max, factor, chunk) || cut;
+                limbs_multiply_add(limbs, &n, factor, chunk);
         }
-        return cut;
+        return n;
 }
 
 /* Writes 2^n_bits - value when negative, else the value; limbs beyond n are 0. */
@@ -174,8 +168,8 @@ static bool limbs_fit(const uint32_t *limbs, size_t n, size_t n_bits) {
 }
 
 int bits_from_decimal(const char *text, size_t size, size_t n_bits, uint8_t *ret_bits, bool *ret_fits) {
-        bool negative = size > 0 && text[0] == '-', cut;
-        size_t n, max = MIN((n_bits + 31) / 32, (size_t) LIMBS_MAX);
+        bool negative = size > 0 && text[0] == '-';
+        size_t n;
         uint32_t limbs[LIMBS_MAX];
 
         text += negative;
@@ -188,9 +182,9 @@ int bits_from_decimal(const char *text, size_t size, size_t n_bits, uint8_t *ret
         if (size > JSON_DIGITS_MAX)
                 return -E2BIG;
 
-        cut = limbs_from_decimal(text, size, limbs, &n, max);
+        n = limbs_from_decimal(text, size, limbs);
         limbs_to_bits(limbs, n, negative, n_bits, ret_bits);
         if (ret_fits)
-                *ret_fits = !cut && limbs_fit(limbs, n, n_bits) && (!negative || n == 0);
+                *ret_fits = limbs_fit(limbs, n, n_bits) && (!negative || n == 0);
         return 0;
 }

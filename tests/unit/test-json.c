@@ -372,6 +372,7 @@ static void test_strings(void) {
                 g_assert_false(json_string_equal(v, "other"));
         }
 
+        g_assert_false(json_string_equal(check("\"\\ud800\""), "\xed\xa0\x80"));
         g_assert_false(json_string_equal(check("1"), "1"));
         g_assert_false(json_string_equal(check("\"abc\""), "ab"));
         g_assert_cmpint(json_to_string(check("1"), NULL, NULL), ==, -EINVAL);
