@@ -33,6 +33,16 @@ typedef enum NorthState {
 } NorthState;
 DECLARE_STRING_TABLE(north_state, NorthState);
 
+typedef enum MonitorState {
+        MONITOR_NONE,       /* the configuration names no monitor server */
+        MONITOR_CONNECTING,
+        MONITOR_WAITING,    /* connected, not blessed */
+        MONITOR_BLESSED,
+        _MONITOR_STATE_MAX,
+        _MONITOR_STATE_INVALID = -EINVAL,
+} MonitorState;
+DECLARE_STRING_TABLE(monitor_state, MonitorState);
+
 typedef struct GatewayTotals {
         uint32_t devices, enabled, running, failed, down;
 } GatewayTotals;
@@ -53,7 +63,8 @@ const Config *gateway_get_config(const Gateway *g);
 GatewayState gateway_get_state(const Gateway *g);
 const GatewayTotals *gateway_get_totals(const Gateway *g);
 NorthState gateway_get_north_state(const Gateway *g);
-const char *gateway_get_event_server(const Gateway *g); /* `unix:PATH`, `tcp:HOST:PORT` */
+MonitorState gateway_get_monitor_state(const Gateway *g);
+const char *gateway_get_event_server(const Gateway *g); /* `unix:PATH`, `tcp:HOST:PORT`; NULL: not known yet */
 /* Proxies in the order of the configuration. */
 size_t gateway_n_proxies(const Gateway *g);
 Proxy *gateway_get_proxy(const Gateway *g, size_t i);
@@ -61,6 +72,7 @@ int gateway_find(const Gateway *g, const char *type, const char *name, Proxy **r
 
 /* ---- observers ---------------------------------------------------------------------------------------------------- */
 
+/* NORTH: the event server, its state or the monitor's. */
 typedef enum GatewayField { GATEWAY_NORTH = 1 << 0, GATEWAY_TOTALS = 1 << 1, GATEWAY_STATE = 1 << 2 } GatewayField;
 typedef enum ProxyField {
         PROXY_ENABLED = 1 << 0,

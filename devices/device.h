@@ -61,7 +61,7 @@ typedef struct StatusField {
         const char *unit, *help;
         StatusKind kind;
         size_t offset;
-        bool constant;          /* for a run: EmitsChangedSignal const */
+        bool constant;          /* a string of the configuration: DeviceType.constant gives it, with or without a run; offset unused */
 } StatusField;
 /* One unit, line or connection of a device, borrowed. */
 typedef struct DevicePart {
@@ -94,6 +94,8 @@ struct DeviceType {
         int (*reconfigure)(Device *d, const void *conf);  /* may be NULL. 0: links kept; -EOPNOTSUPP: restart me */
 
         const StatusField *status;                        /* NULL: none */
+        /* Value of a constant field, from the configuration; caller frees; NULL: none. May be NULL when no field is constant. */
+        char *(*constant)(const void *conf, const StatusField *f);
         const char *parts_name;                           /* D-Bus property of the parts, "RemoteDevices"; NULL: none */
         size_t (*n_parts)(const Device *d);
         void (*part)(const Device *d, size_t i, DevicePart *ret);
