@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the interop and bus suites. Everything that a test starts ends with it."""
 
-import os
+import pathlib
 import pwd
 import re
+import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -101,18 +103,18 @@ def system_bus_client(system_bus):
 def gatewayd(tmp_path, request):
     """gatewayd(config, **options) starts the daemon and waits until it is ready; the options are those of
     harness.gateway.Gateway and `bus`. By default it is on the session bus if the test uses that."""
-    running = []
+    running, foreign = [], []
 
     def start(config, bus=None, **options):
         if bus is None and 'bus' in request.fixturenames:
             bus = request.getfixturevalue('bus')
-        directory = tmp_path / f'gatewayd-{len(running)}'
-        directory.mkdir()
-        if options.get('user') is not None:
-            os.chmod(directory, 0o755)
-            for i in tmp_path.parents[:3]:
-                os.chmod(i, 0o755)
-            os.chmod(tmp_path, 0o755)
+        if options.get('user') is None:
+            directory = tmp_path / f'gatewayd-{len(running)}'
+            directory.mkdir()
+        else:                           # pytest's own folders are closed to other users
+            directory = pathlib.Path(tempfile.mkdtemp(prefix='gatewayd-test-'))
+            directory.chmod(0o755)
+            foreign.append(directory)
         gateway = Gateway(config, directory, bus.address if bus else 'none', **options)
         running.append(gateway)
         return gateway
@@ -125,6 +127,8 @@ def gatewayd(tmp_path, request):
             gateway.close()
         except AssertionError as e:
             errors.append(str(e))
+    for directory in foreign:
+        shutil.rmtree(directory, ignore_errors=True)
     assert not errors, '\n'.join(errors)
 
 

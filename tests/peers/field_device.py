@@ -169,10 +169,10 @@ class FieldDevice:
         return tcp_frame(request.transaction if transaction is None else transaction, unit, pdu, protocol)
 
     async def _respond(self, request, writer):
-        mode = self.mode
         pdu = self.answer_hook(request) if self.answer_hook else None
         if pdu is None:
             pdu = self._answer(request)
+        mode = self.mode                # after the hook, which may change it
 
         if mode == 'silent':
             return
