@@ -468,7 +468,7 @@ static size_t plain_length(const char *at, const char *end) {
         return (size_t) ((backslash ?: end) - at);
 }
 
-int json_to_string(JsonSpan v, char **ret, size_t *ret_size) {
+int json_unescape(JsonSpan v, char **ret, size_t *ret_size) {
         const char *at, *end;
         char *text, *to;
 
@@ -498,7 +498,7 @@ int json_to_string(JsonSpan v, char **ret, size_t *ret_size) {
         return 0;
 }
 
-bool json_string_equal(JsonSpan v, const char *text) {
+bool json_text_equal(JsonSpan v, const char *text) {
         const char *at, *end;
         size_t left = strlen(text);
 
@@ -610,7 +610,7 @@ int json_get(JsonSpan v, const char *key, JsonSpan *ret) {
         if (!i.object)
                 return -ENOENT;
         while (json_next(&i, &name, &value))
-                if (json_string_equal(name, key))
+                if (json_text_equal(name, key))
                         found = value;
         if (!found.text)
                 return -ENOENT;

@@ -41,9 +41,9 @@ bool json_is_integer(JsonSpan v);
 int json_to_int64(JsonSpan v, int64_t *ret);
 /* Unescaped UTF-8, terminated; lone surrogates as U+FFFD; ret_size excludes the terminator (the text may
  * hold NUL). -EINVAL: not a string. Caller frees. */
-int json_to_string(JsonSpan v, char **ret, size_t *ret_size);
+int json_unescape(JsonSpan v, char **ret, size_t *ret_size);
 /* v is a string and unescaped equal to text; a lone surrogate equals nothing. Allocates nothing. */
-bool json_string_equal(JsonSpan v, const char *text);
+bool json_text_equal(JsonSpan v, const char *text);
 /* Member of an object; of duplicates the last one. -ENOENT: absent, or v is no object. */
 int json_get(JsonSpan v, const char *key, JsonSpan *ret);
 

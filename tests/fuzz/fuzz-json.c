@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
 
         walk(v, size);
-        (void) json_string_equal(v, "value");
+        (void) json_text_equal(v, "value");
         if (json_get(v, "value", &member) == 0)
                 (void) json_truthy(member);
         check_rewritten(v);

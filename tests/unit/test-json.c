@@ -43,7 +43,7 @@ static char *get_string(JsonSpan v, const char *key) {
         char *text = NULL;
         size_t size = 0;
 
-        g_assert_cmpint(json_to_string(get(v, key), &text, &size), ==, 0);
+        g_assert_cmpint(json_unescape(get(v, key), &text, &size), ==, 0);
         g_assert_cmpuint(strlen(text), ==, size);
         return text;
 }
@@ -365,17 +365,17 @@ static void test_strings(void) {
                 JsonSpan v = check(table[i].text);
                 size_t size = 0;
 
-                g_assert_cmpint(json_to_string(v, &string, &size), ==, 0);
+                g_assert_cmpint(json_unescape(v, &string, &size), ==, 0);
                 g_assert_cmpmem(string, size + 1, table[i].string, table[i].size + 1);
-                g_assert_cmpint(json_string_equal(v, table[i].string), ==, table[i].equal);
-                g_assert_false(json_string_equal(v, longer));
-                g_assert_false(json_string_equal(v, "other"));
+                g_assert_cmpint(json_text_equal(v, table[i].string), ==, table[i].equal);
+                g_assert_false(json_text_equal(v, longer));
+                g_assert_false(json_text_equal(v, "other"));
         }
 
-        g_assert_false(json_string_equal(check("\"\\ud800\""), "\xed\xa0\x80"));
-        g_assert_false(json_string_equal(check("1"), "1"));
-        g_assert_false(json_string_equal(check("\"abc\""), "ab"));
-        g_assert_cmpint(json_to_string(check("1"), NULL, NULL), ==, -EINVAL);
+        g_assert_false(json_text_equal(check("\"\\ud800\""), "\xed\xa0\x80"));
+        g_assert_false(json_text_equal(check("1"), "1"));
+        g_assert_false(json_text_equal(check("\"abc\""), "ab"));
+        g_assert_cmpint(json_unescape(check("1"), NULL, NULL), ==, -EINVAL);
 }
 
 static void test_members(void) {
@@ -539,9 +539,9 @@ static void test_characters(void) {
                 text = quoted(utf8, (size_t) g_unichar_to_utf8(c, utf8));
                 g_assert_true(g_str_is_ascii(text));
                 g_assert_cmpint(json_check(text, strlen(text), &v), ==, 0);
-                g_assert_cmpint(json_to_string(v, &back, &size), ==, 0);
+                g_assert_cmpint(json_unescape(v, &back, &size), ==, 0);
                 g_assert_cmpstr(back, ==, utf8);
-                g_assert_true(json_string_equal(v, utf8));
+                g_assert_true(json_text_equal(v, utf8));
         }
 }
 
