@@ -17,6 +17,7 @@
 
 #define DEVICE_EVENTS_MAX 1024U                  /* waiting for one device that is starting */
 #define DEVICE_EVENTS_BYTES_MAX (1U << 20)       /* of them together, but always room for one */
+#define DEVICE_REQUEST_ID_MAX (64U << 10)        /* bytes of a write's request_id, kept until its result */
 #define DEVICE_START_USEC (5 * USEC_PER_SEC)
 #define DEVICE_STOP_USEC (2 * USEC_PER_SEC)
 #define DEVICE_RETRY_MAX_USEC (60 * USEC_PER_SEC) /* 1, 2, 4 … */
