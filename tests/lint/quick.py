@@ -39,7 +39,7 @@ LONG_FILE = 900
 
 def tree_files():
     """Files of the tree, committed or about to be."""
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+    listed = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
                             cwd=TOP, check=True, stdout=subprocess.PIPE).stdout.decode().split("\0")
     return sorted(name for name in set(listed) if name and (TOP / name).is_file())
 
