@@ -12,11 +12,16 @@ typedef struct Resolver Resolver;
 typedef struct ResolverQuery ResolverQuery;
 
 int resolver_new(sd_event *event, Resolver **ret);
-Resolver *resolver_free(Resolver *r);   /* never waits */
+/* Never waits. Queries under way are dropped without a call back; a stream that still waits for one must be freed before. */
+Resolver *resolver_free(Resolver *r);
 DEFINE_CLEANUP(Resolver, resolver_free);
 
-/* Called back once in a later turn, unless cancelled. error: 0 or negative errno (-ENXIO: no such name); list is the callee's
- * (freeaddrinfo). */
+/* Called back once in a later turn, unless cancelled; the query is gone then. error: 0, -ENXIO (no such name, or none with an
+ * address), -EHOSTUNREACH (no name server answered), or another negative errno; list (SOCK_STREAM, with the port, best
+ * first) is the callee's (freeaddrinfo). The callee may free the resolver. */
 typedef void (*ResolverCallback)(int error, struct addrinfo *list, void *userdata);
-int resolver_query(Resolver *r, const char *host, uint16_t port, ResolverCallback callback, void *userdata, ResolverQuery **ret);
-ResolverQuery *resolver_query_cancel(ResolverQuery *q); /* NULL accepted; a late answer is dropped */
+/* -EAGAIN: too many names are waiting. */
+int resolver_query(Resolver *r, const char *host, uint16_t port, ResolverCallback callback, void *userdata,
+                   ResolverQuery **ret);
+/* NULL accepted; a late answer is dropped. Returns NULL. */
+ResolverQuery *resolver_query_cancel(ResolverQuery *q);
