@@ -225,10 +225,11 @@ size_t modbus_response_build_exception(uint8_t function, ModbusResult result, ui
         return 2;
 }
 
-void modbus_expect_set(ModbusExpect *e, uint16_t transaction, uint8_t unit, const uint8_t *pdu, size_t size) {
-        e->transaction = transaction;
-        e->unit = unit;
-        memcpy(e->head, pdu, MIN(size, sizeof(e->head)));
+ModbusExpect modbus_expect(uint8_t unit, const uint8_t *pdu, size_t size) {
+        ModbusExpect e = { .unit = unit };
+
+        memcpy(e.head, pdu, MIN(size, sizeof(e.head)));
+        return e;
 }
 
 static int parse_read_response(const ModbusExpect *expect, const uint8_t *pdu, size_t size, ModbusResponse *ret) {

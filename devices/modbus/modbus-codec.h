@@ -73,6 +73,8 @@ ModbusResult modbus_result_from_code(uint8_t code);
 /* Longest PDU that any framing can carry (RTU: 3 bytes more than the standard's 253, a byte count of 255), and longest frame (ASCII). */
 #define MODBUS_PDU_MAX 257U
 #define MODBUS_FRAME_MAX (1U + 2U * (1U + MODBUS_PDU_MAX + 1U) + 2U)
+/* Longest frame of a read request (ASCII). */
+#define MODBUS_READ_FRAME_MAX 17U
 
 /* ---- PDUs --------------------------------------------------------------------------------------------------------- */
 
@@ -116,10 +118,9 @@ typedef struct ModbusResponse {
 typedef struct ModbusExpect {
         uint16_t transaction;   /* TCP framing */
         uint8_t unit;
-        uint8_t head[7];        /* of the request's PDU */
+        uint8_t head[7];        /* of the request's PDU: as much as an echo repeats */
 } ModbusExpect;
-/* Size of the PDU in head that matters is known from the function. */
-void modbus_expect_set(ModbusExpect *e, uint16_t transaction, uint8_t unit, const uint8_t *pdu, size_t size);
+ModbusExpect modbus_expect(uint8_t unit, const uint8_t *pdu, size_t size);
 
 /* -EBADMSG: not a valid answer to this request (4.3: to be ignored). */
 int modbus_response_parse(const ModbusExpect *expect, const uint8_t *pdu, size_t size, ModbusResponse *ret);
@@ -175,6 +176,8 @@ typedef struct ModbusFraming {
         size_t (*wrap)(uint8_t *frame, uint16_t transaction, uint8_t unit, size_t pdu_size);
         /* Gives a finished frame another transaction id; does nothing without `transactions`. */
         void (*restamp)(uint8_t *frame, uint16_t transaction);
+        /* Master: the bytes begin an answer that this late one would be, and it is still under way. NULL: not to be told. */
+        bool (*unfinished)(const ModbusExpect *late, const uint8_t *data, size_t size);
         /* Master, 4.3: the next frame that carries the expected ids and function; its PDU may still be no valid answer. */
         int (*find_response)(const ModbusExpect *expect, const uint8_t *data, size_t size, uint8_t *scratch, ModbusSearch *ret);
         /* Slave, 6.6: the next decodable frame, for whatever unit. units: the configured ones (RTU uses them). paused: nothing has come for

@@ -60,6 +60,19 @@ static int tcp_next(const uint8_t *data, size_t size, bool *ret_foreign, ModbusS
         return 1;
 }
 
+static bool tcp_unfinished(const ModbusExpect *late, const uint8_t *data, size_t size) {
+        uint8_t head[MBAP_PDU];
+        size_t length = size >= MBAP_SIZE ? get_be16(data + 4) : MBAP_LENGTH_MAX;
+
+        if (size == 0 || length < MBAP_LENGTH_MIN || length > MBAP_LENGTH_MAX || size >= MBAP_SIZE + length)
+                return false;
+
+        (void) tcp_wrap(head, late->transaction, late->unit, length - 1);
+        if (size < MBAP_SIZE)
+                return memcmp(data, head, MIN(size, 4U)) == 0; /* the length is not whole */
+        return memcmp(data, head, MIN(size, sizeof(head))) == 0;
+}
+
 static int tcp_find_response(const ModbusExpect *expect, const uint8_t *data, size_t size, uint8_t *scratch,
                              ModbusSearch *ret) {
         ModbusSearch s = {};
@@ -302,6 +315,7 @@ static const ModbusFraming framings[] = {
                 .pdu_offset = MBAP_PDU,
                 .wrap = tcp_wrap,
                 .restamp = tcp_restamp,
+                .unfinished = tcp_unfinished,
                 .find_response = tcp_find_response,
                 .find_request = tcp_find_request,
         },

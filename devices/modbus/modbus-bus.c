@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The scheduler of one line (spec modbus.md 4.2 to 4.4). Loop thread. */
+
+#include "devices/modbus/modbus-bus.h"
+
+#include <assert.h>
+
+typedef struct JobList {
+        ModbusJob *first, *last;
+        size_t n;
+} JobList;
+
+struct ModbusBus {
+        ModbusBusOptions options;
+        ModbusClock clock;
+        ModbusCounters *counters;
+        ModbusLink *link;
+        JobList queue;
+        JobList delayed;        /* in the order of due, because all wait equally long */
+        bool busy;              /* an attempt is on the line … */
+        ModbusJob *current;     /* … of this job; NULL: its requester is gone */
+        usec_t last_answer;     /* kept only with a request_delay */
+        usec_t wake;            /* what the clock was told */
+};
+
+static void list_append(JobList *l, ModbusJob *job) {
+        job->previous = l->last;
+        job->next = NULL;
+        if (l->last)
+                l->last->next = job;
+        else
+                l->first = job;
+        l->last = job;
+        l->n++;
+}
+
+static void list_remove(JobList *l, ModbusJob *job) {
+        if (job->previous)
+                job->previous->next = job->next;
+        else
+                l->first = job->next;
+        if (job->next)
+                job->next->previous = job->previous;
+        else
+                l->last = job->previous;
+        l->n--;
+}
+
+ModbusBus *modbus_bus_new(const ModbusBusOptions *options, const ModbusClock *clock, ModbusCounters *counters) {
+        ModbusBus *b = g_new0(ModbusBus, 1);
+
+        b->options = *options;
+        b->clock = *clock;
+        b->counters = counters;
+        b->wake = USEC_INFINITY;
+        return b;
+}
+
+ModbusBus *modbus_bus_free(ModbusBus *b) {
+        g_free(b);
+        return NULL;
+}
+
+static void bus_set_wake(ModbusBus *b, usec_t when) {
+        if (when == b->wake)
+                return;
+
+        b->wake = when;
+        b->clock.wake_at(when, b->clock.userdata);
+}
+
+/* Delayed repetitions whose pause is over go to the queue's end. */
+static void bus_release_delayed(ModbusBus *b) {
+        usec_t now;
+
+        if (!b->delayed.first)
+                return;
+
+        now = b->clock.now(b->clock.userdata);
+        while (b->delayed.first && b->delayed.first->due <= now) {
+                ModbusJob *job = b->delayed.first;
+
+                list_remove(&b->delayed, job);
+                job->state = MODBUS_JOB_QUEUED;
+                list_append(&b->queue, job);
+        }
+}
+
+static void bus_on_attempt(int error, const ModbusResponse *response, void *userdata);
+
+static void bus_transmit(ModbusBus *b) {
+        b->link->vtable->submit(b->link, &b->current->request, bus_on_attempt, b);
+}
+
+/* Puts the next request on the free line, or sees to being woken for it. */
+static void bus_run(ModbusBus *b) {
+        usec_t wake = USEC_INFINITY;
+
+        if (b->busy || !b->link)
+                return;
+
+        bus_release_delayed(b);
+        if (b->queue.first) {
+                usec_t ready = b->last_answer > 0 ? usec_add(b->last_answer, b->options.request_delay) : 0;
+
+                if (ready == 0 || ready <= b->clock.now(b->clock.userdata)) {
+                        b->current = b->queue.first;
+                        list_remove(&b->queue, b->current);
+                        b->current->state = MODBUS_JOB_ON_LINE;
+                        b->busy = true;
+                        bus_transmit(b);
+                        return;
+                }
+                wake = ready;
+        }
+        if (b->delayed.first)
+                wake = MIN(wake, b->delayed.first->due);
+        bus_set_wake(b, wake);
+}
+
+/* true: the unanswered request goes on. */
+static bool bus_repeat(ModbusBus *b, ModbusJob *job) {
+        if (job->immediate_left > 0) {
+                job->immediate_left--;
+                bus_transmit(b);
+                return true;
+        }
+        if (job->delayed_left > 0) {
+                job->delayed_left--;
+                job->immediate_left = b->options.immediate_count;
+                job->due = usec_add(b->clock.now(b->clock.userdata), b->options.retry_delay);
+                job->state = MODBUS_JOB_DELAYED;
+                list_append(&b->delayed, job);
+                b->busy = false;
+                b->current = NULL;
+                bus_run(b);
+                return true;
+        }
+        return false;
+}
+
+static void bus_count(ModbusBus *b, int error, const ModbusResponse *response) {
+        if (error < 0) {
+                b->counters->timeouts++;
+                return;
+        }
+
+        if (response->result != MODBUS_SUCCESS)
+                b->counters->exceptions++;
+        b->counters->round_trip = b->link->round_trip;
+        if (b->options.request_delay > 0)
+                b->last_answer = b->clock.now(b->clock.userdata);
+}
+
+static void bus_on_attempt(int error, const ModbusResponse *response, void *userdata) {
+        ModbusBus *b = userdata;
+        ModbusJob *job = b->current;
+
+        bus_count(b, error, response);
+        if (job && error < 0 && bus_repeat(b, job))
+                return;
+
+        b->busy = false;
+        b->current = NULL;
+        if (job) {
+                job->state = MODBUS_JOB_IDLE;
+                job->done(job, error, response);
+        }
+        bus_run(b);
+}
+
+void modbus_bus_attach(ModbusBus *b, ModbusLink *link) {
+        assert(!b->link && !b->busy);
+
+        b->link = link;
+        bus_run(b);
+}
+
+static void list_drop(JobList *l) {
+        while (l->first) {
+                ModbusJob *job = l->first;
+
+                list_remove(l, job);
+                job->state = MODBUS_JOB_IDLE;
+                job->done(job, -ENOTCONN, NULL);
+        }
+}
+
+void modbus_bus_detach(ModbusBus *b) {
+        ModbusJob *job = TAKE_PTR(b->current);
+
+        b->link = NULL;
+        b->busy = false;
+        bus_set_wake(b, USEC_INFINITY);
+
+        if (job) {
+                job->state = MODBUS_JOB_IDLE;
+                job->done(job, -ENOTCONN, NULL);
+        }
+        list_drop(&b->queue);
+        list_drop(&b->delayed);
+}
+
+int modbus_bus_submit_always(ModbusBus *b, ModbusJob *job) {
+        assert(!modbus_job_submitted(job));
+
+        if (!b->link)
+                return -ENOTCONN;
+
+        job->immediate_left = b->options.immediate_count;
+        job->delayed_left = b->options.delayed_count;
+        job->state = MODBUS_JOB_QUEUED;
+        bus_release_delayed(b); /* those whose time has come stand before */
+        list_append(&b->queue, job);
+        bus_run(b);
+        return 0;
+}
+
+int modbus_bus_submit(ModbusBus *b, ModbusJob *job) {
+        if (b->link && b->queue.n + b->delayed.n >= MODBUS_BUS_QUEUE_MAX)
+                return -EAGAIN;
+
+        return modbus_bus_submit_always(b, job);
+}
+
+void modbus_bus_cancel(ModbusBus *b, ModbusJob *job) {
+        switch (job->state) {
+        case MODBUS_JOB_IDLE:
+                return;
+        case MODBUS_JOB_QUEUED:
+                list_remove(&b->queue, job);
+                break;
+        case MODBUS_JOB_DELAYED:
+                list_remove(&b->delayed, job);
+                break;
+        case MODBUS_JOB_ON_LINE:
+                b->current = NULL;
+                break;
+        }
+        job->state = MODBUS_JOB_IDLE;
+}
+
+void modbus_bus_wake(ModbusBus *b) {
+        b->wake = USEC_INFINITY;
+        bus_run(b);
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Grouping, schedule and change detection of one remote device (spec modbus.md 5.2 to 5.4). Pure; loop thread. */
+
+#include "devices/modbus/modbus-poll.h"
+
+#include <stdlib.h>
+
+#include "devices/modbus/modbus-data.h"
+
+#define ERROR_REPEAT_USEC (100 * USEC_PER_MSEC)
+#define ANSWER_BYTES_MAX 255U /* of data: the byte count is one byte */
+
+/* ---- grouping ----------------------------------------------------------------------------------------------------- */
+
+/* One polled data item with its place in the order of 5.2. */
+typedef struct Entry {
+        const ModbusMasterData *data;
+        size_t type_rank, interval_rank, index;
+        uint32_t quantity;
+} Entry;
+
+static int compare_numbers(uint64_t a, uint64_t b) {
+        return a < b ? -1 : a > b;
+}
+
+static int entry_compare(const void *left, const void *right) {
+        const Entry *a = left, *b = right;
+        int r;
+
+        if ((r = compare_numbers(a->type_rank, b->type_rank)) != 0 ||
+            (r = compare_numbers(a->interval_rank, b->interval_rank)) != 0 ||
+            (r = compare_numbers((uint64_t) a->data->start_address, (uint64_t) b->data->start_address)) != 0 ||
+            (r = compare_numbers(a->quantity, b->quantity)) != 0)
+                return r;
+        return compare_numbers(a->index, b->index);
+}
+
+/* Ranks by first appearance: of the type among all entries before, of the interval among those of the type. */
+static void entry_rank(Entry *entries, size_t n, size_t *type_first, GHashTable *interval_first) {
+        Entry *e = &entries[n];
+        g_autofree char *key = g_strdup_printf("%d %" G_GUINT64_FORMAT, e->data->type, (guint64) e->data->interval);
+        gpointer rank;
+
+        if (type_first[e->data->type] == SIZE_MAX)
+                type_first[e->data->type] = n;
+        e->type_rank = type_first[e->data->type];
+
+        if (g_hash_table_lookup_extended(interval_first, key, NULL, &rank)) {
+                e->interval_rank = GPOINTER_TO_SIZE(rank);
+                return;
+        }
+        e->interval_rank = n;
+        g_hash_table_insert(interval_first, TAKE_PTR(key), GSIZE_TO_POINTER(n));
+}
+
+/* The polled data in the order of 5.2. */
+static Entry *entries_sorted(const ModbusRemoteConf *conf, size_t *ret_n) {
+        g_autoptr(GHashTable) interval_first = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        const ModbusMasterData *data = conf->data.items;
+        size_t type_first[_MODBUS_DATA_TYPE_MAX], n = 0;
+        Entry *entries = g_new0(Entry, MAX(conf->data.n, 1U));
+
+        for (size_t i = 0; i < ELEMENTSOF(type_first); i++)
+                type_first[i] = SIZE_MAX;
+
+        for (size_t i = 0; i < conf->data.n; i++) {
+                if (data[i].interval == USEC_INFINITY)
+                        continue;
+
+                entries[n] = (Entry) {
+                        .data = &data[i],
+                        .index = n,
+                        .quantity = (uint32_t) modbus_data_quantity((ModbusDataType) data[i].type,
+                                                                    (uint64_t) data[i].bit_offset,
+                                                                    (uint64_t) data[i].bit_count),
+                };
+                entry_rank(entries, n++, type_first, interval_first);
+        }
+
+        qsort(entries, n, sizeof(Entry), entry_compare);
+        *ret_n = n;
+        return entries;
+}
+
+static uint32_t group_max(ModbusDataType type) {
+        if (type == MODBUS_QUEUE)
+                return 1;
+        return modbus_data_type_is_bit(type) ? MODBUS_READ_BITS_MAX : MODBUS_READ_REGISTERS_MAX;
+}
+
+/* Whether the entry joins the group that the entry before is in. */
+static bool group_takes(const ModbusGroup *g, const Entry *e, const Entry *before) {
+        uint32_t start = (uint32_t) e->data->start_address;
+
+        return e->type_rank == before->type_rank && e->interval_rank == before->interval_rank &&
+               start <= g->start + g->quantity && start + e->quantity - g->start <= group_max(g->type);
+}
+
+static void group_begin(ModbusGroup *g, const Entry *e, ModbusItem *items) {
+        *g = (ModbusGroup) {
+                .items = items,
+                .interval = e->data->interval,
+                .start = (uint32_t) e->data->start_address,
+                .quantity = e->quantity,
+                .type = (ModbusDataType) e->data->type,
+        };
+}
+
+static void group_add(ModbusGroup *g, const Entry *e) {
+        uint32_t behind = (uint32_t) e->data->start_address - g->start;
+
+        g->quantity = MAX(g->quantity, behind + e->quantity);
+        g->items[g->n_items++] = (ModbusItem) {
+                .name = e->data->name,
+                .offset = behind * modbus_data_type_width(g->type) + (uint32_t) e->data->bit_offset,
+                .n_bits = (uint32_t) e->data->bit_count,
+        };
+}
+
+static void group_make_request(ModbusGroup *g, uint8_t unit, const ModbusFraming *framing) {
+        uint8_t frame[MODBUS_FRAME_MAX];
+        ModbusPdu request = {
+                .function = modbus_read_function(g->type),
+                .address = (uint16_t) g->start,
+                .quantity = (uint16_t) g->quantity,
+        };
+        size_t pdu_size = modbus_request_build(&request, frame + framing->pdu_offset);
+
+        g->frame_size = (uint8_t) framing->wrap(frame, 0, unit, pdu_size);
+        memcpy(g->frame, frame, g->frame_size);
+}
+
+void modbus_poll_init(ModbusPoll *p, const ModbusRemoteConf *conf, const ModbusFraming *framing) {
+        size_t n;
+        g_autofree Entry *entries = entries_sorted(conf, &n);
+
+        *p = (ModbusPoll) {};
+        if (n == 0)
+                return;
+
+        p->items = g_new(ModbusItem, n);
+        p->groups = g_new0(ModbusGroup, n);
+        for (size_t i = 0; i < n; i++) {
+                if (i == 0 || !group_takes(&p->groups[p->n_groups - 1], &entries[i], &entries[i - 1]))
+                        group_begin(&p->groups[p->n_groups++], &entries[i], p->items + i);
+                group_add(&p->groups[p->n_groups - 1], &entries[i]);
+        }
+
+        p->groups = g_renew(ModbusGroup, p->groups, p->n_groups);
+        for (size_t i = 0; i < p->n_groups; i++)
+                group_make_request(&p->groups[i], (uint8_t) conf->device_id, framing);
+        modbus_poll_reset(p);
+}
+
+void modbus_poll_done(ModbusPoll *p) {
+        for (size_t i = 0; i < p->n_groups; i++)
+                g_free(p->groups[i].bits);
+        g_free(p->groups);
+        g_free(p->items);
+        *p = (ModbusPoll) {};
+}
+
+/* ---- schedule ----------------------------------------------------------------------------------------------------- */
+
+void modbus_poll_reset(ModbusPoll *p) {
+        for (size_t i = 0; i < p->n_groups; i++) {
+                p->groups[i].last = USEC_INFINITY;
+                p->groups[i].known = MODBUS_KNOWN_NOTHING;
+                p->groups[i].due = false;
+        }
+        p->next = p->n_groups;
+}
+
+static ModbusGroup *round_next(ModbusPoll *p) {
+        while (p->next < p->n_groups) {
+                ModbusGroup *g = &p->groups[p->next++];
+
+                if (g->due) {
+                        g->due = false;
+                        return g;
+                }
+        }
+        return NULL;
+}
+
+/* Marks what is due; when nothing is, says when something will be. */
+static void round_begin(ModbusPoll *p, usec_t now, usec_t *ret_wake) {
+        usec_t wake = USEC_INFINITY;
+
+        for (size_t i = 0; i < p->n_groups; i++) {
+                ModbusGroup *g = &p->groups[i];
+                usec_t due_at = g->last == USEC_INFINITY ? 0 : usec_add(g->last, g->interval);
+
+                if (due_at <= now) {
+                        g->due = true;
+                        g->last = now;
+                }
+                wake = MIN(wake, due_at);
+        }
+        p->next = 0;
+        *ret_wake = wake;
+}
+
+ModbusGroup *modbus_poll_next(ModbusPoll *p, usec_t now, usec_t *ret_wake) {
+        ModbusGroup *g = round_next(p);
+
+        if (g)
+                return g;
+
+        round_begin(p, now, ret_wake);
+        return round_next(p);
+}
+
+/* ---- results ------------------------------------------------------------------------------------------------------ */
+
+bool modbus_group_set_error(ModbusGroup *g, ModbusResult error, usec_t now) {
+        if (g->known == MODBUS_KNOWN_ERROR && g->error == error && usec_sub(now, g->error_at) < ERROR_REPEAT_USEC)
+                return false;
+
+        g->known = MODBUS_KNOWN_ERROR;
+        g->error = error;
+        g->error_at = now;
+        return true;
+}
+
+/* The group's bit string of an answer: as received, or made in the buffer. */
+static const uint8_t *group_bits(const ModbusGroup *g, const uint8_t *data, size_t size, uint8_t *buffer, size_t bits_size) {
+        if (modbus_data_type_is_bit(g->type)) {
+                modbus_bits_swap(data, bits_size, buffer);
+                if (g->quantity % 8 != 0)
+                        buffer[bits_size - 1] &= (uint8_t) (0xff00 >> g->quantity % 8);
+                return buffer;
+        }
+        if (size < bits_size) { /* a short queue: what is missing is 0 */
+                memset(buffer, 0, bits_size);
+                if (size > 0)
+                        memcpy(buffer, data, size);
+                return buffer;
+        }
+        return data;
+}
+
+void modbus_group_set_data(ModbusGroup *g, const uint8_t *data, size_t size, ModbusChanged changed, void *userdata) {
+        size_t bits_size = BITS_BYTES((size_t) g->quantity * modbus_data_type_width(g->type));
+        uint8_t small[ANSWER_BYTES_MAX + 1];
+        g_autofree uint8_t *large = bits_size > sizeof(small) ? g_malloc(bits_size) : NULL;
+        const uint8_t *bits = group_bits(g, data, size, large ?: small, bits_size);
+        bool fresh = g->known != MODBUS_KNOWN_VALUES;
+
+        if (!fresh && memcmp(g->bits, bits, bits_size) == 0)
+                return;
+
+        for (size_t i = 0; i < g->n_items; i++)
+                if (fresh || !modbus_bits_equal(g->bits, bits, g->items[i].offset, g->items[i].n_bits))
+                        changed(&g->items[i], bits, fresh, userdata);
+
+        if (!g->bits)
+                g->bits = g_malloc(bits_size);
+        memcpy(g->bits, bits, bits_size);
+        g->known = MODBUS_KNOWN_VALUES;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What one remote device reads, and when: data grouped into requests (spec modbus.md 5.2), the schedule of rounds (5.3), and what changed
+ * between two answers (5.4). Pure: time comes in as an argument. Loop thread. */
+#pragma once
+
+#include "base/time.h"
+#include "devices/modbus/modbus-codec.h"
+#include "devices/modbus/modbus-conf.h"
+
+/* One data item, as a part of its group's answer. */
+typedef struct ModbusItem {
+        const char *name;       /* the configuration's */
+        uint32_t offset;        /* of its first bit in the group's bit string */
+        uint32_t n_bits;
+} ModbusItem;
+
+/* What is known of a group's items: all of them share it, because one answer brings them all. */
+typedef enum ModbusKnown {
+        MODBUS_KNOWN_NOTHING,
+        MODBUS_KNOWN_VALUES,
+        MODBUS_KNOWN_ERROR,
+} ModbusKnown;
+
+/* One request of a round. */
+typedef struct ModbusGroup {
+        ModbusItem *items;      /* in the order of their events */
+        size_t n_items;
+        usec_t interval;
+        usec_t last;            /* start of the round that read it last; USEC_INFINITY: none */
+        usec_t error_at;        /* when the error was reported last */
+        uint8_t *bits;          /* the last values as a bit string, on demand */
+        uint32_t start, quantity;
+        ModbusDataType type;
+        ModbusKnown known;
+        ModbusResult error;     /* MODBUS_KNOWN_ERROR */
+        bool due;               /* in this round, not yet given out */
+        uint8_t frame_size;
+        uint8_t frame[MODBUS_READ_FRAME_MAX]; /* the ready request */
+} ModbusGroup;
+
+typedef struct ModbusPoll {
+        ModbusGroup *groups;
+        size_t n_groups;
+        ModbusItem *items;      /* all groups' */
+        size_t next;            /* group to look at next in this round */
+} ModbusPoll;
+
+/* Groups what has an interval, and makes the requests. The configuration must stay. */
+void modbus_poll_init(ModbusPoll *p, const ModbusRemoteConf *conf, const ModbusFraming *framing);
+void modbus_poll_done(ModbusPoll *p);
+/* Forgets read times, values and the round. */
+void modbus_poll_reset(ModbusPoll *p);
+
+/* The group to read now: the next one of this round, or the first of a new round. NULL: nothing is due before *ret_wake. */
+ModbusGroup *modbus_poll_next(ModbusPoll *p, usec_t now, usec_t *ret_wake);
+
+/* Takes in an error answer. true: it is to be reported for each item (always, but for repetitions of the same error faster than
+ * ten a second, D25). */
+bool modbus_group_set_error(ModbusGroup *g, ModbusResult error, usec_t now);
+
+/* Takes in the data of a good answer, which modbus_response_parse() accepted for this group's request. changed() is called for each item that is to be
+ * reported, in order; fresh: INTERROGATE, else CHANGE. bits: the new bit string, in which the item lies. */
+typedef void (*ModbusChanged)(const ModbusItem *item, const uint8_t *bits, bool fresh, void *userdata);
+void modbus_group_set_data(ModbusGroup *g, const uint8_t *data, size_t size, ModbusChanged changed, void *userdata);

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One remote device of a master (spec modbus.md 5.1 to 5.4). Loop thread. */
+
+#include "devices/modbus/modbus-unit.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "devices/modbus/modbus-data.h"
+
+/* Value text up to here is written on the stack: more than one request of 2000 bits brings. */
+#define PAYLOAD_SIZE 1024U
+#define PAYLOAD_EXTRA 96U /* of a payload beside the digits */
+
+static const char *const unit_status_names[] = {
+        [MODBUS_UNIT_DISABLED] = "DISABLED",
+        [MODBUS_UNIT_CONNECTING] = "CONNECTING",
+        [MODBUS_UNIT_CONNECTED] = "CONNECTED",
+        [MODBUS_UNIT_DISCONNECTED] = "DISCONNECTED",
+};
+DEFINE_STRING_TABLE(modbus_unit_status, ModbusUnitStatus, unit_status_names);
+
+const StatusField modbus_unit_fields[] = {
+        { "DeviceId", NULL, "unit id", STATUS_GAUGE, offsetof(ModbusUnit, device_id), .constant = true },
+        { "Status", NULL, "status as in its last event", STATUS_STRING, offsetof(ModbusUnit, status_name) },
+        { "Enabled", NULL, "whether its last enable event enables it", STATUS_BOOL, offsetof(ModbusUnit, enabled) },
+        { "Timeouts", NULL, "reads that got no answer, after all repetitions", STATUS_COUNTER,
+          offsetof(ModbusUnit, timeouts) },
+        { "Exceptions", NULL, "reads answered with an error", STATUS_COUNTER, offsetof(ModbusUnit, exceptions) },
+        {}
+};
+
+/* ---- events ------------------------------------------------------------------------------------------------------- */
+
+static void unit_register_status(ModbusUnit *u) {
+        char payload[16];
+        size_t size = (size_t) snprintf(payload, sizeof(payload), "\"%s\"", u->status_name);
+
+        device_register(u->line->device, (const char *const[]) { "remote_device", u->id_text, "status", NULL }, NULL,
+                        (JsonSpan) { payload, size });
+}
+
+static void unit_set_status(ModbusUnit *u, ModbusUnitStatus status) {
+        if (u->status == status)
+                return;
+
+        u->status = status;
+        u->status_name = modbus_unit_status_to_string(status);
+        log_context(LOG_DEBUG, device_log(u->line->device), "Remote device %s is %s.", u->id_text, u->status_name);
+        unit_register_status(u);
+}
+
+static void unit_set_silent(ModbusUnit *u, bool silent) {
+        if (u->silent == silent)
+                return;
+
+        u->silent = silent;
+        u->line->changed(u->line->device);
+}
+
+static void unit_register_read(ModbusUnit *u, const ModbusItem *item, JsonSpan payload) {
+        device_register(u->line->device, (const char *const[]) { "remote_device", u->id_text, "read", item->name, NULL },
+                        NULL, payload);
+}
+
+static void write_value(JsonWriter *w, const ModbusItem *item, const uint8_t *bits, bool fresh) {
+        json_open_object(w);
+        json_key(w, "result");
+        json_string(w, modbus_result_to_string(MODBUS_SUCCESS));
+        json_key(w, "value");
+        modbus_bits_write_json(w, bits, item->offset, item->n_bits);
+        json_key(w, "cause");
+        json_string(w, fresh ? "INTERROGATE" : "CHANGE");
+        json_close_object(w);
+}
+
+static void unit_on_changed(const ModbusItem *item, const uint8_t *bits, bool fresh, void *userdata) {
+        char buffer[PAYLOAD_SIZE];
+        JsonWriter w;
+        JsonSpan payload;
+
+        if (BITS_DECIMAL_MAX(item->n_bits) + PAYLOAD_EXTRA > sizeof(buffer))
+                json_writer_init_growing(&w);
+        else
+                json_writer_init(&w, buffer, sizeof(buffer));
+
+        write_value(&w, item, bits, fresh);
+        if (json_writer_end(&w, &payload) >= 0)
+                unit_register_read(userdata, item, payload);
+        json_writer_done(&w);
+}
+
+static void unit_register_errors(ModbusUnit *u, const ModbusGroup *g, ModbusResult error) {
+        char buffer[PAYLOAD_EXTRA];
+        size_t size = (size_t) snprintf(buffer, sizeof(buffer), "{\"result\": \"%s\"}", modbus_result_to_string(error));
+
+        for (size_t i = 0; i < g->n_items; i++)
+                unit_register_read(u, &g->items[i], (JsonSpan) { buffer, size });
+}
+
+/* ---- polling ------------------------------------------------------------------------------------------------------ */
+
+static void unit_submit(ModbusUnit *u, ModbusGroup *g) {
+        u->group = g;
+        u->job.request = (ModbusRequest) {
+                .frame = g->frame,
+                .size = g->frame_size,
+                .expect = {
+                        .unit = (uint8_t) u->conf->device_id,
+                        .head = {
+                                (uint8_t) modbus_read_function(g->type),
+                                (uint8_t) (g->start >> 8), (uint8_t) g->start,
+                                (uint8_t) (g->quantity >> 8), (uint8_t) g->quantity,
+                        },
+                },
+        };
+        (void) modbus_bus_submit_always(u->line->bus, &u->job); /* while polling there is a line */
+}
+
+/* The next read, now or when it is due. */
+static void unit_continue(ModbusUnit *u) {
+        ModbusGroup *g;
+        usec_t wake;
+
+        if (u->line->paused || u->poll.n_groups == 0 || modbus_job_submitted(&u->job))
+                return;
+
+        g = modbus_poll_next(&u->poll, now_usec(CLOCK_MONOTONIC), &wake);
+        if (g)
+                unit_submit(u, g);
+        else
+                deadline_set(u->timer, wake);
+}
+
+static void unit_timed_out(ModbusUnit *u) {
+        u->timeouts++;
+        u->pausing = true;
+        modbus_poll_reset(&u->poll);
+        unit_set_status(u, MODBUS_UNIT_DISCONNECTED);
+        unit_set_silent(u, true);
+        deadline_set_relative(u->timer, u->conf->timeout_poll_delay);
+}
+
+static void unit_on_timer(void *userdata) {
+        ModbusUnit *u = userdata;
+
+        if (!u->polling)
+                return;
+
+        if (u->pausing) {
+                u->pausing = false;
+                unit_set_status(u, MODBUS_UNIT_CONNECTING);
+        }
+        unit_continue(u);
+}
+
+static void unit_answered(ModbusUnit *u, ModbusGroup *g, const ModbusResponse *response) {
+        unit_set_status(u, MODBUS_UNIT_CONNECTED);
+        unit_set_silent(u, false);
+
+        if (response->result == MODBUS_SUCCESS) {
+                modbus_group_set_data(g, response->data, response->size, unit_on_changed, u);
+                return;
+        }
+
+        u->exceptions++;
+        if (modbus_group_set_error(g, response->result, now_usec(CLOCK_MONOTONIC)))
+                unit_register_errors(u, g, response->result);
+}
+
+/* The next request leaves before the answer is worked on: the far end is busy while we are. */
+static void unit_on_read(ModbusJob *job, int error, const ModbusResponse *response) {
+        ModbusUnit *u = (ModbusUnit *) ((char *) job - offsetof(ModbusUnit, job));
+        ModbusGroup *g = TAKE_PTR(u->group);
+
+        if (error == -ETIMEDOUT)
+                unit_timed_out(u);
+        if (error < 0)
+                return;
+
+        unit_continue(u);
+        unit_answered(u, g, response);
+}
+
+static void unit_start(ModbusUnit *u) {
+        u->polling = true;
+        modbus_poll_reset(&u->poll);
+        unit_set_status(u, u->poll.n_groups > 0 ? MODBUS_UNIT_CONNECTING : MODBUS_UNIT_CONNECTED);
+        unit_continue(u);
+}
+
+/* ---- what the master calls ---------------------------------------------------------------------------------------- */
+
+int modbus_unit_init(ModbusUnit *u, ModbusLine *line, const ModbusRemoteConf *conf, sd_event *event) {
+        u->line = line;
+        u->conf = conf;
+        u->device_id = (uint64_t) conf->device_id;
+        (void) snprintf(u->id_text, sizeof(u->id_text), "%u", (unsigned) (uint8_t) conf->device_id);
+        u->status = _MODBUS_UNIT_STATUS_INVALID;
+        u->job.done = unit_on_read;
+        modbus_poll_init(&u->poll, conf, line->framing);
+
+        if (u->poll.n_groups == 0)
+                return 0;
+        return deadline_new(event, "modbus-poll", unit_on_timer, u, &u->timer);
+}
+
+void modbus_unit_done(ModbusUnit *u) {
+        u->timer = deadline_free(u->timer);
+        modbus_poll_done(&u->poll);
+}
+
+void modbus_unit_connected(ModbusUnit *u) {
+        if (u->enabled) {
+                unit_start(u);
+                return;
+        }
+
+        u->status = _MODBUS_UNIT_STATUS_INVALID; /* registered on each new connection */
+        unit_set_status(u, MODBUS_UNIT_DISABLED);
+}
+
+void modbus_unit_stop(ModbusUnit *u) {
+        if (!u->polling)
+                return;
+
+        u->polling = u->pausing = false;
+        u->group = NULL;
+        modbus_bus_cancel(u->line->bus, &u->job);
+        if (u->timer)
+                deadline_set(u->timer, USEC_INFINITY);
+        unit_set_status(u, MODBUS_UNIT_DISABLED);
+        unit_set_silent(u, false);
+}
+
+void modbus_unit_set_enabled(ModbusUnit *u, bool enabled, bool connected) {
+        u->enabled = enabled;
+        if (!connected)
+                return;
+
+        if (enabled && !u->polling)
+                unit_start(u);
+        else if (!enabled)
+                modbus_unit_stop(u);
+}
+
+void modbus_unit_resume(ModbusUnit *u) {
+        if (u->polling && !u->pausing)
+                unit_continue(u);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One remote device of a master: its status, its polling, the events of what it answers (spec modbus.md 5.1 to 5.4). Several share a
+ * line. Loop thread. */
+#pragma once
+
+#include "base/deadline.h"
+#include "devices/device.h"
+#include "devices/modbus/modbus-bus.h"
+#include "devices/modbus/modbus-conf.h"
+#include "devices/modbus/modbus-poll.h"
+
+typedef struct ModbusUnit ModbusUnit;
+
+/* What the remote devices of one master share; the master's. */
+typedef struct ModbusLine {
+        Device *device;
+        ModbusBus *bus;
+        const ModbusFraming *framing;
+        bool paused;            /* the event server is congested: no new polls */
+        /* A remote device stopped answering or answers again. */
+        void (*changed)(Device *d);
+} ModbusLine;
+
+typedef enum ModbusUnitStatus {
+        MODBUS_UNIT_DISABLED,
+        MODBUS_UNIT_CONNECTING,
+        MODBUS_UNIT_CONNECTED,
+        MODBUS_UNIT_DISCONNECTED,
+        _MODBUS_UNIT_STATUS_MAX,
+        _MODBUS_UNIT_STATUS_INVALID = -EINVAL, /* nothing was registered yet */
+} ModbusUnitStatus;
+DECLARE_STRING_TABLE(modbus_unit_status, ModbusUnitStatus);
+
+struct ModbusUnit {
+        ModbusLine *line;
+        const ModbusRemoteConf *conf;
+        char id_text[4];
+        bool enabled;           /* by event; also while there is no connection */
+        bool polling;           /* between start and stop */
+        bool pausing;           /* in timeout_poll_delay */
+        bool silent;            /* the last read timed out */
+        ModbusUnitStatus status;
+        ModbusPoll poll;
+        ModbusJob job;          /* the one read under way … */
+        ModbusGroup *group;     /* … of this group */
+        Deadline *timer;        /* only when something is polled */
+
+        /* for the status table */
+        uint64_t device_id;
+        const char *status_name;
+        uint64_t timeouts, exceptions;
+};
+extern const StatusField modbus_unit_fields[];
+
+/* A zeroed one becomes ready. <0: modbus_unit_done() is still due. */
+int modbus_unit_init(ModbusUnit *u, ModbusLine *line, const ModbusRemoteConf *conf, sd_event *event);
+void modbus_unit_done(ModbusUnit *u);
+
+/* The connection is up: polls when enabled, else registers DISABLED. */
+void modbus_unit_connected(ModbusUnit *u);
+/* Polling ends with DISABLED if it ran: the connection went, the device stops. */
+void modbus_unit_stop(ModbusUnit *u);
+/* Enables or disables; connected: takes effect now. */
+void modbus_unit_set_enabled(ModbusUnit *u, bool enabled, bool connected);
+/* After line->paused became false. */
+void modbus_unit_resume(ModbusUnit *u);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes of a master under way: from a write event over up to three requests to the result event (spec modbus.md 2.3, 2.4, 5.5).
+ * Loop thread. */
+#pragma once
+
+#include "devices/modbus/modbus-unit.h"
+
+typedef struct ModbusWrite ModbusWrite;
+
+/* All writes of one master; plain data, embedded by it. */
+typedef struct ModbusWrites {
+        ModbusLine *line;
+        ModbusWrite *first;
+        bool dropping;          /* the queue is full, and the warning was given */
+        uint64_t dropped;       /* D26; for the status table */
+} ModbusWrites;
+
+/* A write event for this unit; what is wrong with it is logged and ends it without a result. */
+void modbus_writes_begin(ModbusWrites *w, ModbusUnit *u, Subtype name, const Event *event);
+/* The device stops: every write ends without a result. */
+void modbus_writes_cancel(ModbusWrites *w);
