@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The glue of event/client.h: one Stream, one Eventer, one Deadline, one source that flushes at the end of a turn. Loop thread.
+/* The glue of event/client.h: one Stream, one Eventer, one Deadline, one eventfd that flushes at the end of a turn. Loop thread.
  * The owner may free the client inside any callback: entry points are bracketed by enter and leave, which frees what was freed
  * meanwhile. */
 
 #include "event/client.h"
 
 #include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 
 #include "base/bounds.h"
 #include "base/deadline.h"
@@ -21,8 +23,6 @@ typedef enum ClientState {
         CLIENT_ENDING,          /* closed() comes in a later turn, with `error` */
         CLIENT_ENDED,
 } ClientState;
-
-typedef enum FlushPhase { FLUSH_IDLE, FLUSH_ARMED, FLUSH_DUE } FlushPhase;
 
 struct EventRequest {
         EventerRequest request; /* first member */
@@ -40,8 +40,9 @@ struct EventClient {
         Eventer *eventer;
         Deadline *deadline;
         Backlog backlog;
+        int flush_fd;
         sd_event_source *flush_event_source;
-        FlushPhase flush;
+        bool flush_armed;
 
         unsigned entered;
         bool freed;
@@ -70,6 +71,7 @@ static void client_destroy(EventClient *c) {
         client_drop_requests(c);
         eventer_free(c->eventer);
         sd_event_unref(c->event);
+        safe_close(c->flush_fd);
         g_free(c->detail);
         g_free(c);
 }
@@ -193,11 +195,14 @@ static void client_update_backlog(EventClient *c) {
                 c->handler.congested(c, c->backlog.congested, c->userdata);
 }
 
+/* The flush is an eventfd, edge triggered, so one system call: it becomes ready in the loop's next wait, so every source of
+ * the same priority that is ready in this turn is older and comes first, and nothing that becomes ready later can put it off,
+ * as a lower priority would allow. A defer source would not do: its age is that of its creation, so it comes before all others. */
 static void client_arm_flush(EventClient *c) {
-        if (c->flush != FLUSH_IDLE)
+        if (c->flush_armed)
                 return;
-        c->flush = FLUSH_ARMED;
-        (void) sd_event_source_set_enabled(c->flush_event_source, SD_EVENT_ONESHOT);
+        c->flush_armed = true;
+        (void) eventfd_write(c->flush_fd, 1);
 }
 
 /* What this turn made goes out at its end. */
@@ -209,19 +214,11 @@ static void client_settle(EventClient *c) {
         client_update_deadline(c);
 }
 
-/* Sources that became ready in the same turn as the one that armed the flush have the same age, and the loop's order among
- * them is open. So the first call only arms again: now every one of them is older and comes first, and nothing that
- * becomes ready later can put the flush off for ever, as a lower priority would allow. */
-static int client_on_flush(sd_event_source *s, void *userdata) {
+static int client_on_flush(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         EventClient *c = userdata;
 
-        if (c->flush == FLUSH_ARMED) {
-                c->flush = FLUSH_DUE;
-                return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
-        }
-
         client_enter(c);
-        c->flush = FLUSH_IDLE;
+        c->flush_armed = false;
         eventer_flush(c->eventer);
         client_write(c);
         client_update_backlog(c);
@@ -369,6 +366,7 @@ int event_client_new(sd_event *event, Resolver *resolver, const Address *address
         _cleanup_(event_client_freep) EventClient *c = g_new0(EventClient, 1);
         int r;
 
+        c->flush_fd = -EBADF;
         c->event = sd_event_ref(event);
         c->handler = *handler;
         c->userdata = userdata;
@@ -378,13 +376,13 @@ int event_client_new(sd_event *event, Resolver *resolver, const Address *address
         r = deadline_new(event, "event-client", client_on_deadline, c, &c->deadline);
         if (r < 0)
                 return r;
-        r = sd_event_add_defer(event, &c->flush_event_source, client_on_flush, c);
+        c->flush_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (c->flush_fd < 0)
+                return -errno;
+        r = sd_event_add_io(event, &c->flush_event_source, c->flush_fd, EPOLLIN | EPOLLET, client_on_flush, c);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(c->flush_event_source, "event-client-flush");
-        r = sd_event_source_set_enabled(c->flush_event_source, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
         r = stream_connect(event, resolver, address, &options, "event-client", &client_stream_handler, c, &c->stream);
         if (r < 0)
                 return r;
