@@ -106,7 +106,8 @@ const char **conf_variant_names(const ConfField *field) {
 
 static void append_range(GString *out, const ConfField *field) {
         ConfRange range = conf_field_range(field);
-        bool lower = isfinite(range.min), upper = isfinite(range.max);
+        /* The largest integer that a double holds exactly stands for `no upper bound` in tables. */
+        bool lower = isfinite(range.min), upper = range.max < 0x1p53 - 1;
 
         if (!range.any)
                 return;

@@ -13,6 +13,40 @@ DECLARE_STRING_TABLE(event_layout, EventLayout);
 
 typedef enum NorthKind { NORTH_EMBEDDED, NORTH_FIXED, NORTH_MONITOR } NorthKind;
 
+/* event_server.monitor_component */
+typedef struct MonitorConfig {
+        bool given;
+        const char *host;
+        int64_t port;
+        const char *gateway_group, *event_server_group;
+        const char *component_name;     /* never NULL */
+} MonitorConfig;
+
+/* One event of event_server.embedded.initial. */
+typedef struct EmbeddedInitial {
+        ConfArray type;                 /* const char * */
+        const char *payload;            /* JSON text; NULL: none */
+} EmbeddedInitial;
+
+typedef struct EmbeddedHistory {
+        usec_t max_age;                 /* USEC_INFINITY: no limit */
+        int64_t max_events, max_bytes;  /* -1: no limit */
+} EmbeddedHistory;
+
+typedef enum OnCorruption { ON_CORRUPTION_REFUSE, ON_CORRUPTION_SET_ASIDE } OnCorruption;
+
+/* event_server.embedded (spec embedded.md 1); the defaults when event_server is not given. */
+typedef struct EmbeddedConfig {
+        bool given;
+        const char *path;               /* ":memory:", absolute, or below $STATE_DIRECTORY */
+        int64_t server_id;
+        ConfArray listen;               /* const char *: unix:PATH, tcp:HOST:PORT, fd:NAME; items NULL: the default */
+        const char *client_token;       /* NULL: none */
+        ConfArray initial;              /* EmbeddedInitial */
+        EmbeddedHistory history;
+        int on_corruption;              /* OnCorruption */
+} EmbeddedConfig;
+
 typedef struct DeviceConfig {
         const DeviceType *type;
         const char *name, *description; /* description may be NULL */
@@ -29,12 +63,16 @@ typedef struct Config {
         const char *name;
         NorthKind north;
         Address event_server;           /* NORTH_FIXED */
+        const MonitorConfig *monitor;   /* NORTH_MONITOR, else NULL */
+        const EmbeddedConfig *embedded; /* NORTH_EMBEDDED, else NULL */
+        const void *north_place;        /* for conf_error_at(): where it is given, or not */
         const char *client_token;       /* NULL: none */
         bool require_operational;
         DeviceConfig *devices;          /* in the order of the file */
         size_t n_devices;
         int log_level;                  /* -1: not given */
         LogTarget log_target;           /* _LOG_TARGET_INVALID: not given */
+        const char *const *listen_names;
 } Config;
 
 /* Reads, parses and checks everything; every error and warning goes to errors. 0: usable (perhaps with range errors in the hat form),
@@ -53,5 +91,7 @@ int config_check_built(const Config *c, ConfErrors *errors);
 
 /* JSON Schema 2020-12 of a form, on a stream. */
 void config_print_schema(ConfForm form, FILE *stream);
-/* Names in a `listen: fd:NAME` of any device: NULL-terminated, of the configuration. */
+/* Reference pages of the main keys and of every device type in the build, reStructuredText, on a stream. */
+void config_print_reference(FILE *stream);
+/* Names in a `listen: fd:NAME` of any device and of the embedded event server: NULL-terminated, of the configuration. */
 const char *const *config_listen_names(const Config *c);

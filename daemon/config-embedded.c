@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rules of the embedded event server's configuration that a table cannot say (spec embedded.md 1). Loop thread, at start. */
+
+#include <arpa/inet.h>
+
+#include "daemon/config-tables.h"
+
+/* A name other than localhost may lead anywhere. */
+static bool is_loopback(const char *host) {
+        struct in_addr v4;
+        struct in6_addr v6;
+
+        if (inet_pton(AF_INET, host, &v4) == 1)
+                return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+        if (inet_pton(AF_INET6, host, &v6) == 1)
+                return IN6_IS_ADDR_LOOPBACK(&v6);
+        return g_ascii_strcasecmp(host, "localhost") == 0;
+}
+
+static void verify_tcp(const EmbeddedConfig *embedded, const char *const *listen, const Address *address, ConfClaims *claims,
+                       ConfErrors *errors) {
+        if (!embedded->client_token && !is_loopback(address->host))
+                conf_error_at(errors, CONF_ERROR, listen,
+                              "%s is not a loopback address and anybody could connect: give client_token, or listen on 127.0.0.1", *listen);
+        if (address->port > 0) {
+                g_autofree char *key = g_strdup_printf("%s:%u", address->host, address->port);
+
+                conf_claim(claims, errors, "listening address", key, listen);
+        }
+}
+
+static void verify_listen(const EmbeddedConfig *embedded, const char *const *listen, ConfClaims *claims, ConfErrors *errors) {
+        Address address;
+
+        if (g_str_has_prefix(*listen, "fd:") && (*listen)[3] && !strchr(*listen + 3, ':')) {
+                conf_claim(claims, errors, "passed socket", *listen + 3, listen);
+                return;
+        }
+        if (address_parse(*listen, &address) < 0) {
+                conf_error_at(errors, CONF_ERROR, listen,
+                              "expected unix:PATH, tcp:HOST:PORT, tcp:[IPv6]:PORT or fd:NAME, got \"%s\"", *listen);
+                return;
+        }
+
+        if (address.kind == ADDRESS_TCP)
+                verify_tcp(embedded, listen, &address, claims, errors);
+        else
+                conf_claim(claims, errors, "listening address", *listen, listen);
+        address_done(&address);
+}
+
+static void verify_initial(const EmbeddedInitial *initial, ConfErrors *errors) {
+        const char *const *segments = initial->type.items;
+
+        for (size_t i = 0; i < initial->type.n; i++)
+                if (streq(segments[i], "?") || streq(segments[i], "*"))
+                        conf_error_at(errors, CONF_ERROR, &segments[i], "expected a segment of an event type, got the wildcard \"%s\"",
+                                      segments[i]);
+}
+
+void config_verify_embedded(const EmbeddedConfig *embedded, ConfClaims *claims, ConfErrors *errors) {
+        const char *const *listen = embedded->listen.items;
+        const EmbeddedInitial *initial = embedded->initial.items;
+
+        for (size_t i = 0; i < embedded->listen.n; i++)
+                verify_listen(embedded, &listen[i], claims, errors);
+        for (size_t i = 0; i < embedded->initial.n; i++)
+                verify_initial(&initial[i], errors);
+}
