@@ -29,7 +29,7 @@ struct DeviceHost {
         GPtrArray *answers;             /* char *: `remote_device/1/enable true` */
         sd_event_source *answering;
 
-        bool started, ended, done;
+        bool begun, started, ended, done;
         DeviceReason reason;
         char *detail;
         DeviceLink link;
@@ -46,10 +46,10 @@ FakeHost *fake_host_new(const DeviceType *type, const char *conf);
 FakeHost *fake_host_free(FakeHost *h);
 DEFINE_CLEANUP(FakeHost, fake_host_free);
 
-/* Only parses and verifies: the messages, one a line (`error /data/0: text`), for the caller to free. */
+/* Only parses and verifies: the messages as the daemon prints them, for the caller to free. */
 char *fake_host_check(const DeviceType *type, const char *conf, ConfForm form);
 
-/* Begins a run; asserts success. */
+/* Begins a run, the first or, after the end of one, the next; asserts success. */
 void fake_host_start(FakeHost *h);
 /* Calls stop() and waits for the end. */
 void fake_host_stop(FakeHost *h);

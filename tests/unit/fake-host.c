@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The host's side of devices/device.h for tests of device types. Main thread. */
+
+#include "fake-host.h"
+
+#include <errno.h>
+
+#define WAIT_USEC (5 * USEC_PER_SEC)
+
+/* ---- events ------------------------------------------------------------------------------------------------------- */
+
+/* An event with the memory that its type needs. */
+typedef struct FakeEvent {
+        Event event;
+        char **segments;
+        Subtype *subtypes;
+        char *json;
+} FakeEvent;
+
+static void fake_event_init(FakeEvent *e, const char *type, const char *json) {
+        size_t n;
+
+        e->segments = g_strsplit(type, "/", -1);
+        n = g_strv_length(e->segments);
+        e->subtypes = g_new0(Subtype, MAX(n, 1U));
+        for (size_t i = 0; i < n; i++)
+                e->subtypes[i] = (Subtype) { e->segments[i], strlen(e->segments[i]) };
+        e->json = g_strdup(json);
+        e->event = (Event) { .type = { e->subtypes, n } };
+        if (json)
+                e->event.payload = (Payload) { .kind = PAYLOAD_JSON, .json = { e->json, strlen(e->json) } };
+}
+
+static void fake_event_done(FakeEvent *e) {
+        g_strfreev(e->segments);
+        g_free(e->subtypes);
+        g_free(e->json);
+}
+
+/* ---- the host's side of device.h ---------------------------------------------------------------------------------- */
+
+sd_event *device_get_event(Device *d) {
+        return d->host->event;
+}
+
+Resolver *device_get_resolver(Device *d) {
+        return d->host->resolver;
+}
+
+const LogContext *device_log(Device *d) {
+        return &d->host->log;
+}
+
+LinkTap *device_tap(Device *d) {
+        return &d->host->tap;
+}
+
+void device_started(Device *d) {
+        g_assert_false(d->host->started);
+        g_assert_false(d->host->ended);
+        d->host->started = true;
+}
+
+static int on_finishing(sd_event_source *source, void *userdata) {
+        FakeHost *h = userdata;
+
+        h->device->type->done(h->device);
+        h->done = true;
+        return 0;
+}
+
+static void fake_query_free(FakeQuery *q) {
+        if (!q)
+                return;
+        g_strfreev(q->queries);
+        g_free(q);
+}
+
+void device_ended(Device *d, DeviceReason reason, const char *detail) {
+        FakeHost *h = d->host;
+
+        g_assert_false(h->ended);
+        h->ended = true;
+        h->reason = reason;
+        h->detail = g_strdup(detail);
+        fake_query_free(TAKE_PTR(h->query));
+        h->answering = sd_event_source_disable_unref(h->answering);
+        g_assert_cmpint(sd_event_add_defer(h->event, &h->finishing, on_finishing, h), >=, 0);
+}
+
+void device_set_link(Device *d, DeviceLink link, DeviceReason reason, const char *detail) {
+        FakeHost *h = d->host;
+
+        if (h->link != link || h->link_reason != reason)
+                h->link_changes++;
+        h->link = link;
+        h->link_reason = reason;
+        g_free(h->link_detail);
+        h->link_detail = g_strdup(detail);
+}
+
+void device_register(Device *d, const char *const *subtypes, const Timestamp *source, JsonSpan payload) {
+        FakeHost *h = d->host;
+        g_autofree char *type = g_strjoinv("/", (char **) subtypes);
+
+        g_assert_null(source);
+        g_assert_cmpint(json_check(payload.text, payload.size, NULL), >=, 0);
+        g_assert_false(h->ended);
+        g_ptr_array_add(h->registered, g_strdup_printf("%s %.*s", type, (int) payload.size, payload.text));
+}
+
+static int on_answering(sd_event_source *source, void *userdata) {
+        FakeHost *h = userdata;
+
+        h->answering = sd_event_source_unref(h->answering);
+        fake_host_answer(h, 0, (const char *const *) h->answers->pdata);
+        return 0;
+}
+
+int device_query_latest(Device *d, const char *const *const *subtypes, size_t n, DeviceQueryCallback callback,
+                        void *userdata) {
+        FakeHost *h = d->host;
+
+        g_assert_null(h->query);
+        h->query = g_new0(FakeQuery, 1);
+        h->query->callback = callback;
+        h->query->userdata = userdata;
+        h->query->queries = g_new0(char *, n + 1);
+        for (size_t i = 0; i < n; i++)
+                h->query->queries[i] = g_strjoinv("/", (char **) subtypes[i]);
+
+        if (h->auto_answer)
+                g_assert_cmpint(sd_event_add_defer(h->event, &h->answering, on_answering, h), >=, 0);
+        return 0;
+}
+
+int device_borrow_fd(Device *d, const char *name) {
+        return d->host->borrowed_fd >= 0 ? d->host->borrowed_fd : -ENOENT;
+}
+
+/* ---- configuration ------------------------------------------------------------------------------------------------ */
+
+static int parse(const DeviceType *type, const char *text, ConfForm form, ConfArena *arena, void *conf, ConfErrors *errors) {
+        _cleanup_(conf_document_freep) ConfDocument *document = NULL;
+        int r;
+
+        r = conf_document_parse(text, strlen(text), errors, &document);
+        if (r < 0)
+                return r;
+        r = conf_parse(conf_document_root(document), type->conf, form, arena, conf, errors);
+        if ((r >= 0 || r == -ERANGE) && type->verify)
+                type->verify(conf, errors);
+        return r;
+}
+
+static char *errors_to_text(ConfErrors *errors) {
+        char *text = NULL;
+        size_t size = 0;
+        FILE *stream = open_memstream(&text, &size);
+
+        conf_errors_print(errors, stream);
+        fclose(stream);
+        return text;
+}
+
+char *fake_host_check(const DeviceType *type, const char *conf, ConfForm form) {
+        _cleanup_(conf_errors_freep) ConfErrors *errors = conf_errors_new("test");
+        _cleanup_(conf_arena_freep) ConfArena *arena = conf_arena_new();
+        void *parsed = conf_arena_alloc(arena, type->conf_size);
+
+        (void) parse(type, conf, form, arena, parsed, errors);
+        return errors_to_text(errors);
+}
+
+/* ---- life --------------------------------------------------------------------------------------------------------- */
+
+FakeHost *fake_host_new(const DeviceType *type, const char *conf) {
+        _cleanup_(conf_errors_freep) ConfErrors *errors = conf_errors_new("test");
+        FakeHost *h = g_new0(FakeHost, 1);
+
+        g_assert_cmpint(sd_event_new(&h->event), >=, 0);
+        g_assert_cmpint(resolver_new(h->event, &h->resolver), >=, 0);
+        h->arena = conf_arena_new();
+        h->conf = conf_arena_alloc(h->arena, type->conf_size);
+        h->log = (LogContext) { .device_type = type->name, .device_name = "test" };
+        h->registered = g_ptr_array_new_with_free_func(g_free);
+        h->answers = g_ptr_array_new_null_terminated(0, g_free, TRUE);
+        h->auto_answer = true;
+        h->borrowed_fd = -EBADF;
+
+        if (parse(type, conf, CONF_FORM_NATIVE, h->arena, h->conf, errors) < 0 ||
+            conf_errors_count(errors, CONF_RANGE) + conf_errors_count(errors, CONF_ERROR) > 0) {
+                g_autofree char *text = errors_to_text(errors);
+
+                g_error("configuration: %s", text);
+        }
+
+        h->device = g_malloc0(type->device_size);
+        h->device->type = type;
+        h->device->host = h;
+        h->device->conf = h->conf;
+        return h;
+}
+
+FakeHost *fake_host_free(FakeHost *h) {
+        if (!h)
+                return NULL;
+
+        fake_host_stop(h);
+        fake_query_free(h->query);
+        sd_event_source_disable_unref(h->answering);
+        sd_event_source_disable_unref(h->finishing);
+        g_ptr_array_unref(h->registered);
+        g_ptr_array_unref(h->answers);
+        g_free(h->detail);
+        g_free(h->link_detail);
+        g_free(h->device);
+        conf_arena_free(h->arena);
+        resolver_free(h->resolver);
+        sd_event_unref(h->event);
+        g_free(h);
+        return NULL;
+}
+
+void fake_host_start(FakeHost *h) {
+        const Device fresh = *h->device;
+        size_t size = fresh.type->device_size;
+
+        memset(h->device, 0, size);
+        *h->device = fresh;
+        h->started = h->ended = h->done = false;
+        h->begun = true;
+        h->finishing = sd_event_source_disable_unref(h->finishing);
+        g_clear_pointer(&h->detail, g_free);
+        g_assert_cmpint(fresh.type->start(h->device), >=, 0);
+        g_assert_false(h->started);
+        g_assert_false(h->ended);
+}
+
+void fake_host_stop(FakeHost *h) {
+        if (!h->begun || h->done)
+                return;
+
+        if (!h->ended) {
+                h->device->type->stop(h->device);
+                g_assert_false(h->ended);
+        }
+        fake_host_wait(h, &h->done);
+        h->begun = false;
+}
+
+void fake_host_event(FakeHost *h, const char *type, const char *json) {
+        FakeEvent e;
+
+        fake_event_init(&e, type, json);
+        h->device->type->event(h->device, &e.event);
+        fake_event_done(&e);
+}
+
+void fake_host_answer(FakeHost *h, int error, const char *const *lines) {
+        FakeQuery *query = TAKE_PTR(h->query);
+        size_t n = lines ? g_strv_length((char **) lines) : 0;
+        g_autofree FakeEvent *fakes = g_new0(FakeEvent, MAX(n, 1U));
+        g_autofree Event *events = g_new0(Event, MAX(n, 1U));
+
+        g_assert_nonnull(query);
+        for (size_t i = 0; i < n; i++) {
+                const char *space = strchr(lines[i], ' ');
+                g_autofree char *type = space ? g_strndup(lines[i], (size_t) (space - lines[i])) : g_strdup(lines[i]);
+
+                fake_event_init(&fakes[i], type, space ? space + 1 : NULL);
+                events[i] = fakes[i].event;
+        }
+
+        query->callback(h->device, error, events, n, query->userdata);
+
+        for (size_t i = 0; i < n; i++)
+                fake_event_done(&fakes[i]);
+        fake_query_free(query);
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------------------------ */
+
+void fake_host_wait_for(FakeHost *h, bool (*condition)(void *userdata), void *userdata) {
+        usec_t end = now_usec(CLOCK_MONOTONIC) + WAIT_USEC;
+
+        while (!condition(userdata)) {
+                usec_t now = now_usec(CLOCK_MONOTONIC);
+
+                g_assert_cmpuint(now, <, end);
+                g_assert_cmpint(sd_event_run(h->event, end - now), >=, 0);
+        }
+}
+
+static bool flag_is_set(void *userdata) {
+        return *(const bool *) userdata;
+}
+
+void fake_host_wait(FakeHost *h, const bool *flag) {
+        fake_host_wait_for(h, flag_is_set, (void *) flag);
+}
+
+void fake_host_run(FakeHost *h, usec_t duration) {
+        usec_t end = now_usec(CLOCK_MONOTONIC) + duration, now;
+
+        while ((now = now_usec(CLOCK_MONOTONIC)) < end)
+                g_assert_cmpint(sd_event_run(h->event, end - now), >=, 0);
+}
+
+static bool has_next(void *userdata) {
+        FakeHost *h = userdata;
+
+        return h->registered->len > h->seen;
+}
+
+const char *fake_host_next(FakeHost *h) {
+        fake_host_wait_for(h, has_next, h);
+        return h->registered->pdata[h->seen++];
+}
+
+void fake_host_expect_lines(FakeHost *h, const char *file, int line, const char *const *lines) {
+        usec_t end = now_usec(CLOCK_MONOTONIC) + WAIT_USEC;
+
+        for (; *lines; lines++) {
+                usec_t now;
+
+                while (!has_next(h) && (now = now_usec(CLOCK_MONOTONIC)) < end)
+                        g_assert_cmpint(sd_event_run(h->event, end - now), >=, 0);
+                if (!has_next(h))
+                        g_error("%s:%d: expected `%s`, nothing came", file, line, *lines);
+                if (!streq(h->registered->pdata[h->seen], *lines))
+                        g_error("%s:%d: expected `%s`, got `%s`", file, line, *lines,
+                                (const char *) h->registered->pdata[h->seen]);
+                h->seen++;
+        }
+}
+
+void fake_host_expect_nothing(FakeHost *h, usec_t duration) {
+        fake_host_run(h, duration);
+        if (has_next(h))
+                g_error("expected nothing, got `%s`", (const char *) h->registered->pdata[h->seen]);
+}
