@@ -302,7 +302,9 @@ int event_list_decode(EventList *l, SbsReader *r) {
         for (guint i = 0; i < l->events->len; i++) {
                 EventType *type = &g_array_index(l->events, Event, i).type;
 
-                type->subtypes = type->n > 0 ? at : NULL;
+                if (type->n == 0) /* there may be no subtype at all, and so no memory to point into */
+                        continue;
+                type->subtypes = at;
                 at += type->n;
         }
         return 0;
