@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The interface Device. Every method is open to everybody here: the bus policy decides who may call it. Loop thread. */
+#include <errno.h>
+
+#include <config.h>
+
+#include "dbus/bus-error.h"
+#include "dbus/bus-internal.h"
+
+/* ---- properties --------------------------------------------------------------------------------------------------- */
+
+static const ProxyView *view_of(const void *object) {
+        const BusDevice *d = object;
+
+        return proxy_view(d->proxy);
+}
+
+static BusValue get_type(const void *object) {
+        return bus_string(view_of(object)->config->type->name);
+}
+
+static BusValue get_name(const void *object) {
+        return bus_string(view_of(object)->config->name);
+}
+
+static BusValue get_description(const void *object) {
+        return bus_string(view_of(object)->config->description);
+}
+
+static BusValue get_enabled(const void *object) {
+        return bus_bool(view_of(object)->enabled);
+}
+
+static BusValue get_enabled_known(const void *object) {
+        return bus_bool(view_of(object)->enabled_known);
+}
+
+static BusValue get_running(const void *object) {
+        return bus_bool(view_of(object)->state == PROXY_RUNNING);
+}
+
+static BusValue get_state(const void *object) {
+        return bus_string(proxy_state_to_string(view_of(object)->state));
+}
+
+static BusValue get_state_reason(const void *object) {
+        return bus_string(device_reason_to_string(view_of(object)->state_edge.reason));
+}
+
+static BusValue get_state_detail(const void *object) {
+        return bus_string(view_of(object)->state_edge.detail);
+}
+
+static BusValue get_state_time(const void *object) {
+        return bus_uint64_or_none(view_of(object)->state_edge.realtime);
+}
+
+static BusValue get_state_time_monotonic(const void *object) {
+        return bus_uint64_or_none(view_of(object)->state_edge.monotonic);
+}
+
+static BusValue get_link(const void *object) {
+        return bus_string(device_link_to_string(view_of(object)->link));
+}
+
+static BusValue get_link_reason(const void *object) {
+        return bus_string(device_reason_to_string(view_of(object)->link_edge.reason));
+}
+
+static BusValue get_link_detail(const void *object) {
+        return bus_string(view_of(object)->link_edge.detail);
+}
+
+static BusValue get_link_time(const void *object) {
+        return bus_uint64_or_none(view_of(object)->link_edge.realtime);
+}
+
+static BusValue get_link_time_monotonic(const void *object) {
+        return bus_uint64_or_none(view_of(object)->link_edge.monotonic);
+}
+
+static BusValue get_links_omitted(const void *object) {
+        const BusDevice *d = object;
+
+        return bus_uint64(d->links_omitted);
+}
+
+static BusValue get_next_retry(const void *object) {
+        return bus_uint64_or_none(view_of(object)->retry_at);
+}
+
+static BusValue get_restarts(const void *object) {
+        return bus_uint64(view_of(object)->restarts);
+}
+
+static BusValue get_rx_messages(const void *object) {
+        return bus_uint64(view_of(object)->tap.received);
+}
+
+static BusValue get_tx_messages(const void *object) {
+        return bus_uint64(view_of(object)->tap.sent);
+}
+
+static BusValue get_errors(const void *object) {
+        return bus_uint64(view_of(object)->tap.errors);
+}
+
+static BusValue get_last_message(const void *object) {
+        return bus_uint64_or_none(view_of(object)->tap.last_received);
+}
+
+#define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
+#define INVALIDATES SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION
+#define EMITS SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+
+const BusProperty device_properties[] = {
+        { "Type", "s", CONSTANT, 0, get_type },
+        { "Name", "s", CONSTANT, 0, get_name },
+        { "Description", "s", INVALIDATES, 0, get_description },
+        { "Enabled", "b", EMITS, CHANGE_ENABLED, get_enabled },
+        { "EnabledKnown", "b", EMITS, CHANGE_ENABLED, get_enabled_known },
+        { "Running", "b", EMITS, CHANGE_STATE, get_running },
+        { "State", "s", EMITS, CHANGE_STATE, get_state },
+        { "StateReason", "s", EMITS, CHANGE_STATE, get_state_reason },
+        { "StateDetail", "s", EMITS, CHANGE_STATE, get_state_detail },
+        { "StateChangeTimestamp", "t", EMITS, CHANGE_STATE, get_state_time },
+        { "StateChangeTimestampMonotonic", "t", EMITS, CHANGE_STATE, get_state_time_monotonic },
+        { "Link", "s", EMITS, CHANGE_LINK, get_link },
+        { "LinkReason", "s", EMITS, CHANGE_LINK, get_link_reason },
+        { "LinkDetail", "s", EMITS, CHANGE_LINK, get_link_detail },
+        { "LinkChangeTimestamp", "t", EMITS, CHANGE_LINK, get_link_time },
+        { "LinkChangeTimestampMonotonic", "t", EMITS, CHANGE_LINK, get_link_time_monotonic },
+        { "LinkChangesOmitted", "t", 0, 0, get_links_omitted },
+        { "NextRetryTimestampMonotonic", "t", EMITS, CHANGE_RETRY, get_next_retry },
+        { "Restarts", "t", 0, 0, get_restarts },
+        { "RxMessages", "t", 0, 0, get_rx_messages },
+        { "TxMessages", "t", 0, 0, get_tx_messages },
+        { "Errors", "t", 0, 0, get_errors },
+        { "LastMessageTimestamp", "t", 0, 0, get_last_message },
+        {},
+};
+G_STATIC_ASSERT(ELEMENTSOF(device_properties) - 1 <= BUS_PROPERTIES_MAX);
+
+static int get_property(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                        void *userdata, sd_bus_error *error) {
+        BusValue v = bus_property_find(device_properties, property)->get(userdata);
+
+        return bus_value_append(reply, &v);
+}
+
+/* ---- methods ------------------------------------------------------------------------------------------------------ */
+
+static int method_enable(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        return bus_operation_enable(userdata, call, true, error);
+}
+
+static int method_disable(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        return bus_operation_enable(userdata, call, false, error);
+}
+
+/* There is no option yet, so every one is unknown. */
+static int refuse_options(sd_bus_message *call, sd_bus_error *error) {
+        const char *key;
+        int r;
+
+        r = sd_bus_message_enter_container(call, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_enter_container(call, 'e', "sv");
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return sd_bus_message_exit_container(call);
+        r = sd_bus_message_read(call, "s", &key);
+        if (r < 0)
+                return r;
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "Unknown option '%s'.", key);
+}
+
+static int method_set_enabled(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        int enable, r;
+
+        r = sd_bus_message_read(call, "b", &enable);
+        if (r < 0)
+                return r;
+        r = refuse_options(call, error);
+        if (r < 0)
+                return r;
+        return bus_operation_enable(userdata, call, enable, error);
+}
+
+static int method_restart(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        BusDevice *d = userdata;
+        int r;
+
+        r = proxy_restart(d->proxy);
+        if (r == -EBADMSG)
+                return sd_bus_error_setf(error, BUS_ERROR_INVALID_CONFIG, "The configuration of the device is wrong: %s",
+                                         proxy_view(d->proxy)->state_edge.detail);
+        if (r < 0)
+                return bus_error_set(error, r);
+        return sd_bus_reply_method_return(call, NULL);
+}
+
+static int method_describe(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        g_autofree char *text = bus_describe_device(userdata);
+
+        return sd_bus_reply_method_return(call, "s", text);
+}
+
+#define EDGE SD_BUS_ARGS("s", old, "s", new, "s", reason, "t", monotonic)
+
+static const sd_bus_vtable members[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD("Enable", NULL, NULL, method_enable, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Disable", NULL, NULL, method_disable, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("SetEnabled", SD_BUS_ARGS("b", enabled, "a{sv}", options), SD_BUS_NO_RESULT,
+                                method_set_enabled, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Restart", NULL, NULL, method_restart, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_describe,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_SIGNAL_WITH_ARGS("StateChanged", EDGE, 0),
+        SD_BUS_SIGNAL_WITH_ARGS("LinkChanged", EDGE, 0),
+        SD_BUS_VTABLE_END,
+};
+
+sd_bus_vtable *device_vtable_new(void) {
+        return bus_vtable_new(device_properties, get_property, members);
+}

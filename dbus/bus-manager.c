@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The interface Manager of the root object. Loop thread. */
+#include <errno.h>
+
+#include <config.h>
+
+#include "dbus/bus-error.h"
+#include "dbus/bus-internal.h"
+
+/* ---- properties --------------------------------------------------------------------------------------------------- */
+
+static BusValue get_version(const void *object) {
+        return bus_string(VERSION);
+}
+
+static BusValue get_config_file(const void *object) {
+        return bus_string(gateway_get_config(object)->file);
+}
+
+static BusValue get_state(const void *object) {
+        return bus_string(gateway_state_to_string(gateway_get_state(object)));
+}
+
+static BusValue get_devices_total(const void *object) {
+        return bus_uint32(gateway_get_totals(object)->devices);
+}
+
+static BusValue get_devices_enabled(const void *object) {
+        return bus_uint32(gateway_get_totals(object)->enabled);
+}
+
+static BusValue get_devices_running(const void *object) {
+        return bus_uint32(gateway_get_totals(object)->running);
+}
+
+static BusValue get_devices_failed(const void *object) {
+        return bus_uint32(gateway_get_totals(object)->failed);
+}
+
+static BusValue get_devices_down(const void *object) {
+        return bus_uint32(gateway_get_totals(object)->down);
+}
+
+static BusValue get_event_server(const void *object) {
+        return bus_string(gateway_get_event_server(object));
+}
+
+static BusValue get_event_server_state(const void *object) {
+        return bus_string(north_state_to_string(gateway_get_north_state(object)));
+}
+
+static BusValue get_monitor_state(const void *object) {
+        return bus_string(monitor_state_to_string(gateway_get_monitor_state(object)));
+}
+
+#define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
+#define EMITS SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+
+const BusProperty manager_properties[] = {
+        { "Version", "s", CONSTANT, 0, get_version },
+        { "ConfigFile", "s", CONSTANT, 0, get_config_file },
+        { "State", "s", EMITS, GATEWAY_STATE, get_state },
+        { "DevicesTotal", "u", EMITS, GATEWAY_TOTALS, get_devices_total },
+        { "DevicesEnabled", "u", EMITS, GATEWAY_TOTALS, get_devices_enabled },
+        { "DevicesRunning", "u", EMITS, GATEWAY_TOTALS, get_devices_running },
+        { "DevicesFailed", "u", EMITS, GATEWAY_TOTALS, get_devices_failed },
+        { "DevicesDown", "u", EMITS, GATEWAY_TOTALS, get_devices_down },
+        { "EventServer", "s", EMITS, GATEWAY_NORTH, get_event_server },
+        { "EventServerState", "s", EMITS, GATEWAY_NORTH, get_event_server_state },
+        { "MonitorState", "s", EMITS, GATEWAY_NORTH, get_monitor_state },
+        {},
+};
+G_STATIC_ASSERT(ELEMENTSOF(manager_properties) - 1 <= BUS_PROPERTIES_MAX);
+
+static int get_property(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                        void *userdata, sd_bus_error *error) {
+        const Bus *b = userdata;
+        BusValue v = bus_property_find(manager_properties, property)->get(b->gateway);
+
+        return bus_value_append(reply, &v);
+}
+
+/* ---- methods ------------------------------------------------------------------------------------------------------ */
+
+static int method_get_device(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Bus *b = userdata;
+        const char *type, *name;
+        Proxy *p;
+        int r;
+
+        r = sd_bus_message_read(call, "ss", &type, &name);
+        if (r < 0)
+                return r;
+        r = gateway_find(b->gateway, type, name, &p);
+        if (r == -ENXIO)
+                return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_DEVICE, "There is no device '%s/%s'.", type, name);
+        if (r < 0)
+                return r;
+        return sd_bus_reply_method_return(call, "o", bus_device_get(b, p)->path);
+}
+
+static int method_describe(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        g_autofree char *text = bus_describe_manager(userdata);
+
+        return sd_bus_reply_method_return(call, "s", text);
+}
+
+static const sd_bus_vtable methods[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD_WITH_ARGS("GetDevice", SD_BUS_ARGS("s", type, "s", name), SD_BUS_RESULT("o", device),
+                                method_get_device, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_describe,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END,
+};
+
+sd_bus_vtable *manager_vtable_new(void) {
+        return bus_vtable_new(manager_properties, get_property, methods);
+}
