@@ -5,18 +5,19 @@
 #include "devices/modbus/modbus-conf.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 #include "base/bounds.h"
 #include "devices/modbus/modbus-data.h"
 
 #define ADDRESSES 65536U
 #define QUEUE_BITS_MAX 14284U           /* most that JSON_DIGITS_MAX digits can hold */
-#define INTEGER_MAX 9007199254740991.0  /* largest that every reader of JSON keeps exactly */
+#define BITS_HUGE (UINT64_C(1) << 40)   /* more than fits between any addresses; sums of it do not overflow */
 
 #define KEY(structure, member, kind, ...) \
         { .name = #member, .offset = offsetof(structure, member), .type = (kind), __VA_ARGS__ }
 #define REQUIRED .flags = CONF_REQUIRED
-#define NOT_NEGATIVE .flags = CONF_REQUIRED, .max = INTEGER_MAX
+#define NOT_NEGATIVE .flags = CONF_REQUIRED, .max = INFINITY
 #define SECONDS .flags = CONF_REQUIRED, .max = CONF_SECONDS_MAX, .unit = "s"
 #define SECONDS_ABOVE_0 .flags = CONF_REQUIRED | CONF_EXCLUSIVE, .max = CONF_SECONDS_MAX, .unit = "s"
 #define NAME_OF_DATA .flags = CONF_REQUIRED, .max = CONF_DATA_NAME_MAX
@@ -82,8 +83,13 @@ static void check_name(GHashTable *names, const char *const *name, ConfErrors *e
                 conf_error_at(e, CONF_RANGE, name, "duplicate name \"%s\"", *name);
 }
 
-static bool bits_in_range(int64_t bit_offset, int64_t bit_count) {
-        return bit_offset >= 0 && bit_count >= 1 && (double) bit_offset <= INTEGER_MAX && (double) bit_count <= INTEGER_MAX;
+/* Whether the place of a data item can be computed; if not, that was reported. */
+static bool place_valid(int type, int64_t start_address, int64_t bit_offset, int64_t bit_count) {
+        return type >= 0 && start_address >= 0 && start_address < ADDRESSES && bit_offset >= 0 && bit_count >= 1;
+}
+
+static uint64_t bits_bounded(int64_t n) {
+        return MIN((uint64_t) n, BITS_HUGE);
 }
 
 /* ---- master ------------------------------------------------------------------------------------------------------- */
@@ -135,7 +141,7 @@ static const ConfField master_data_fields[] = {
         KEY(ModbusMasterData, start_address, CONF_TYPE_INTEGER, REQUIRED, .max = 65535,
             .help = "first register or coil, as on the wire: from 0 on"),
         KEY(ModbusMasterData, bit_offset, CONF_TYPE_INTEGER, NOT_NEGATIVE, .help = "bits skipped from the start address on"),
-        KEY(ModbusMasterData, bit_count, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = INTEGER_MAX,
+        KEY(ModbusMasterData, bit_count, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = INFINITY,
             .help = "bits of the value"),
         {}
 };
@@ -168,10 +174,10 @@ static unsigned quantity_max(int type) {
 static void verify_master_data(const ModbusMasterData *d, ConfErrors *e) {
         uint64_t quantity;
 
-        if (d->type < 0 || d->start_address < 0 || d->start_address >= ADDRESSES || !bits_in_range(d->bit_offset, d->bit_count))
-                return; /* reported already */
+        if (!place_valid(d->type, d->start_address, d->bit_offset, d->bit_count))
+                return;
 
-        quantity = modbus_data_quantity((ModbusDataType) d->type, (uint64_t) d->bit_offset, (uint64_t) d->bit_count);
+        quantity = modbus_data_quantity((ModbusDataType) d->type, bits_bounded(d->bit_offset), bits_bounded(d->bit_count));
         if ((uint64_t) d->start_address + quantity > ADDRESSES)
                 conf_error_at(e, CONF_RANGE, &d->start_address,
                               "ends behind address 65535: %" PRIi64 " + %" PRIu64 " registers or coils",
@@ -230,13 +236,13 @@ static const ConfField slave_tcp_fields[] = {
         KEY(ModbusSlaveTransport, local_host, CONF_TYPE_STRING, .instead = "listen",
             .help = "name or address to listen on; 0.0.0.0 or :: for all"),
         KEY(ModbusSlaveTransport, local_port, CONF_TYPE_INTEGER, .instead = "listen", .max = 65535, .help = "usually 502"),
-        KEY(ModbusSlaveTransport, listen, CONF_TYPE_STRING,
+        KEY(ModbusSlaveTransport, listen, CONF_TYPE_STRING, .pattern = "^fd:.+$",
             .help = "fd:NAME, a socket passed by the service manager, in place of local_host and local_port"),
         KEY(ModbusSlaveTransport, remote_hosts, CONF_TYPE_ARRAY, .flags = CONF_REQUIRED | CONF_NULLABLE,
             .element = &remote_host_element, .element_size = sizeof(char *),
             .help = "numeric addresses that may connect; null: everybody"),
         KEY(ModbusSlaveTransport, max_connections, CONF_TYPE_INTEGER, .flags = CONF_REQUIRED | CONF_NULLABLE,
-            .max = INTEGER_MAX, .null_value = -1, .help = "connections at a time; null: no limit"),
+            .max = INFINITY, .null_value = -1, .help = "connections at a time; null: no limit"),
         KEY(ModbusSlaveTransport, response_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
             .help = "longest wait for the system's answer to a write"),
         KEY(ModbusSlaveTransport, keep_alive_timeout, CONF_TYPE_SECONDS,
@@ -268,7 +274,7 @@ static const ConfField slave_data_fields[] = {
         KEY(ModbusSlaveData, start_address, CONF_TYPE_INTEGER, REQUIRED, .max = 65535,
             .help = "first register or coil, as on the wire: from 0 on"),
         KEY(ModbusSlaveData, bit_offset, CONF_TYPE_INTEGER, NOT_NEGATIVE, .help = "bits skipped from the start address on"),
-        KEY(ModbusSlaveData, bit_count, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = INTEGER_MAX,
+        KEY(ModbusSlaveData, bit_count, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = INFINITY,
             .help = "bits of the value"),
         {}
 };
@@ -294,11 +300,11 @@ static void verify_slave_data(const ModbusSlaveData *d, ConfErrors *e) {
                 conf_error_at(e, CONF_RANGE, &d->type, "QUEUE cannot be offered by a slave");
                 return;
         }
-        if (d->type < 0 || d->start_address < 0 || d->start_address >= ADDRESSES || !bits_in_range(d->bit_offset, d->bit_count))
-                return; /* reported already */
+        if (!place_valid(d->type, d->start_address, d->bit_offset, d->bit_count))
+                return;
 
-        place = modbus_data_place((ModbusDataType) d->type, (uint64_t) d->start_address, (uint64_t) d->bit_offset,
-                                  (uint64_t) d->bit_count);
+        place = modbus_data_place((ModbusDataType) d->type, (uint64_t) d->start_address, bits_bounded(d->bit_offset),
+                                  bits_bounded(d->bit_count));
         if (place.last >= ADDRESSES)
                 conf_error_at(e, CONF_RANGE, &d->start_address, "covers addresses %" PRIu64 " to %" PRIu64 ", the last is 65535",
                               place.first, place.last);
