@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One sd-event timer that is armed lazily: it may fire before the deadline (which was moved later or taken away since) and is
- * then set anew or left off. Loop thread. */
+/* One sd-event timer that is armed lazily: it may fire before the deadline (which was moved later or
+ * taken away since) and is then set anew or left off. Loop thread. */
 
 #include "base/deadline.h"
 
@@ -39,7 +39,8 @@ static int deadline_on_time(sd_event_source *source, uint64_t usec, void *userda
         return 0;
 }
 
-int deadline_new(sd_event *event, const char *description, DeadlineCallback callback, void *userdata, Deadline **ret) {
+int deadline_new(sd_event *event, const char *description, DeadlineCallback callback, void *userdata,
+                 Deadline **ret) {
         Deadline *d;
         int r;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Adopts what the service manager passed (sd_listen_fds(3)) and reads the directories it made (systemd.exec(5)). A name is
- * passed at most once. Loop thread. */
+/* Adopts what the service manager passed (sd_listen_fds(3)) and reads the directories it made
+ * (systemd.exec(5)). A name is passed at most once. Loop thread. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +42,8 @@ static void listen_fds_adopt(ListenFds *l, int fd, const char *name) {
         int r;
 
         if (listen_fds_find(l, name)) {
-                log_warning("The service manager passed a second descriptor named \"%s\", closing it.", name);
+                log_warning("The service manager passed a second descriptor named \"%s\", closing it.",
+                            name);
                 (void) safe_close(fd);
                 return;
         }

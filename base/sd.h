@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the service manager hands to the daemon and hears from it: passed sockets by name, directories, notifications.
- * Loop thread. */
+/* What the service manager hands to the daemon and hears from it: passed sockets by name, directories,
+ * notifications. Loop thread. */
 #pragma once
 
 #include "base/macros.h"
@@ -8,12 +8,13 @@
 /* Passed listening sockets by FileDescriptorName=. Owns the descriptors. */
 typedef struct ListenFds ListenFds;
 
-/* Adopts $LISTEN_FDS (the variables are unset), sets close-on-exec and non-blocking; a second one of a name is closed with a warning. */
+/* Adopts $LISTEN_FDS (the variables are unset), sets close-on-exec and non-blocking; a second one of a
+ * name is closed with a warning. */
 int listen_fds_new(ListenFds **ret);
 ListenFds *listen_fds_free(ListenFds *l);
 DEFINE_CLEANUP(ListenFds, listen_fds_free);
-/* Borrowed: a listening stream socket that stays open and is never shut down. -ENOENT: none of that name was passed,
- * -ENOTSOCK: not a listening stream socket. */
+/* Borrowed: a listening stream socket that stays open and is never shut down. -ENOENT: none of that name
+ * was passed, -ENOTSOCK: not a listening stream socket. */
 int listen_fds_get(const ListenFds *l, const char *name);
 /* Closes and logs every descriptor whose name is not among those (used: NULL-terminated). */
 void listen_fds_close_unknown(ListenFds *l, const char *const *used);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The threads of base/worker.h and the two lists between them and the loop. Everything that both sides touch is behind one
- * mutex; the struct lives until the loop and the last thread have let go of it. Only worker_main() and what it calls run on
- * worker threads. */
+/* The threads of base/worker.h and the two lists between them and the loop. Everything that both sides
+ * touch is behind one mutex; the struct lives until the loop and the last thread have let go of it. Only
+ * worker_main() and what it calls run on worker threads. */
 
 #include <errno.h>
 #include <pthread.h>
@@ -11,9 +11,10 @@
 
 #include "base/worker.h"
 
-/* What a job may use. The hungriest one is getaddrinfo(): libraries that live with musl's default give it 128 KiB, modules of
- * glibc's name service take buffers of up to 64 KiB from the stack, and glibc also puts the thread-local memory of all
- * libraries there. Only pages that were touched cost memory, so the margin is free, also with hundreds of serial lines. */
+/* What a job may use. The hungriest one is getaddrinfo(): libraries that live with musl's default give it
+ * 128 KiB, modules of glibc's name service take buffers of up to 64 KiB from the stack, and glibc also
+ * puts the thread-local memory of all libraries there. Only pages that were touched cost memory, so the
+ * margin is free, also with hundreds of serial lines. */
 #define WORKER_STACK_SIZE (256U << 10)
 
 typedef struct JobList {
@@ -173,7 +174,8 @@ static int worker_on_finished(sd_event_source *source, int fd, uint32_t revents,
         if (eventfd_read(fd, &n) < 0)
                 return 0;
 
-        (void) atomic_fetch_add_explicit(&w->n_ref, 1, memory_order_relaxed); /* done() may free the worker */
+        /* done() may free the worker. */
+        (void) atomic_fetch_add_explicit(&w->n_ref, 1, memory_order_relaxed);
         for (; n > 0 && (job = worker_take_finished(w, &cancelled)); n--)
                 if (cancelled)
                         job->drop(job);

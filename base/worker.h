@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one primitive for what blocks: a few threads with a small fixed stack, a bounded queue in, an eventfd out. The
- * threads log nothing and touch nothing but their job. All functions: loop thread. */
+/* The one primitive for what blocks: a few threads with a small fixed stack, a bounded queue in, an
+ * eventfd out. The threads log nothing and touch nothing but their job. All functions: loop thread. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -19,15 +19,16 @@ struct WorkerJob {
         WorkerJob *next;              /* the worker's */
 };
 
-/* At most n_threads (> 0), started as they are needed, with 256 KiB of stack and all signals blocked. queue_max: jobs
- * waiting for a thread. name: of the threads (15 bytes are kept) and of the event source. */
+/* At most n_threads (> 0), started as they are needed, with 256 KiB of stack and all signals blocked.
+ * queue_max: jobs waiting for a thread. name: of the threads (15 bytes are kept) and of the event source. */
 int worker_new(sd_event *event, const char *name, unsigned n_threads, size_t queue_max, Worker **ret);
-/* Never waits: queued jobs are dropped, one that runs is dropped when it ends. done() is not called any more. May be called
- * inside done(). */
+/* Never waits: queued jobs are dropped, one that runs is dropped when it ends. done() is not called any
+ * more. May be called inside done(). */
 Worker *worker_free(Worker *w);
 DEFINE_CLEANUP(Worker, worker_free);
 
 /* -EAGAIN: the queue is full. <0: the job is still the caller's. */
 int worker_submit(Worker *w, WorkerJob *job);
-/* Nobody waits for a submitted job any more: drop() instead of done(), now or when it ends. Not after done(). */
+/* Nobody waits for a submitted job any more: drop() instead of done(), now or when it ends. Not after
+ * done(). */
 void worker_cancel(Worker *w, WorkerJob *job);

@@ -51,7 +51,11 @@ static int tcp_parse(const char *text, Address *ret) {
         if (r < 0)
                 return r;
 
-        *ret = (Address) { .kind = ADDRESS_TCP, .host = g_strndup(host, (size_t) (end - host)), .port = port };
+        *ret = (Address) {
+                .kind = ADDRESS_TCP,
+                .host = g_strndup(host, (size_t) (end - host)),
+                .port = port,
+        };
         return 0;
 }
 

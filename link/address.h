@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a stream goes or listens: tcp:HOST:PORT, tcp:[IPv6]:PORT, unix:PATH, or a host and a port. Plain data, any thread. */
+/* Where a stream goes or listens: tcp:HOST:PORT, tcp:[IPv6]:PORT, unix:PATH, or a host and a port. Plain
+ * data, any thread. */
 #pragma once
 
 #include <sys/un.h>
@@ -25,12 +26,12 @@ void address_done(Address *a);
 bool address_equal(const Address *a, const Address *b);
 char *address_format(const Address *a);                 /* `unix:PATH`, `tcp:HOST:PORT`; caller frees */
 
-/* The socket address of a numeric host, without asking anybody. passive: for listening. *ret: freeaddrinfo(). -ENXIO: a name,
- * which only a Resolver can answer. */
+/* The socket address of a numeric host, without asking anybody. passive: for listening. *ret:
+ * freeaddrinfo(). -ENXIO: a name, which only a Resolver can answer. */
 int address_numeric(const char *host, uint16_t port, bool passive, struct addrinfo **ret);
 /* -ENAMETOOLONG: beyond what the kernel takes (107 bytes). */
 int address_unix(const char *path, struct sockaddr_un *ret);
 
-/* Numeric host and port of a TCP socket's own (peer false) or other end. Caller frees. -EAFNOSUPPORT: another kind of socket,
- * -ENOTCONN … as getpeername(2). */
+/* Numeric host and port of a TCP socket's own (peer false) or other end. Caller frees. -EAFNOSUPPORT:
+ * another kind of socket, -ENOTCONN … as getpeername(2). */
 int socket_name(int fd, bool peer, char **ret_host, uint16_t *ret_port);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns what a connection attempt needs and a connection does not: the name query, the list of addresses, the descriptor of
- * the address that is being tried, and the deadline. Loop thread. */
+/* Owns what a connection attempt needs and a connection does not: the name query, the list of addresses,
+ * the descriptor of the address that is being tried, and the deadline. Loop thread. */
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -38,8 +38,8 @@ void socket_set_tcp_options(int fd, usec_t user_timeout) {
                 (void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 }
 
-/* A loopback port that nobody listens on can be the very one that the kernel picks for our end: TCP then connects the
- * socket to itself, and who tries for ever gets there. */
+/* A loopback port that nobody listens on can be the very one that the kernel picks for our end: TCP then
+ * connects the socket to itself, and who tries for ever gets there. */
 static bool socket_is_own_peer(int fd) {
         struct sockaddr_storage own = { 0 }, peer = { 0 };
         socklen_t own_size = sizeof(own), peer_size = sizeof(peer);
@@ -201,8 +201,8 @@ static int connector_begin(Connector *c, Resolver *resolver, const Address *addr
                 if (r == -ENXIO && resolver) {
                         if (c->deadline)
                                 deadline_set(c->deadline, c->end);
-                        return resolver_query(resolver, address->host, address->port, connector_on_resolved, c,
-                                              &c->query);
+                        return resolver_query(resolver, address->host, address->port, connector_on_resolved,
+                                              c, &c->query);
                 }
                 if (r < 0)
                         return r;
@@ -213,8 +213,9 @@ static int connector_begin(Connector *c, Resolver *resolver, const Address *addr
         return r < 0 ? connector_report_later(c, r) : 0;
 }
 
-int connector_new(sd_event *event, Resolver *resolver, const Address *address, usec_t timeout, usec_t user_timeout,
-                  const char *description, ConnectorCallback callback, void *userdata, Connector **ret) {
+int connector_new(sd_event *event, Resolver *resolver, const Address *address, usec_t timeout,
+                  usec_t user_timeout, const char *description, ConnectorCallback callback, void *userdata,
+                  Connector **ret) {
         _cleanup_(connector_freep) Connector *c = NULL;
         int r;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns a listening descriptor (for an inherited socket a duplicate), its event source, and the file of a unix socket that it
- * made. Loop thread. */
+/* Owns a listening descriptor (for an inherited socket a duplicate), its event source, and the file of a
+ * unix socket that it made. Loop thread. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,7 +52,8 @@ static bool error_is_of_connection(int error) {
         }
 }
 
-/* Out of descriptors or memory, or the socket was spoiled by somebody else: the kernel would wake us without end. */
+/* Out of descriptors or memory, or the socket was spoiled by somebody else: the kernel would wake us
+ * without end. */
 static void listener_rest(Listener *l, int error) {
         if (!l->complained)
                 (void) log_warning_errno(-error, "%s: cannot accept connections, will try again: %m",
@@ -68,7 +69,8 @@ static void listener_on_rested(void *userdata) {
         (void) sd_event_source_set_enabled(l->source, SD_EVENT_ON);
 }
 
-static int listener_on_connection(sd_event_source *source, int listening_fd, uint32_t revents, void *userdata) {
+static int listener_on_connection(sd_event_source *source, int listening_fd, uint32_t revents,
+                                  void *userdata) {
         Listener *l = userdata;
         bool freed = false;
 
@@ -95,8 +97,8 @@ static int listener_on_connection(sd_event_source *source, int listening_fd, uin
 }
 
 /* Takes fd over in any case. */
-static int listener_new(sd_event *event, int fd, const char *description, ListenerAccept accept, void *userdata,
-                        Listener **ret) {
+static int listener_new(sd_event *event, int fd, const char *description, ListenerAccept accept,
+                        void *userdata, Listener **ret) {
         _cleanup_(listener_freep) Listener *l = NULL;
         int r;
 
@@ -180,8 +182,8 @@ static void listener_remove_file(Listener *l) {
         g_free(l->path);
 }
 
-int listener_open_sockaddr(sd_event *event, const struct sockaddr *sa, socklen_t size, const char *description,
-                           ListenerAccept accept, void *userdata, Listener **ret) {
+int listener_open_sockaddr(sd_event *event, const struct sockaddr *sa, socklen_t size,
+                           const char *description, ListenerAccept accept, void *userdata, Listener **ret) {
         _cleanup_(safe_closep) int fd = -EBADF;
         Listener *l;
         int r;
@@ -209,8 +211,8 @@ int listener_open_sockaddr(sd_event *event, const struct sockaddr *sa, socklen_t
         return 0;
 }
 
-int listener_open(sd_event *event, const Address *address, const char *description, ListenerAccept accept, void *userdata,
-                  Listener **ret) {
+int listener_open(sd_event *event, const Address *address, const char *description, ListenerAccept accept,
+                  void *userdata, Listener **ret) {
         struct sockaddr_un sun;
         struct addrinfo *list;
         int r;
@@ -219,14 +221,15 @@ int listener_open(sd_event *event, const Address *address, const char *descripti
                 r = address_unix(address->path, &sun);
                 if (r < 0)
                         return r;
-                return listener_open_sockaddr(event, (struct sockaddr *) &sun, sizeof(sun), description, accept,
-                                              userdata, ret);
+                return listener_open_sockaddr(event, (struct sockaddr *) &sun, sizeof(sun), description,
+                                              accept, userdata, ret);
         }
 
         r = address_numeric(address->host, address->port, /* passive= */ true, &list);
         if (r < 0)
                 return r;
-        r = listener_open_sockaddr(event, list->ai_addr, list->ai_addrlen, description, accept, userdata, ret);
+        r = listener_open_sockaddr(event, list->ai_addr, list->ai_addrlen, description, accept, userdata,
+                                   ret);
         freeaddrinfo(list);
         return r;
 }

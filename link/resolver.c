@@ -100,14 +100,18 @@ Resolver *resolver_free(Resolver *r) {
         return NULL;
 }
 
-int resolver_query(Resolver *resolver, const char *host, uint16_t port, ResolverCallback callback, void *userdata,
-                   ResolverQuery **ret) {
+int resolver_query(Resolver *resolver, const char *host, uint16_t port, ResolverCallback callback,
+                   void *userdata, ResolverQuery **ret) {
         ResolverQuery *q;
         int r;
 
         q = g_new(ResolverQuery, 1);
         *q = (ResolverQuery) {
-                .job = { .run = resolver_query_run, .done = resolver_query_done, .drop = resolver_query_drop },
+                .job = {
+                        .run = resolver_query_run,
+                        .done = resolver_query_done,
+                        .drop = resolver_query_drop,
+                },
                 .resolver = resolver,
                 .host = g_strdup(host),
                 .callback = callback,

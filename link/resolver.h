@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Host names without blocking the loop: getaddrinfo() on at most 4 worker threads, shared by the process. Numeric addresses
- * never get here (stream.c answers them at once). Loop thread. */
+/* Host names without blocking the loop: getaddrinfo() on at most 4 worker threads, shared by the process.
+ * Numeric addresses never get here (stream.c answers them at once). Loop thread. */
 #pragma once
 
 #include <netdb.h>
@@ -12,13 +12,15 @@ typedef struct Resolver Resolver;
 typedef struct ResolverQuery ResolverQuery;
 
 int resolver_new(sd_event *event, Resolver **ret);
-/* Never waits. Queries under way are dropped without a call back; a stream that still waits for one must be freed before. */
+/* Never waits. Queries under way are dropped without a call back; a stream that still waits for one must
+ * be freed before. */
 Resolver *resolver_free(Resolver *r);
 DEFINE_CLEANUP(Resolver, resolver_free);
 
-/* Called back once in a later turn, unless cancelled; the query is gone then. error: 0, -ENXIO (no such name, or none with an
- * address), -EHOSTUNREACH (no name server answered), or another negative errno; list (SOCK_STREAM, with the port, best
- * first) is the callee's (freeaddrinfo). The callee may free the resolver. */
+/* Called back once in a later turn, unless cancelled; the query is gone then. error: 0, -ENXIO (no such
+ * name, or none with an address), -EHOSTUNREACH (no name server answered), or another negative errno;
+ * list (SOCK_STREAM, with the port, best first) is the callee's (freeaddrinfo). The callee may free the
+ * resolver. */
 typedef void (*ResolverCallback)(int error, struct addrinfo *list, void *userdata);
 /* -EAGAIN: too many names are waiting. */
 int resolver_query(Resolver *r, const char *host, uint16_t port, ResolverCallback callback, void *userdata,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the descriptor, its event source, and the bytes that are unfinished or unsent. Loop thread: the scratch buffer is one
- * for the process.
+/* Owns the descriptor, its event source, and the bytes that are unfinished or unsent. Loop thread: the
+ * scratch buffer is one for the process.
  *
- * Life: CONNECTING → OPEN → CLOSING (flushed close) or FAILED (the error is known, closed() comes in a later turn) → ENDED
- * (closed() was called). A function that calls back returns at once when the stream may be gone; stream_end() is always
- * the last thing a caller does. */
+ * Life: CONNECTING → OPEN → CLOSING (flushed close) or FAILED (the error is known, closed() comes in a
+ * later turn) → ENDED (closed() was called). A function that calls back returns at once when the stream
+ * may be gone; stream_end() is always the last thing a caller does. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,8 @@
 #include "link/stream.h"
 
 #define SCRATCH_SIZE (64U << 10)
-/* Up to here an unfinished frame is moved to the front of the scratch buffer; a longer one gets the new bytes behind it. */
+/* Up to here an unfinished frame is moved to the front of the scratch buffer; a longer one gets the new
+ * bytes behind it. */
 #define MOVE_MAX (4U << 10)
 #define DISCARD_SIZE (4U << 10)
 #define DISCARDS_MAX 64
@@ -57,7 +58,7 @@ struct Stream {
 
 static uint8_t scratch[SCRATCH_SIZE];
 
-/* ---- end ---------------------------------------------------------------------------------------------------------- */
+/* ---- end ---------------------------------------------------------------------------------------------- */
 
 static void stream_end(Stream *s, int error) {
         s->state = STREAM_ENDED;
@@ -98,7 +99,7 @@ static void stream_fail(Stream *s, int error) {
         (void) sd_event_source_set_description(s->source, s->description);
 }
 
-/* ---- events of the descriptor ------------------------------------------------------------------------------------- */
+/* ---- events of the descriptor ------------------------------------------------------------------------- */
 
 static uint32_t stream_wanted_events(const Stream *s) {
         uint32_t events = 0;
@@ -120,7 +121,8 @@ static uint32_t stream_wanted_events(const Stream *s) {
         return events;
 }
 
-/* No system call when nothing changed. With nothing wanted the source is off: a hangup would otherwise wake us for ever. */
+/* No system call when nothing changed. With nothing wanted the source is off: a hangup would otherwise
+ * wake us for ever. */
 static void stream_update_events(Stream *s) {
         uint32_t events;
 
@@ -157,7 +159,7 @@ static void stream_check_loss(Stream *s) {
         stream_update_events(s);
 }
 
-/* ---- input -------------------------------------------------------------------------------------------------------- */
+/* ---- input -------------------------------------------------------------------------------------------- */
 
 /* A burst's memory does not stay for the few bytes behind it. */
 static void input_shrink(Buffer *input) {
@@ -171,7 +173,8 @@ static void input_shrink(Buffer *input) {
         buffer_trim(input, 0);
 }
 
-/* Gives the owner all input, which is in `input` or in the scratch buffer, and keeps in `input` what is not consumed. */
+/* Gives the owner all input, which is in `input` or in the scratch buffer, and keeps in `input` what is
+ * not consumed. */
 static void stream_deliver(Stream *s, Buffer *input, const uint8_t *data, size_t size) {
         bool freed = false;
         size_t consumed;
@@ -209,8 +212,8 @@ static void stream_read_failed(Stream *s, int error) {
         stream_end(s, s->state == STREAM_FAILED ? s->error : error);
 }
 
-/* One read, whatever it brings: the loop calls again while there is more. The input leaves the stream for the time of the
- * callback, so that it stays valid when the owner frees or discards. */
+/* One read, whatever it brings: the loop calls again while there is more. The input leaves the stream for
+ * the time of the callback, so that it stays valid when the owner frees or discards. */
 static void stream_read(Stream *s) {
         Buffer input = s->input;
         size_t kept = buffer_size(&input), room;
@@ -246,7 +249,8 @@ static void stream_read(Stream *s) {
         stream_deliver(s, &input, data, kept + (size_t) n);
 }
 
-/* Throws away what the kernel has, up to a bound. Returns 0, or 1 when the peer has ended, or negative errno. */
+/* Throws away what the kernel has, up to a bound. Returns 0, or 1 when the peer has ended, or negative
+ * errno. */
 static int stream_discard_kernel(Stream *s) {
         uint8_t dustbin[DISCARD_SIZE];
 
@@ -286,14 +290,18 @@ void stream_set_reading(Stream *s, bool on) {
         stream_update_events(s);
 }
 
-/* ---- output ------------------------------------------------------------------------------------------------------- */
+/* ---- output ------------------------------------------------------------------------------------------- */
 
 /* Returns how many bytes the kernel took, 0 when it takes none now, or negative errno. */
 static ssize_t stream_send(Stream *s, const struct iovec *iov, size_t n) {
-        const struct msghdr message = { .msg_iov = (struct iovec *) iov, .msg_iovlen = MIN(n, (size_t) IOV_MAX) };
+        const struct msghdr message = { .msg_iov = (struct iovec *) iov,
+                                        .msg_iovlen = MIN(n, (size_t) IOV_MAX) };
         ssize_t sent;
 
-        sent = sendmsg(s->fd, &message, MSG_NOSIGNAL);
+        if (n == 1)
+                sent = send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
+        else
+                sent = sendmsg(s->fd, &message, MSG_NOSIGNAL);
         if (sent < 0) {
                 if (errno == EAGAIN || errno == EINTR)
                         return 0;
@@ -311,7 +319,8 @@ static void stream_queue(Stream *s, const struct iovec *iov, size_t n, size_t sk
                 size_t skipped = MIN(skip, iov[i].iov_len);
 
                 skip -= skipped;
-                buffer_append(&s->output, (const uint8_t *) iov[i].iov_base + skipped, iov[i].iov_len - skipped);
+                buffer_append(&s->output, (const uint8_t *) iov[i].iov_base + skipped,
+                              iov[i].iov_len - skipped);
         }
         stream_update_events(s);
 }
@@ -347,7 +356,8 @@ int stream_write(Stream *s, const void *data, size_t size) {
 }
 
 static int stream_flush(Stream *s) {
-        const struct iovec iov = { .iov_base = buffer_begin(&s->output), .iov_len = buffer_size(&s->output) };
+        const struct iovec iov = { .iov_base = buffer_begin(&s->output),
+                                   .iov_len = buffer_size(&s->output) };
         ssize_t sent;
 
         sent = stream_send(s, &iov, 1);
@@ -390,7 +400,7 @@ usec_t stream_last_progress(const Stream *s) {
         return s->last_progress;
 }
 
-/* ---- flushed close ------------------------------------------------------------------------------------------------ */
+/* ---- flushed close ------------------------------------------------------------------------------------ */
 
 /* After the last byte: a FIN, and for a moment an ear for the peer's. */
 static void stream_end_our_direction(Stream *s) {
@@ -460,7 +470,7 @@ void stream_close_flushed(Stream *s, usec_t limit) {
         stream_update_events(s);
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------------------------------------- */
 
 static int stream_on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Stream *s = userdata;
@@ -537,8 +547,8 @@ int stream_connect(sd_event *event, Resolver *resolver, const Address *address, 
         int r;
 
         s = stream_new(event, options, description, handler, userdata);
-        r = connector_new(event, resolver, address, options->connect_timeout, options->user_timeout, description,
-                          stream_on_connected, s, &s->connector);
+        r = connector_new(event, resolver, address, options->connect_timeout, options->user_timeout,
+                          description, stream_on_connected, s, &s->connector);
         if (r < 0)
                 return r;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stands in for getaddrinfo() in the program that includes it, so that no test asks a name server: "A,B.test" has the numeric
- * addresses A and B in this order, "none.test" does not exist, "again.test" gets no answer, "block.test" blocks until
- * fake_names_gate is posted and is 127.0.0.1 then. Everything else is the real function's. Any thread. */
+/* Stands in for getaddrinfo() in the program that includes it, so that no test asks a name server:
+ * "A,B.test" has the numeric addresses A and B in this order, "none.test" does not exist, "again.test"
+ * gets no answer, "block.test" blocks until fake_names_gate is posted and is 127.0.0.1 then. Everything
+ * else is the real function's. Any thread. */
 #pragma once
 
 #include <dlfcn.h>

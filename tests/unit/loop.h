@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running a real event loop in a test: until a condition holds, or until nothing is left to do. Never a sleep. */
+/* Running a real event loop in a test: until a condition holds, or until nothing is left to do. Never a
+ * sleep. */
 #pragma once
 
 #include <glib.h>
@@ -19,7 +20,8 @@
                 }                                                                                           \
         } while (0)
 
-/* Everything that is ready now, and what follows from it at once. Returns the number of turns; a loop that spins fails. */
+/* Everything that is ready now, and what follows from it at once. Returns the number of turns; a loop
+ * that spins fails. */
 static inline unsigned loop_settle(sd_event *event) {
         unsigned n = 0;
         int r;

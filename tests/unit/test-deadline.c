@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* base/deadline on a real loop and clock. The lazy arming is checked through the timer descriptor of the loop, which
- * /proc/self/fdinfo shows. */
+/* base/deadline on a real loop and clock. The lazy arming is checked through the timer descriptor of the
+ * loop, which /proc/self/fdinfo shows. */
 
 #include <stdio.h>
 

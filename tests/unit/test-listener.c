@@ -278,6 +278,25 @@ static void test_unix_stale(Fixture *f, gconstpointer unused) {
         g_assert_cmpint(lstat(f->path, &st), ==, 0);
 }
 
+/* A listener that is too busy to take a connection is alive. */
+static void test_unix_busy(Fixture *f, gconstpointer unused) {
+        struct sockaddr_un sun;
+        int fd, fillers[2];
+
+        g_assert_cmpint(address_unix(f->path, &sun), ==, 0);
+        fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        g_assert_cmpint(bind(fd, (struct sockaddr *) &sun, sizeof(sun)), ==, 0);
+        g_assert_cmpint(listen(fd, 0), ==, 0);
+        for (unsigned i = 0; i < ELEMENTSOF(fillers); i++) {
+                fillers[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+                (void) connect(fillers[i], (struct sockaddr *) &sun, sizeof(sun));
+        }
+        g_assert_cmpint(open_unix(f, &f->listener), ==, -EADDRINUSE);
+        for (unsigned i = 0; i < ELEMENTSOF(fillers); i++)
+                (void) close(fillers[i]);
+        (void) close(fd);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 #define ADD(name, func) g_test_add("/listener/" name, Fixture, NULL, set_up, func, tear_down)
@@ -289,5 +308,6 @@ int main(int argc, char *argv[]) {
         ADD("borrow", test_borrow);
         ADD("unix", test_unix);
         ADD("unix-stale", test_unix_stale);
+        ADD("unix-busy", test_unix_busy);
         return g_test_run();
 }

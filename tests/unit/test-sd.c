@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* base/sd: descriptors passed as by the service manager. Each case is a child process, because they start at 3. */
+/* base/sd: descriptors passed as by the service manager. Each case is a child process, because they start
+ * at 3. */
 
 #include <errno.h>
 #include <fcntl.h>

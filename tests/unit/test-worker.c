@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* base/worker with real threads; meant to run under the thread sanitizer, too. Jobs block on a gate that the test opens. */
+/* base/worker with real threads; meant to run under the thread sanitizer, too. Jobs block on a gate that
+ * the test opens. */
 
 #include <errno.h>
 #include <pthread.h>
