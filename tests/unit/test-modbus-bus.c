@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The scheduler of one line with a fake clock and a fake link: order, repetitions, pauses, bounds, requesters that go. */
+
+#include "devices/modbus/modbus-bus.h"
+
+#include <glib.h>
+
+#define TIMEOUT (100 * USEC_PER_MSEC)
+
+/* A line whose far end is a script: what an attempt of a job brings. */
+typedef struct Fixture {
+        ModbusLink link;
+        ModbusBus *bus;
+        ModbusCounters counters;
+        usec_t now, wake;
+        ModbusLinkCallback callback;    /* of the attempt on the line */
+        void *userdata;
+        usec_t transmitted;
+        bool answering;                 /* attempts are answered 10 ms later; else time out */
+        ModbusResult result;
+        GString *log;                   /* `a@0 ` a transmission, `a=0@10 ` an end, times in ms */
+} Fixture;
+
+typedef struct Job {
+        ModbusJob job;
+        Fixture *fixture;
+        char name;
+        uint8_t frame[1];
+        bool again;     /* submits itself once more when done */
+        struct Job *cancels; /* when done */
+} Job;
+
+static void fake_submit(ModbusLink *l, const ModbusRequest *request, ModbusLinkCallback callback, void *userdata) {
+        Fixture *f = (Fixture *) l;
+
+        g_assert_null(f->callback);
+        f->callback = callback;
+        f->userdata = userdata;
+        f->transmitted = f->now;
+        g_string_append_printf(f->log, "%c@%u ", request->frame[0], (unsigned) (f->now / 1000));
+}
+
+static const ModbusLinkVTable fake_vtable = { .submit = fake_submit };
+
+static usec_t fake_now(void *userdata) {
+        return ((Fixture *) userdata)->now;
+}
+
+static void fake_wake_at(usec_t when, void *userdata) {
+        ((Fixture *) userdata)->wake = when;
+}
+
+static Fixture *fixture_new(const ModbusBusOptions *options) {
+        Fixture *f = g_new0(Fixture, 1);
+        ModbusClock clock = { fake_now, fake_wake_at, f };
+
+        f->link.vtable = &fake_vtable;
+        f->log = g_string_new(NULL);
+        f->wake = USEC_INFINITY;
+        f->bus = modbus_bus_new(options, &clock, &f->counters);
+        modbus_bus_attach(f->bus, &f->link);
+        return f;
+}
+
+static void fixture_free(Fixture *f) {
+        modbus_bus_free(f->bus);
+        g_string_free(f->log, TRUE);
+        g_free(f);
+}
+
+static void on_done(ModbusJob *job, int error, const ModbusResponse *response) {
+        Job *j = (Job *) job;
+        Fixture *f = j->fixture;
+
+        g_assert_false(modbus_job_submitted(job));
+        g_assert_cmpint(!response, ==, error < 0);
+        g_string_append_printf(f->log, "%c=%s@%u ", j->name,
+                               error == -ETIMEDOUT ? "T" : error == -ENOTCONN ? "N" : response->result ? "E" : "ok",
+                               (unsigned) (f->now / 1000));
+        if (j->cancels)
+                modbus_bus_cancel(f->bus, &j->cancels->job);
+        if (j->again) {
+                j->again = false;
+                g_assert_cmpint(modbus_bus_submit(f->bus, job), >=, 0);
+        }
+}
+
+static Job *job_init(Job *j, Fixture *f, char name) {
+        *j = (Job) { .fixture = f, .name = name, .frame = { (uint8_t) name } };
+        j->job.request = (ModbusRequest) { .frame = j->frame, .size = 1 };
+        j->job.done = on_done;
+        return j;
+}
+
+static void submit(Fixture *f, Job *j) {
+        g_assert_cmpint(modbus_bus_submit(f->bus, &j->job), ==, 0);
+}
+
+static void attempt_ends(Fixture *f) {
+        ModbusLinkCallback callback = TAKE_PTR(f->callback);
+        ModbusResponse response = { .result = f->result };
+
+        f->link.round_trip = 10 * USEC_PER_MSEC;
+        if (f->answering)
+                callback(0, &response, f->userdata);
+        else
+                callback(-ETIMEDOUT, NULL, f->userdata);
+}
+
+/* Lets time pass until `end` (ms), with everything that happens in it. */
+static void run_until(Fixture *f, unsigned end_ms) {
+        usec_t end = end_ms * USEC_PER_MSEC;
+
+        for (;;) {
+                usec_t attempt = f->callback ? f->transmitted + (f->answering ? 10 * USEC_PER_MSEC : TIMEOUT) : USEC_INFINITY;
+                usec_t next = MIN(attempt, f->wake);
+
+                if (next > end)
+                        break;
+                f->now = MAX(f->now, next);
+                if (attempt <= f->wake)
+                        attempt_ends(f);
+                else {
+                        f->wake = USEC_INFINITY;
+                        modbus_bus_wake(f->bus);
+                }
+        }
+        f->now = end;
+}
+
+static void expect_log(Fixture *f, const char *expected) {
+        g_assert_cmpstr(f->log->str, ==, expected);
+        g_string_truncate(f->log, 0);
+}
+
+/* The example of 4.4. */
+static void test_timing(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { .immediate_count = 1, .delayed_count = 2, .retry_delay = 50000 });
+        Job a;
+
+        submit(f, job_init(&a, f, 'a'));
+        run_until(f, 2000);
+        expect_log(f, "a@0 a@100 a@250 a@350 a@500 a@600 a=T@700 ");
+        g_assert_cmpuint(f->counters.timeouts, ==, 6);
+        fixture_free(f);
+}
+
+static void test_no_repetition(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) {});
+        Job a;
+
+        submit(f, job_init(&a, f, 'a'));
+        run_until(f, 1000);
+        expect_log(f, "a@0 a=T@100 ");
+        fixture_free(f);
+}
+
+static void test_delayed_0(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { .delayed_count = 1 });
+        Job a, b;
+
+        submit(f, job_init(&a, f, 'a'));
+        submit(f, job_init(&b, f, 'b'));
+        run_until(f, 1000);
+        expect_log(f, "a@0 b@100 a@200 a=T@300 b@300 b=T@400 ");
+        fixture_free(f);
+}
+
+/* While one waits for its repetition, others use the line; it comes back at the queue's end. */
+static void test_line_is_shared(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { .delayed_count = 1, .retry_delay = 50000 });
+        Job a, b, c;
+
+        submit(f, job_init(&a, f, 'a'));
+        submit(f, job_init(&b, f, 'b'));
+        run_until(f, 160); /* a waits since 100, and is due at 150 */
+        submit(f, job_init(&c, f, 'c'));
+        run_until(f, 1000);
+        expect_log(f, "a@0 b@100 a@200 a=T@300 c@300 b@400 b=T@500 c@500 c=T@600 ");
+        fixture_free(f);
+}
+
+static void test_error_ends(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { .immediate_count = 3, .delayed_count = 3 });
+        Job a;
+
+        f->answering = true;
+        f->result = MODBUS_FUNCTION_ERROR;
+        submit(f, job_init(&a, f, 'a'));
+        run_until(f, 1000);
+        expect_log(f, "a@0 a=E@10 ");
+        g_assert_cmpuint(f->counters.exceptions, ==, 1);
+        g_assert_cmpuint(f->counters.round_trip, ==, 10000);
+        fixture_free(f);
+}
+
+static void test_turns(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) {});
+        Job a, b;
+
+        f->answering = true;
+        submit(f, job_init(&a, f, 'a'));
+        submit(f, job_init(&b, f, 'b'));
+        a.again = b.again = true;
+        run_until(f, 1000);
+        expect_log(f, "a@0 a=ok@10 b@10 b=ok@20 a@20 a=ok@30 b@30 b=ok@40 ");
+        fixture_free(f);
+}
+
+/* Measured from the last received answer; not before immediate repetitions; timeouts do not count. */
+static void test_request_delay(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { .request_delay = 30000, .immediate_count = 1 });
+        Job a;
+
+        f->answering = true;
+        submit(f, job_init(&a, f, 'a'));
+        a.again = true;
+        run_until(f, 45);
+        expect_log(f, "a@0 a=ok@10 a@40 ");
+        f->answering = false; /* that one is not answered */
+        run_until(f, 200);
+        expect_log(f, "a@140 ");
+        run_until(f, 240);
+        expect_log(f, "a=T@240 ");
+        submit(f, &a);
+        expect_log(f, "a@240 ");
+        f->answering = true;
+        run_until(f, 300);
+        expect_log(f, "a=ok@250 ");
+        submit(f, &a); /* the pause has passed long ago */
+        expect_log(f, "a@300 ");
+        run_until(f, 1000);
+        fixture_free(f);
+}
+
+static void test_cancel(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { .immediate_count = 2, .delayed_count = 1, .retry_delay = 50000 });
+        Job a, b, c;
+
+        submit(f, job_init(&a, f, 'a'));
+        submit(f, job_init(&b, f, 'b'));
+        submit(f, job_init(&c, f, 'c'));
+        modbus_bus_cancel(f->bus, &b.job);      /* queued */
+        run_until(f, 50);
+        modbus_bus_cancel(f->bus, &a.job);      /* on the line: it ends, and is not repeated (D16) */
+        g_assert_false(modbus_job_submitted(&a.job));
+        run_until(f, 410);                      /* c has had its three, and waits */
+        modbus_bus_cancel(f->bus, &c.job);
+        modbus_bus_cancel(f->bus, &c.job);      /* idle */
+        run_until(f, 1000);
+        expect_log(f, "a@0 c@100 c@200 c@300 ");
+
+        submit(f, &a);                          /* all of them may come again */
+        expect_log(f, "a@1000 ");
+        modbus_bus_detach(f->bus);
+        fixture_free(f);
+}
+
+static void test_cancelled_answer(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) {});
+        Job a, b;
+
+        f->answering = true;
+        submit(f, job_init(&a, f, 'a'));
+        submit(f, job_init(&b, f, 'b'));
+        modbus_bus_cancel(f->bus, &a.job);
+        submit(f, &a); /* again, while its first attempt is still on the line */
+        run_until(f, 1000);
+        expect_log(f, "a@0 b@10 b=ok@20 a@20 a=ok@30 ");
+        fixture_free(f);
+}
+
+static void test_cancel_inside_done(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) {});
+        Job a, b;
+
+        f->answering = true;
+        submit(f, job_init(&a, f, 'a'));
+        submit(f, job_init(&b, f, 'b'));
+        a.cancels = &b;
+        run_until(f, 1000);
+        expect_log(f, "a@0 a=ok@10 ");
+        fixture_free(f);
+}
+
+static void test_detach(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { .delayed_count = 1, .retry_delay = 1000000 });
+        Job a, b, c;
+
+        submit(f, job_init(&a, f, 'a'));
+        submit(f, job_init(&b, f, 'b'));
+        submit(f, job_init(&c, f, 'c'));
+        run_until(f, 110);
+        modbus_bus_detach(f->bus);
+        expect_log(f, "a@0 b@100 b=N@110 c=N@110 a=N@110 ");
+        g_assert_cmpint(modbus_bus_submit(f->bus, &a.job), ==, -ENOTCONN);
+        g_assert_cmpint(modbus_bus_submit_always(f->bus, &a.job), ==, -ENOTCONN);
+        g_assert_cmpuint(f->wake, ==, USEC_INFINITY);
+
+        f->callback = NULL; /* the link has gone, and with it the attempt */
+        modbus_bus_attach(f->bus, &f->link);
+        f->answering = true;
+        submit(f, &a);
+        run_until(f, 200);
+        expect_log(f, "a@110 a=ok@120 ");
+        fixture_free(f);
+}
+
+static void test_bound(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) {});
+        g_autofree Job *jobs = g_new0(Job, MODBUS_BUS_QUEUE_MAX + 2);
+
+        for (size_t i = 0; i < MODBUS_BUS_QUEUE_MAX + 1; i++) /* the first one is on the line */
+                submit(f, job_init(&jobs[i], f, 'a'));
+        g_assert_cmpint(modbus_bus_submit(f->bus, &job_init(&jobs[MODBUS_BUS_QUEUE_MAX + 1], f, 'b')->job), ==, -EAGAIN);
+        g_assert_false(modbus_job_submitted(&jobs[MODBUS_BUS_QUEUE_MAX + 1].job));
+        g_assert_cmpint(modbus_bus_submit_always(f->bus, &jobs[MODBUS_BUS_QUEUE_MAX + 1].job), ==, 0);
+
+        f->answering = true;
+        run_until(f, 1000000);
+        g_assert_true(g_str_has_suffix(f->log->str, "b@10250 b=ok@10260 "));
+        fixture_free(f);
+}
+
+int main(int argc, char *argv[]) {
+        g_test_init(&argc, &argv, NULL);
+
+        g_test_add_func("/modbus-bus/timing", test_timing);
+        g_test_add_func("/modbus-bus/no-repetition", test_no_repetition);
+        g_test_add_func("/modbus-bus/delayed-0", test_delayed_0);
+        g_test_add_func("/modbus-bus/line-is-shared", test_line_is_shared);
+        g_test_add_func("/modbus-bus/error-ends", test_error_ends);
+        g_test_add_func("/modbus-bus/turns", test_turns);
+        g_test_add_func("/modbus-bus/request-delay", test_request_delay);
+        g_test_add_func("/modbus-bus/cancel", test_cancel);
+        g_test_add_func("/modbus-bus/cancelled-answer", test_cancelled_answer);
+        g_test_add_func("/modbus-bus/cancel-inside-done", test_cancel_inside_done);
+        g_test_add_func("/modbus-bus/detach", test_detach);
+        g_test_add_func("/modbus-bus/bound", test_bound);
+        return g_test_run();
+}

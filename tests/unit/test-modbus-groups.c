@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Polling of one remote device without a line or a clock: grouping, schedule, change detection. */
+
+#include "devices/modbus/modbus-poll.h"
+
+#include <glib.h>
+
+#define UNIT 0x11
+
+/* Holding registers `start+quantity`, comma-separated, of one interval, unless a row says otherwise. */
+typedef struct Fixture {
+        ModbusMasterData data[32];
+        char names[32][4];
+        ModbusRemoteConf conf;
+        ModbusPoll poll;
+} Fixture;
+
+static void fixture_add(Fixture *f, ModbusDataType type, double interval, unsigned start, unsigned offset, unsigned count) {
+        size_t i = f->conf.data.n++;
+
+        g_snprintf(f->names[i], sizeof(f->names[i]), "%zu", i);
+        f->data[i] = (ModbusMasterData) {
+                .name = f->names[i],
+                .interval = interval < 0 ? USEC_INFINITY : (usec_t) (interval * 1e6),
+                .type = type,
+                .start_address = start,
+                .bit_offset = offset,
+                .bit_count = count,
+        };
+}
+
+static void fixture_init(Fixture *f) {
+        modbus_poll_done(&f->poll);
+        f->conf.device_id = UNIT;
+        f->conf.data.items = f->data;
+        modbus_poll_init(&f->poll, &f->conf, modbus_framing_get(MODBUS_FRAMING_TCP));
+}
+
+/* `3:0+5(0 1 2)` a group: function, start, quantity, names in order. */
+static char *groups_to_text(const ModbusPoll *p) {
+        g_autoptr(GString) s = g_string_new(NULL);
+
+        for (size_t i = 0; i < p->n_groups; i++) {
+                const ModbusGroup *g = &p->groups[i];
+
+                g_string_append_printf(s, "%s%u:%u+%u(", i > 0 ? " " : "", modbus_read_function(g->type), g->start, g->quantity);
+                for (size_t j = 0; j < g->n_items; j++)
+                        g_string_append_printf(s, "%s%s", j > 0 ? " " : "", g->items[j].name);
+                g_string_append_c(s, ')');
+        }
+        return g_strdup(s->str);
+}
+
+static void assert_groups(Fixture *f, const char *expected) {
+        g_autofree char *text = NULL;
+
+        fixture_init(f);
+        text = groups_to_text(&f->poll);
+        g_assert_cmpstr(text, ==, expected);
+        modbus_poll_done(&f->poll);
+}
+
+static void check_ranges(ModbusDataType type, const char *ranges, const char *expected) {
+        g_autofree Fixture *f = g_new0(Fixture, 1);
+        g_auto(GStrv) parts = g_strsplit(ranges, ",", -1);
+
+        for (char **p = parts; *p; p++) {
+                unsigned start = 0, quantity = 0;
+
+                g_assert_cmpint(sscanf(*p, "%u+%u", &start, &quantity), ==, 2);
+                fixture_add(f, type, 1, start, 0, quantity * modbus_data_type_width(type));
+        }
+        assert_groups(f, expected);
+}
+
+static void test_examples(void) {
+        check_ranges(MODBUS_HOLDING_REGISTER, "0+1,1+2,3+1,4+1,5+1", "3:0+6(0 1 2 3 4)");
+        check_ranges(MODBUS_HOLDING_REGISTER, "0+100,100+25,125+1", "3:0+125(0 1) 3:125+1(2)");
+        check_ranges(MODBUS_HOLDING_REGISTER, "0+100,90+40,95+1", "3:0+100(0) 3:90+40(1 2)");
+        check_ranges(MODBUS_HOLDING_REGISTER, "0+200,10+1,150+1", "3:0+200(0 1) 3:150+1(2)");
+        check_ranges(MODBUS_HOLDING_REGISTER, "10+4,10+1,12+1", "3:10+4(1 0 2)");
+        check_ranges(MODBUS_HOLDING_REGISTER, "0+3,4+1", "3:0+3(0) 3:4+1(1)");
+        check_ranges(MODBUS_QUEUE, "7+1,7+1,8+1,7+3", "24:7+1(0 1) 24:7+3(3) 24:8+1(2)");
+        check_ranges(MODBUS_COIL, "0+1000,1000+1000,2000+1", "1:0+2000(0 1) 1:2000+1(2)");
+        check_ranges(MODBUS_HOLDING_REGISTER, "5+1,3+1,4+1", "3:3+3(1 2 0)");
+}
+
+static void test_partitions(void) {
+        g_autofree Fixture *f = g_new0(Fixture, 1);
+
+        fixture_add(f, MODBUS_INPUT_REGISTER, 1, 0, 0, 16);
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 2, 0, 0, 16);
+        fixture_add(f, MODBUS_INPUT_REGISTER, 2, 0, 0, 16);
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 1, 0, 16);
+        fixture_add(f, MODBUS_INPUT_REGISTER, 1, 1, 0, 16);
+        fixture_add(f, MODBUS_HOLDING_REGISTER, -1, 2, 0, 16); /* never polled */
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 2, 1, 0, 16);
+        assert_groups(f, "4:0+2(0 4) 4:0+1(2) 3:0+2(1 6) 3:1+1(3)");
+}
+
+static void test_offsets(void) {
+        g_autofree Fixture *f = g_new0(Fixture, 1);
+
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 0, 40, 8); /* registers 0 to 2 are read */
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 3, 0, 16);
+        fixture_init(f);
+        g_assert_cmpuint(f->poll.n_groups, ==, 1);
+        g_assert_cmpuint(f->poll.groups[0].quantity, ==, 4);
+        g_assert_cmpuint(f->poll.groups[0].items[0].offset, ==, 40);
+        g_assert_cmpuint(f->poll.groups[0].items[1].offset, ==, 48);
+        g_assert_cmpmem(f->poll.groups[0].frame, f->poll.groups[0].frame_size,
+                        "\x00\x00\x00\x00\x00\x06\x11\x03\x00\x00\x00\x04", 12);
+        modbus_poll_done(&f->poll);
+}
+
+static void test_nothing(void) {
+        g_autofree Fixture *f = g_new0(Fixture, 1);
+        usec_t wake;
+
+        fixture_add(f, MODBUS_HOLDING_REGISTER, -1, 0, 0, 16);
+        fixture_init(f);
+        g_assert_cmpuint(f->poll.n_groups, ==, 0);
+        g_assert_null(modbus_poll_next(&f->poll, 1, &wake));
+        g_assert_cmpuint(wake, ==, USEC_INFINITY);
+        modbus_poll_done(&f->poll);
+}
+
+/* ---- schedule ----------------------------------------------------------------------------------------------------- */
+
+static void expect_next(Fixture *f, usec_t now, int group) {
+        usec_t wake;
+        ModbusGroup *g = modbus_poll_next(&f->poll, now, &wake);
+
+        g_assert_nonnull(g);
+        g_assert_cmpint(g - f->poll.groups, ==, group);
+}
+
+static void expect_wake(Fixture *f, usec_t now, usec_t when) {
+        usec_t wake = 0;
+
+        g_assert_null(modbus_poll_next(&f->poll, now, &wake));
+        g_assert_cmpuint(wake, ==, when);
+}
+
+static void test_schedule(void) {
+        g_autofree Fixture *f = g_new0(Fixture, 1);
+        usec_t s = USEC_PER_SEC;
+
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 0, 0, 16);
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 10, 0, 16);
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 3, 20, 0, 16);
+        fixture_init(f);
+
+        expect_next(f, 100 * s, 0);
+        expect_next(f, 100 * s + 1, 1);         /* one round, measured from its start */
+        expect_next(f, 100 * s + 2, 2);
+        expect_wake(f, 100 * s + 3, 101 * s);
+        expect_wake(f, 101 * s - 1, 101 * s);
+        expect_next(f, 101 * s, 0);
+        expect_next(f, 102 * s + s / 2, 1);     /* longer than its interval: the next follows at once, none is made up for */
+        expect_next(f, 102 * s + s / 2, 0);
+        expect_next(f, 102 * s + s / 2, 1);
+        expect_wake(f, 102 * s + s / 2, 103 * s);
+        expect_next(f, 103 * s, 2);             /* only what is due */
+        expect_wake(f, 103 * s, 103 * s + s / 2);
+
+        modbus_poll_reset(&f->poll);
+        expect_next(f, 103 * s, 0);
+        modbus_poll_reset(&f->poll);            /* in the middle of a round */
+        expect_next(f, 103 * s, 0);
+        expect_next(f, 103 * s, 1);
+        expect_next(f, 103 * s, 2);
+        modbus_poll_done(&f->poll);
+}
+
+static void test_interval_0(void) {
+        g_autofree Fixture *f = g_new0(Fixture, 1);
+
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 0, 0, 0, 16);
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 0, 10, 0, 16);
+        fixture_init(f);
+        for (unsigned i = 0; i < 3; i++) {
+                expect_next(f, 5, 0);
+                expect_next(f, 5, 1);
+        }
+        modbus_poll_done(&f->poll);
+}
+
+/* ---- changes ------------------------------------------------------------------------------------------------------ */
+
+static void on_changed(const ModbusItem *item, const uint8_t *bits, bool fresh, void *userdata) {
+        g_autofree char *text = NULL;
+        JsonWriter w;
+
+        json_writer_init_growing(&w);
+        json_bits(&w, bits + item->offset / 8, item->n_bits);
+        text = json_writer_steal(&w);
+        g_string_append_printf(userdata, "%s=%s%s ", item->name, text, fresh ? "!" : "");
+}
+
+static void expect_changes(ModbusGroup *g, const char *data, size_t size, const char *expected) {
+        g_autoptr(GString) s = g_string_new(NULL);
+        g_autofree uint8_t *exact = g_memdup2(data, size);
+
+        modbus_group_set_data(g, exact, size, on_changed, s);
+        g_assert_cmpstr(s->str, ==, expected);
+}
+
+static void test_changes(void) {
+        g_autofree Fixture *f = g_new0(Fixture, 1);
+        ModbusGroup *g;
+
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 0, 0, 16);
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 1, 0, 16);
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 0, 0, 32);
+        fixture_init(f);
+        g = &f->poll.groups[0];
+
+        expect_changes(g, "\0\1\0\2", 4, "0=1! 2=65538! 1=2! ");
+        expect_changes(g, "\0\1\0\2", 4, "");
+        expect_changes(g, "\0\1\0\3\7\7", 6, "2=65539 1=3 ");   /* excess is dropped */
+        expect_changes(g, "\0\1\0\3\0\0", 6, "");
+
+        g_assert_true(modbus_group_set_error(g, MODBUS_FUNCTION_ERROR, 1000000));
+        g_assert_false(modbus_group_set_error(g, MODBUS_FUNCTION_ERROR, 1099999)); /* D25 */
+        g_assert_true(modbus_group_set_error(g, MODBUS_FUNCTION_ERROR, 1100000));
+        g_assert_true(modbus_group_set_error(g, MODBUS_INVALID_DATA_VALUE, 1100001));
+        expect_changes(g, "\0\1\0\3", 4, "0=1! 2=65539! 1=3! ");
+
+        modbus_poll_reset(&f->poll);
+        expect_changes(g, "\0\1\0\3", 4, "0=1! 2=65539! 1=3! ");
+        modbus_poll_done(&f->poll);
+}
+
+static void test_coil_padding(void) {
+        g_autofree Fixture *f = g_new0(Fixture, 1);
+        ModbusGroup *g;
+
+        fixture_add(f, MODBUS_COIL, 1, 0, 0, 8);
+        fixture_add(f, MODBUS_COIL, 1, 8, 0, 2);
+        fixture_init(f);
+        g = &f->poll.groups[0];
+        g_assert_cmpuint(g->quantity, ==, 10);
+        modbus_poll_done(&f->poll);
+
+        f->conf.data.n = 1;
+        f->data[0].bit_count = 3;
+        fixture_init(f);
+        {
+                g_autoptr(GString) s = g_string_new(NULL);
+
+                g = &f->poll.groups[0];
+                modbus_group_set_data(g, (const uint8_t *) "\x05", 1, on_changed, s);
+                g_string_truncate(s, 0);
+                modbus_group_set_data(g, (const uint8_t *) "\xf5", 1, on_changed, s); /* padding is nobody's */
+                g_assert_cmpstr(s->str, ==, "");
+        }
+        modbus_poll_done(&f->poll);
+}
+
+static void test_queue(void) {
+        g_autofree Fixture *f = g_new0(Fixture, 1);
+        ModbusGroup *g;
+
+        fixture_add(f, MODBUS_QUEUE, 1, 7, 0, 48);
+        fixture_init(f);
+        g = &f->poll.groups[0];
+        expect_changes(g, "", 0, "0=0! ");
+        expect_changes(g, "\0\1", 2, "0=4294967296 ");          /* missing registers are 0 */
+        expect_changes(g, "\0\1\0\2\0\3\0\4", 8, "0=4295098371 ");
+        modbus_poll_done(&f->poll);
+}
+
+int main(int argc, char *argv[]) {
+        g_test_init(&argc, &argv, NULL);
+
+        g_test_add_func("/modbus-groups/examples", test_examples);
+        g_test_add_func("/modbus-groups/partitions", test_partitions);
+        g_test_add_func("/modbus-groups/offsets", test_offsets);
+        g_test_add_func("/modbus-groups/nothing", test_nothing);
+        g_test_add_func("/modbus-groups/schedule", test_schedule);
+        g_test_add_func("/modbus-groups/interval-0", test_interval_0);
+        g_test_add_func("/modbus-groups/changes", test_changes);
+        g_test_add_func("/modbus-groups/coil-padding", test_coil_padding);
+        g_test_add_func("/modbus-groups/queue", test_queue);
+        return g_test_run();
+}
