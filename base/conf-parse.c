@@ -181,7 +181,8 @@ static void parse_integer(Parser *p, const ConfNode *node, const ConfField *fiel
                 return;
         }
 
-        if (!in_range(field, value) || fabs(value) >= 0x1p63) {
+        /* 2^63 as a double is also what the largest int64 rounds to. */
+        if (!in_range(field, value) || (node->kind == CONF_NUMBER && fabs(value) >= 0x1p63)) {
                 report_value(p, CONF_RANGE, node, field);
                 *at = value > STORED_MAX ? STORED_MAX : value < -STORED_MAX ? -STORED_MAX : (int64_t) value;
                 return;

@@ -231,7 +231,8 @@ const char *conf_nearest(const char *text, const char *const *words) {
         if (n == 0 || n > NEAREST_MAX)
                 return NULL;
 
-        limit = n < 3 ? 1 : (unsigned) (n + 2) / 3;
+        /* Typing errors are few, in long words too. */
+        limit = (unsigned) MIN((n + 2) / 3, 3U);
         for (size_t i = 0; words[i]; i++) {
                 size_t length = strlen(words[i]);
                 unsigned distance;

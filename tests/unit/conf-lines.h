@@ -20,6 +20,14 @@ static inline char *conf_lines(ConfErrors *e) {
         return copy;
 }
 
+/* Says what differs line by line, and lets the test go on. */
+static inline void conf_assert_lines(const char *got, const char *expected) {
+        if (streq(got, expected))
+                return;
+        g_test_message("got:\n%s\nexpected:\n%s", got, expected);
+        g_test_fail();
+}
+
 static inline char *conf_json(ConfErrors *e) {
         JsonWriter w;
 
