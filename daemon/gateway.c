@@ -17,6 +17,14 @@ static const char *const gateway_state_table[_GATEWAY_STATE_MAX] = {
 };
 DEFINE_STRING_TABLE(gateway_state, GatewayState, gateway_state_table);
 
+static const char *const monitor_state_table[_MONITOR_STATE_MAX] = {
+        [MONITOR_NONE] = "none",
+        [MONITOR_CONNECTING] = "connecting",
+        [MONITOR_WAITING] = "waiting",
+        [MONITOR_BLESSED] = "blessed",
+};
+DEFINE_STRING_TABLE(monitor_state, MonitorState, monitor_state_table);
+
 typedef struct Watch {
         const GatewayObserver *observer;
         void *userdata;
@@ -310,6 +318,11 @@ const GatewayTotals *gateway_get_totals(const Gateway *g) {
 
 NorthState gateway_get_north_state(const Gateway *g) {
         return north_get_state(g->north);
+}
+
+/* A configuration with a monitor server does not start in this build (config_check_built). */
+MonitorState gateway_get_monitor_state(const Gateway *g) {
+        return MONITOR_NONE;
 }
 
 const char *gateway_get_event_server(const Gateway *g) {
