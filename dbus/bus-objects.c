@@ -77,9 +77,6 @@ int bus_objects_serve(Bus *b, sd_bus *bus) {
         r = sd_bus_add_object_vtable(bus, NULL, BUS_ROOT_PATH, BUS_MANAGER_INTERFACE, b->manager_vtable, b);
         if (r < 0)
                 return r;
-        r = sd_bus_add_fallback_vtable(bus, NULL, BUS_DEVICE_ROOT, BUS_DEVICE_INTERFACE, b->device_vtable, find_device, b);
-        if (r < 0)
-                return r;
         for (unsigned i = 0; i < b->types->len; i++) {
                 BusType *t = b->types->pdata[i];
 
@@ -87,6 +84,9 @@ int bus_objects_serve(Bus *b, sd_bus *bus) {
                 if (r < 0)
                         return r;
         }
+        r = sd_bus_add_fallback_vtable(bus, NULL, BUS_DEVICE_ROOT, BUS_DEVICE_INTERFACE, b->device_vtable, find_device, b);
+        if (r < 0)
+                return r;
         return sd_bus_add_node_enumerator(bus, NULL, BUS_DEVICE_ROOT, enumerate_devices, b);
 }
 

@@ -146,6 +146,18 @@ static char *bus_address(const char *where) {
         return given ? g_strdup_printf("unix:path=%s/bus", given) : NULL;
 }
 
+/* The library skips what it does not know and then reports a refused connection, which would be tried for ever. */
+static bool address_is_usable(const char *address) {
+        static const char *const transports[] = { "unix:", "tcp:", "unixexec:", "x-machine-unix:" };
+        g_auto(GStrv) parts = g_strsplit(address, ";", -1);
+
+        for (char **p = parts; *p; p++)
+                for (size_t i = 0; i < ELEMENTSOF(transports); i++)
+                        if (g_str_has_prefix(*p, transports[i]))
+                                return true;
+        return false;
+}
+
 static int bus_set_up(Bus *b, sd_bus *bus) {
         int r;
 
@@ -244,6 +256,8 @@ int bus_new(sd_event *event, Gateway *gateway, const char *where, const BusHandl
         b->address = bus_address(where);
         if (!b->address)
                 return -ENXIO;
+        if (!address_is_usable(b->address))
+                return -EINVAL;
         r = bus_error_register();
         if (r < 0)
                 return r;

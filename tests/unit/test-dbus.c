@@ -1,0 +1,900 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The D-Bus objects over a socket pair: members, errors, signals and their pace, JSON. Gateway, proxies and device types are the fakes
+ * below. What needs a message bus is in tests/bus. */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-id128.h>
+
+#include <config.h>
+
+#include "dbus/bus-error.h"
+#include "dbus/bus-internal.h"
+#include "tests/unit/loop.h"
+
+#define ROOT BUS_ROOT_PATH
+#define PLC BUS_DEVICE_ROOT "/fake_5fmaster/plc_2d1"
+#define BARE BUS_DEVICE_ROOT "/fake_5fbare/_31st"
+#define MASTER BUS_DEVICE_INTERFACE ".FakeMaster"
+#define PROPERTIES "org.freedesktop.DBus.Properties"
+
+/* ---- device types ------------------------------------------------------------------------------------------------- */
+
+typedef struct FakeUnit {
+        uint64_t id;
+        const char *status;
+        bool silent;
+} FakeUnit;
+
+typedef struct FakeDevice {
+        Device device;
+        uint64_t timeouts, round_trip;
+        bool busy;
+        const char *firmware;
+        FakeUnit units[2];
+} FakeDevice;
+
+static char *fake_constant(const void *conf, const StatusField *f) {
+        return streq(f->name, "Endpoint") ? g_strdup_printf("tcp:%s", (const char *) conf) : NULL;
+}
+
+static size_t fake_n_parts(const Device *d) {
+        return 2;
+}
+
+static const StatusField unit_fields[] = {
+        { "Id", .kind = STATUS_GAUGE, .offset = offsetof(FakeUnit, id) },
+        { "Status", .kind = STATUS_STRING, .offset = offsetof(FakeUnit, status) },
+        { "Silent", .kind = STATUS_BOOL, .offset = offsetof(FakeUnit, silent) },
+        {},
+};
+
+static void fake_part(const Device *d, size_t i, DevicePart *ret) {
+        *ret = (DevicePart) { .fields = unit_fields, .base = &((const FakeDevice *) d)->units[i] };
+}
+
+static const StatusField fake_status[] = {
+        { "Endpoint", .kind = STATUS_STRING, .constant = true },
+        { "Timeouts", .kind = STATUS_COUNTER, .offset = offsetof(FakeDevice, timeouts) },
+        { "LastRoundTripUSec", .kind = STATUS_USEC, .offset = offsetof(FakeDevice, round_trip) },
+        { "Busy", .kind = STATUS_BOOL, .offset = offsetof(FakeDevice, busy) },
+        { "Firmware", .kind = STATUS_STRING, .offset = offsetof(FakeDevice, firmware) },
+        {},
+};
+
+static const DeviceType fake_master_device_type = {
+        .name = "fake_master",
+        .interface = "FakeMaster",
+        .device_size = sizeof(FakeDevice),
+        .status = fake_status,
+        .constant = fake_constant,
+        .parts_name = "RemoteDevices",
+        .n_parts = fake_n_parts,
+        .part = fake_part,
+        .part_fields = unit_fields,
+};
+
+static const DeviceType fake_bare_device_type = { .name = "fake_bare", .interface = "FakeBare" };
+
+const DeviceType *const device_types[] = { &fake_master_device_type, &fake_bare_device_type, NULL };
+
+/* ---- gateway ------------------------------------------------------------------------------------------------------ */
+
+struct DeviceHost {
+        ProxyView view;
+        Device *device;
+        int restart;    /* what proxy_restart() answers */
+};
+
+struct Request {
+        RequestCallback callback;
+        void *userdata;
+        Proxy *proxy;
+        bool enable;
+};
+
+struct Gateway {
+        Config config;
+        GatewayTotals totals;
+        GPtrArray *proxies;
+        const GatewayObserver *observer;
+        void *userdata;
+        int refuse;             /* what proxy_request_enable() answers */
+        GPtrArray *requests;
+        unsigned n_cancelled;
+};
+
+static const char *const proxy_states[] = { "disabled", "waiting", "starting", "running", "stopping", "failed" };
+DEFINE_STRING_TABLE(proxy_state, ProxyState, proxy_states);
+static const char *const gateway_states[] = { "starting", "running", "degraded", "stopping" };
+DEFINE_STRING_TABLE(gateway_state, GatewayState, gateway_states);
+static const char *const north_states[] = { "disconnected", "connecting", "standby", "starting", "operational", "stopping" };
+DEFINE_STRING_TABLE(north_state, NorthState, north_states);
+static const char *const monitor_states[] = { "none", "connecting", "waiting", "blessed" };
+DEFINE_STRING_TABLE(monitor_state, MonitorState, monitor_states);
+
+const ProxyView *proxy_view(const Proxy *p) {
+        return &p->view;
+}
+const Device *proxy_get_device(const Proxy *p) {
+        return p->device;
+}
+int proxy_restart(Proxy *p) {
+        return p->restart;
+}
+const Config *gateway_get_config(const Gateway *g) {
+        return &g->config;
+}
+GatewayState gateway_get_state(const Gateway *g) {
+        return GATEWAY_DEGRADED;
+}
+const GatewayTotals *gateway_get_totals(const Gateway *g) {
+        return &g->totals;
+}
+NorthState gateway_get_north_state(const Gateway *g) {
+        return NORTH_OPERATIONAL;
+}
+MonitorState gateway_get_monitor_state(const Gateway *g) {
+        return MONITOR_NONE;
+}
+const char *gateway_get_event_server(const Gateway *g) {
+        return "tcp:127.0.0.1:23012";
+}
+size_t gateway_n_proxies(const Gateway *g) {
+        return g->proxies->len;
+}
+Proxy *gateway_get_proxy(const Gateway *g, size_t i) {
+        return g->proxies->pdata[i];
+}
+int gateway_find(const Gateway *g, const char *type, const char *name, Proxy **ret) {
+        for (unsigned i = 0; i < g->proxies->len; i++) {
+                Proxy *p = g->proxies->pdata[i];
+
+                if (streq(p->view.config->type->name, type) && streq(p->view.config->name, name)) {
+                        *ret = p;
+                        return 0;
+                }
+        }
+        return -ENXIO;
+}
+void gateway_add_observer(Gateway *g, const GatewayObserver *observer, void *userdata) {
+        g->observer = observer;
+        g->userdata = userdata;
+        for (unsigned i = 0; i < g->proxies->len; i++)
+                observer->proxy_added(g->proxies->pdata[i], userdata);
+}
+void gateway_remove_observer(Gateway *g, const GatewayObserver *observer, void *userdata) {
+        g->observer = NULL;
+}
+
+static Gateway gateway;
+
+int proxy_request_enable(Proxy *p, bool enable, RequestCallback callback, void *userdata, Request **ret) {
+        Request *r;
+
+        if (gateway.refuse < 0)
+                return gateway.refuse;
+        r = g_new0(Request, 1);
+        *r = (Request) { .callback = callback, .userdata = userdata, .proxy = p, .enable = enable };
+        g_ptr_array_add(gateway.requests, r);
+        *ret = r;
+        return 0;
+}
+Request *request_cancel(Request *r) {
+        g_ptr_array_remove(gateway.requests, r);
+        gateway.n_cancelled++;
+        g_free(r);
+        return NULL;
+}
+
+static void answer_request(int error) {
+        g_autofree Request *r = g_ptr_array_steal_index(gateway.requests, 0);
+
+        r->callback(error, r->userdata);
+}
+
+/* ---- a bus on one end, a client on the other ---------------------------------------------------------------------- */
+
+typedef struct Fixture {
+        sd_event *event;
+        sd_bus *client;
+        Bus *bus;
+        Proxy plc, bare;
+        FakeDevice device;
+        DeviceConfig plc_config, bare_config;
+        bool ready;
+        GPtrArray *signals;     /* char *: `plc_2d1 StateChanged running failed lost` */
+} Fixture;
+
+static void on_ready(void *userdata) {
+        ((Fixture *) userdata)->ready = true;
+}
+
+static void on_failed(int error, void *userdata) {
+        g_assert_not_reached();
+}
+
+static const BusHandler handler = { .ready = on_ready, .failed = on_failed };
+
+static void append_strings(sd_bus_message *m, GString *line) {
+        const char *text;
+
+        while (sd_bus_message_read(m, "s", &text) > 0)
+                g_string_append_printf(line, " %s", text);
+}
+
+static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Fixture *f = userdata;
+        g_autoptr(GString) line = g_string_new(strrchr(sd_bus_message_get_path(m), '/') + 1);
+
+        g_string_append_printf(line, " %s", sd_bus_message_get_member(m));
+        if (sd_bus_message_is_signal(m, PROPERTIES, "PropertiesChanged")) {
+                const char *name;
+
+                g_assert_cmpint(sd_bus_message_skip(m, "s"), >, 0);
+                g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "{sv}"), >, 0);
+                while (sd_bus_message_enter_container(m, 'e', "sv") > 0) {
+                        g_assert_cmpint(sd_bus_message_read(m, "s", &name), >, 0);
+                        g_string_append_printf(line, " %s", name);
+                        g_assert_cmpint(sd_bus_message_skip(m, "v"), >, 0);
+                        g_assert_cmpint(sd_bus_message_exit_container(m), >, 0);
+                }
+        } else if (sd_bus_message_is_signal(m, BUS_DEVICE_INTERFACE, NULL))
+                append_strings(m, line);
+        else {
+                const char *path;
+
+                g_assert_cmpint(sd_bus_message_read(m, "o", &path), >, 0);
+                g_string_append_printf(line, " %s", strrchr(path, '/') + 1);
+        }
+        g_ptr_array_add(f->signals, g_strdup(line->str));
+        return 0;
+}
+
+static sd_bus *connect_end(Fixture *f, int fd, bool server) {
+        sd_bus *bus = NULL;
+
+        g_assert_cmpint(sd_bus_new(&bus), >=, 0);
+        g_assert_cmpint(sd_bus_set_fd(bus, fd, fd), >=, 0);
+        if (server)
+                g_assert_cmpint(sd_bus_set_server(bus, true, SD_ID128_MAKE(01, 02, 03, 04, 05, 06, 07, 08, 09, 0a, 0b, 0c, 0d, 0e, 0f, 10)), >=, 0);
+        g_assert_cmpint(sd_bus_start(bus), >=, 0);
+        g_assert_cmpint(sd_bus_attach_event(bus, f->event, SD_EVENT_PRIORITY_NORMAL), >=, 0);
+        return bus;
+}
+
+/* The bus waits for a socket that never comes; in its place it gets the one end. */
+static void connect_pair(Fixture *f) {
+        int fds[2];
+
+        g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), ==, 0);
+        sd_bus_detach_event(f->bus->bus);
+        sd_bus_close_unref(f->bus->bus);
+        f->bus->bus = connect_end(f, fds[0], true);
+        f->client = connect_end(f, fds[1], false);
+        g_assert_cmpint(bus_objects_serve(f->bus, f->bus->bus), >=, 0);
+        g_assert_cmpint(sd_bus_add_match(f->client, NULL, "type='signal',path_namespace='" ROOT "'", on_signal, f), >=, 0);
+        LOOP_UNTIL(f->event, sd_bus_is_ready(f->client) > 0 && sd_bus_is_ready(f->bus->bus) > 0);
+}
+
+static Proxy make_proxy(const DeviceConfig *config) {
+        return (Proxy) {
+                .view = {
+                        .config = config,
+                        .enabled = true,
+                        .enabled_known = true,
+                        .state = PROXY_WAITING,
+                        .state_edge = { DEVICE_REASON_NO_EVENT_SERVER, (char *) "no server", 1000, 2000 },
+                        .link_edge = { DEVICE_REASON_NONE, (char *) "", 1001, 2001 },
+                },
+        };
+}
+
+static void setup(Fixture *f, gconstpointer data) {
+        f->event = loop_new();
+        f->signals = g_ptr_array_new_with_free_func(g_free);
+        f->plc_config = (DeviceConfig) { &fake_master_device_type, "plc-1", "the pump", "10.0.0.1:502", NULL };
+        f->bare_config = (DeviceConfig) { &fake_bare_device_type, "1st", NULL, NULL, NULL };
+        f->plc = make_proxy(&f->plc_config);
+        f->bare = make_proxy(&f->bare_config);
+        f->device = (FakeDevice) {
+                .timeouts = UINT64_MAX,
+                .round_trip = 7,
+                .busy = true,
+                .units = { { 1, "CONNECTED", false }, { 2, NULL, true } },
+        };
+        gateway = (Gateway) {
+                .config = { .file = "/etc/gatewayd/gatewayd.yaml", .name = "gw" },
+                .totals = { 2, 2, 1, 0, 1 },
+                .proxies = g_ptr_array_new(),
+                .requests = g_ptr_array_new(),
+        };
+        g_ptr_array_add(gateway.proxies, &f->plc);
+        g_ptr_array_add(gateway.proxies, &f->bare);
+        g_assert_cmpint(bus_new(f->event, &gateway, "unix:path=/nonexistent/bus", &handler, f, &f->bus), >=, 0);
+        g_assert_false(f->ready); /* not inside the call */
+        LOOP_UNTIL(f->event, f->ready);
+        connect_pair(f);
+}
+
+static void teardown(Fixture *f, gconstpointer data) {
+        bus_free(f->bus);
+        g_assert_null(gateway.observer);
+        g_assert_cmpuint(gateway.requests->len, ==, 0);
+        sd_bus_detach_event(f->client);
+        sd_bus_close_unref(f->client);
+        g_ptr_array_unref(gateway.requests);
+        g_ptr_array_unref(gateway.proxies);
+        g_ptr_array_unref(f->signals);
+        sd_event_unref(f->event);
+}
+
+static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        *(sd_bus_message **) userdata = sd_bus_message_ref(m);
+        return 0;
+}
+
+static void send_call(Fixture *f, sd_bus_message **ret, const char *path, const char *interface, const char *member,
+                      const char *types, ...) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        va_list ap;
+
+        *ret = NULL;
+        g_assert_cmpint(sd_bus_message_new_method_call(f->client, &m, NULL, path, interface, member), >=, 0);
+        va_start(ap, types);
+        g_assert_cmpint(sd_bus_message_appendv(m, types, ap), >=, 0);
+        va_end(ap);
+        g_assert_cmpint(sd_bus_call_async(f->client, NULL, m, on_reply, ret, 0), >=, 0);
+}
+
+#define CALL(f, path, interface, member, ...)                                                               \
+        ({                                                                                                  \
+                sd_bus_message *_reply;                                                                     \
+                send_call(f, &_reply, path, interface, member, __VA_ARGS__);                                \
+                LOOP_UNTIL((f)->event, _reply);                                                             \
+                _reply;                                                                                     \
+        })
+
+static void assert_error(sd_bus_message *reply, const char *name) {
+        g_assert_true(sd_bus_message_is_method_error(reply, NULL));
+        g_assert_cmpstr(sd_bus_message_get_error(reply)->name, ==, name);
+        g_assert_nonnull(sd_bus_message_get_error(reply)->message);
+        sd_bus_message_unref(reply);
+}
+
+static void assert_empty(sd_bus_message *reply) {
+        g_assert_false(sd_bus_message_is_method_error(reply, NULL));
+        g_assert_cmpstr(sd_bus_message_get_signature(reply, true), ==, "");
+        sd_bus_message_unref(reply);
+}
+
+static void assert_signals(Fixture *f, const char *const *lines) {
+        LOOP_UNTIL(f->event, f->signals->len >= g_strv_length((char **) lines));
+        for (unsigned i = 0; lines[i]; i++)
+                g_assert_cmpstr(f->signals->pdata[i], ==, lines[i]);
+        g_assert_cmpuint(f->signals->len, ==, g_strv_length((char **) lines));
+        g_ptr_array_set_size(f->signals, 0);
+}
+#define ASSERT_SIGNALS(f, ...) assert_signals(f, (const char *const[]) { __VA_ARGS__, NULL })
+
+/* The name is owned, everything announced. */
+static void begin(Fixture *f) {
+        bus_begin(f->bus);
+        LOOP_UNTIL(f->event, f->signals->len == 2);
+        g_ptr_array_set_size(f->signals, 0);
+}
+
+/* ---- properties --------------------------------------------------------------------------------------------------- */
+
+static void read_variant(GString *line, sd_bus_message *m);
+
+static void read_parts(GString *line, sd_bus_message *m) {
+        g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "a{sv}"), >, 0);
+        while (sd_bus_message_enter_container(m, 'a', "{sv}") > 0) {
+                g_string_append_c(line, '[');
+                while (sd_bus_message_enter_container(m, 'e', "sv") > 0) {
+                        const char *name;
+
+                        g_assert_cmpint(sd_bus_message_read(m, "s", &name), >, 0);
+                        g_string_append_printf(line, "%s=", name);
+                        read_variant(line, m);
+                        g_string_append_c(line, ' ');
+                        g_assert_cmpint(sd_bus_message_exit_container(m), >, 0);
+                }
+                g_string_append_c(line, ']');
+                g_assert_cmpint(sd_bus_message_exit_container(m), >, 0);
+        }
+        g_assert_cmpint(sd_bus_message_exit_container(m), >, 0);
+}
+
+static void read_variant(GString *line, sd_bus_message *m) {
+        const char *contents, *s;
+        uint64_t t;
+        uint32_t u;
+        int b;
+
+        g_assert_cmpint(sd_bus_message_peek_type(m, NULL, &contents), >, 0);
+        g_assert_cmpint(sd_bus_message_enter_container(m, 'v', contents), >, 0);
+        if (streq(contents, "s")) {
+                g_assert_cmpint(sd_bus_message_read(m, "s", &s), >, 0);
+                g_string_append_printf(line, "'%s'", s);
+        } else if (streq(contents, "t")) {
+                g_assert_cmpint(sd_bus_message_read(m, "t", &t), >, 0);
+                g_string_append_printf(line, "%" G_GUINT64_FORMAT, t);
+        } else if (streq(contents, "u")) {
+                g_assert_cmpint(sd_bus_message_read(m, "u", &u), >, 0);
+                g_string_append_printf(line, "u%u", u);
+        } else if (streq(contents, "b")) {
+                g_assert_cmpint(sd_bus_message_read(m, "b", &b), >, 0);
+                g_string_append(line, b ? "true" : "false");
+        } else {
+                g_assert_cmpstr(contents, ==, "aa{sv}");
+                read_parts(line, m);
+        }
+        g_assert_cmpint(sd_bus_message_exit_container(m), >, 0);
+}
+
+static void assert_properties(Fixture *f, const char *path, const char *interface, const char *expected) {
+        sd_bus_message *m = CALL(f, path, PROPERTIES, "GetAll", "s", interface);
+        g_autoptr(GString) line = g_string_new(NULL);
+        const char *name;
+
+        g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "{sv}"), >, 0);
+        while (sd_bus_message_enter_container(m, 'e', "sv") > 0) {
+                g_assert_cmpint(sd_bus_message_read(m, "s", &name), >, 0);
+                g_string_append_printf(line, "%s=", name);
+                read_variant(line, m);
+                g_string_append_c(line, '\n');
+                g_assert_cmpint(sd_bus_message_exit_container(m), >, 0);
+        }
+        g_assert_cmpstr(line->str, ==, expected);
+        sd_bus_message_unref(m);
+}
+
+static void test_manager_properties(Fixture *f, gconstpointer data) {
+        assert_properties(f, ROOT, BUS_MANAGER_INTERFACE,
+                          "Version='" VERSION "'\n"
+                          "ConfigFile='/etc/gatewayd/gatewayd.yaml'\n"
+                          "State='degraded'\n"
+                          "DevicesTotal=u2\n"
+                          "DevicesEnabled=u2\n"
+                          "DevicesRunning=u1\n"
+                          "DevicesFailed=u0\n"
+                          "DevicesDown=u1\n"
+                          "EventServer='tcp:127.0.0.1:23012'\n"
+                          "EventServerState='operational'\n"
+                          "MonitorState='none'\n");
+}
+
+static void test_device_properties(Fixture *f, gconstpointer data) {
+        f->plc.view.state = PROXY_RUNNING;
+        f->plc.view.link = DEVICE_LINK_PARTIAL;
+        f->plc.view.link_edge.reason = DEVICE_REASON_TIMEOUT;
+        f->plc.view.link_edge.detail = (char *) "unit 2";
+        f->plc.view.retry_at = 77;
+        f->plc.view.restarts = 3;
+        f->plc.view.tap = (LinkTap) { .received = UINT64_MAX, .sent = 5, .errors = 6, .last_received = 99 };
+        assert_properties(f, PLC, BUS_DEVICE_INTERFACE,
+                          "Type='fake_master'\n"
+                          "Name='plc-1'\n"
+                          "Description='the pump'\n"
+                          "Enabled=true\n"
+                          "EnabledKnown=true\n"
+                          "Running=true\n"
+                          "State='running'\n"
+                          "StateReason='no-event-server'\n"
+                          "StateDetail='no server'\n"
+                          "StateChangeTimestamp=1000\n"
+                          "StateChangeTimestampMonotonic=2000\n"
+                          "Link='partial'\n"
+                          "LinkReason='timeout'\n"
+                          "LinkDetail='unit 2'\n"
+                          "LinkChangeTimestamp=1001\n"
+                          "LinkChangeTimestampMonotonic=2001\n"
+                          "LinkChangesOmitted=0\n"
+                          "NextRetryTimestampMonotonic=77\n"
+                          "Restarts=3\n"
+                          "RxMessages=18446744073709551615\n"
+                          "TxMessages=5\n"
+                          "Errors=6\n"
+                          "LastMessageTimestamp=99\n");
+}
+
+static void test_type_properties(Fixture *f, gconstpointer data) {
+        assert_properties(f, PLC, MASTER,
+                          "Endpoint='tcp:10.0.0.1:502'\nTimeouts=0\nLastRoundTripUSec=0\nBusy=false\nFirmware=''\n"
+                          "RemoteDevices=\n");
+        f->plc.device = &f->device.device;
+        assert_properties(f, PLC, MASTER,
+                          "Endpoint='tcp:10.0.0.1:502'\nTimeouts=18446744073709551615\nLastRoundTripUSec=7\nBusy=true\n"
+                          "Firmware=''\n"
+                          "RemoteDevices=[Id=1 Status='CONNECTED' Silent=false ][Id=2 Status='' Silent=true ]\n");
+        f->plc.device = NULL;
+}
+
+/* ---- the tree ----------------------------------------------------------------------------------------------------- */
+
+static void test_paths(Fixture *f, gconstpointer data) {
+        const char *path;
+        sd_bus_message *m;
+
+        m = CALL(f, ROOT, BUS_MANAGER_INTERFACE, "GetDevice", "ss", "fake_bare", "1st");
+        g_assert_cmpint(sd_bus_message_read(m, "o", &path), >, 0);
+        g_assert_cmpstr(path, ==, BARE);
+        sd_bus_message_unref(m);
+        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "GetDevice", "ss", "fake_bare", "plc-1"), BUS_ERROR_NO_SUCH_DEVICE);
+        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "GetDevice", "ss", "", ""), BUS_ERROR_NO_SUCH_DEVICE);
+        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "GetDevice", "s", "fake_bare"), SD_BUS_ERROR_INVALID_ARGS);
+
+        assert_error(CALL(f, BUS_DEVICE_ROOT "/fake_5fbare/none", BUS_DEVICE_INTERFACE, "Enable", ""), SD_BUS_ERROR_UNKNOWN_OBJECT);
+        assert_error(CALL(f, BUS_DEVICE_ROOT "/fake_5fbare", BUS_DEVICE_INTERFACE, "Enable", ""), SD_BUS_ERROR_UNKNOWN_OBJECT);
+        assert_error(CALL(f, PLC "/x", BUS_DEVICE_INTERFACE, "Enable", ""), SD_BUS_ERROR_UNKNOWN_OBJECT);
+        assert_error(CALL(f, BARE, PROPERTIES, "GetAll", "s", MASTER), SD_BUS_ERROR_UNKNOWN_INTERFACE);
+        assert_error(CALL(f, PLC, PROPERTIES, "Set", "ssv", BUS_DEVICE_INTERFACE, "Enabled", "b", true),
+                     SD_BUS_ERROR_PROPERTY_READ_ONLY);
+        assert_error(CALL(f, PLC, BUS_DEVICE_INTERFACE, "Reload", ""), SD_BUS_ERROR_UNKNOWN_METHOD);
+}
+
+static void test_managed_objects(Fixture *f, gconstpointer data) {
+        sd_bus_message *m = CALL(f, ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "");
+        g_autoptr(GString) line = g_string_new(NULL);
+        const char *text;
+
+        g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "{oa{sa{sv}}}"), >, 0);
+        while (sd_bus_message_enter_container(m, 'e', "oa{sa{sv}}") > 0) {
+                g_assert_cmpint(sd_bus_message_read(m, "o", &text), >, 0);
+                g_string_append_printf(line, "%s:", text);
+                g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "{sa{sv}}"), >, 0);
+                while (sd_bus_message_enter_container(m, 'e', "sa{sv}") > 0) {
+                        g_assert_cmpint(sd_bus_message_read(m, "s", &text), >, 0);
+                        if (g_str_has_prefix(text, BUS_NAME))
+                                g_string_append_printf(line, " %s", text);
+                        g_assert_cmpint(sd_bus_message_skip(m, "a{sv}"), >, 0);
+                        g_assert_cmpint(sd_bus_message_exit_container(m), >, 0);
+                }
+                g_string_append_c(line, '\n');
+                g_assert_cmpint(sd_bus_message_exit_container(m), >, 0);
+                g_assert_cmpint(sd_bus_message_exit_container(m), >, 0);
+        }
+        g_assert_true(strstr(line->str, PLC ": " BUS_DEVICE_INTERFACE " " MASTER "\n") ||
+                      strstr(line->str, PLC ": " MASTER " " BUS_DEVICE_INTERFACE "\n"));
+        g_assert_nonnull(strstr(line->str, BARE ": " BUS_DEVICE_INTERFACE "\n"));
+        sd_bus_message_unref(m);
+}
+
+/* ---- methods ------------------------------------------------------------------------------------------------------ */
+
+static void test_enable(Fixture *f, gconstpointer data) {
+        sd_bus_message *reply;
+        Request *r;
+
+        send_call(f, &reply, PLC, BUS_DEVICE_INTERFACE, "Enable", "");
+        LOOP_UNTIL(f->event, gateway.requests->len == 1);
+        loop_settle(f->event);
+        g_assert_null(reply); /* only once the event server has accepted */
+        r = gateway.requests->pdata[0];
+        g_assert_true(r->enable && r->proxy == &f->plc);
+        answer_request(0);
+        LOOP_UNTIL(f->event, reply);
+        assert_empty(reply);
+
+        send_call(f, &reply, BARE, BUS_DEVICE_INTERFACE, "Disable", "");
+        LOOP_UNTIL(f->event, gateway.requests->len == 1);
+        r = gateway.requests->pdata[0];
+        g_assert_true(!r->enable && r->proxy == &f->bare);
+        answer_request(0);
+        LOOP_UNTIL(f->event, reply);
+        assert_empty(reply);
+
+        send_call(f, &reply, PLC, BUS_DEVICE_INTERFACE, "SetEnabled", "ba{sv}", false, 0);
+        LOOP_UNTIL(f->event, gateway.requests->len == 1);
+        r = gateway.requests->pdata[0];
+        g_assert_false(r->enable);
+        answer_request(0);
+        LOOP_UNTIL(f->event, reply);
+        assert_empty(reply);
+
+        assert_error(CALL(f, PLC, BUS_DEVICE_INTERFACE, "SetEnabled", "ba{sv}", true, 1, "persist", "b", true), SD_BUS_ERROR_INVALID_ARGS);
+        g_assert_cmpuint(gateway.requests->len, ==, 0);
+}
+
+static const struct {
+        int error;
+        const char *name;
+} errors[] = {
+        { -ENOTCONN, BUS_ERROR_NOT_CONNECTED },
+        { -EHOSTDOWN, BUS_ERROR_NOT_OPERATIONAL },
+        { -ETIMEDOUT, SD_BUS_ERROR_TIMEOUT },
+        { -ESHUTDOWN, BUS_ERROR_SHUTTING_DOWN },
+        { -EUNATCH, BUS_ERROR_NOT_ENABLED },
+        { -EBADMSG, BUS_ERROR_INVALID_CONFIG },
+        { -EPIPE, SD_BUS_ERROR_FAILED },
+};
+
+static void test_errors(Fixture *f, gconstpointer data) {
+        for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
+                sd_bus_message *reply;
+
+                gateway.refuse = errors[i].error;
+                assert_error(CALL(f, PLC, BUS_DEVICE_INTERFACE, "Enable", ""), errors[i].name);
+                gateway.refuse = 0;
+                send_call(f, &reply, PLC, BUS_DEVICE_INTERFACE, "Enable", "");
+                LOOP_UNTIL(f->event, gateway.requests->len == 1);
+                answer_request(errors[i].error);
+                LOOP_UNTIL(f->event, reply);
+                assert_error(reply, errors[i].name);
+                f->plc.restart = errors[i].error;
+                assert_error(CALL(f, PLC, BUS_DEVICE_INTERFACE, "Restart", ""), errors[i].name);
+        }
+        f->plc.restart = 0;
+        assert_empty(CALL(f, PLC, BUS_DEVICE_INTERFACE, "Restart", ""));
+}
+
+static void test_error_map(void) {
+        g_assert_cmpint(bus_error_register(), >=, 0);
+        for (size_t i = 0; i < ELEMENTSOF(errors) - 1; i++) {
+                _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+
+                g_assert_cmpint(bus_error_set(&e, errors[i].error), <, 0);
+                g_assert_cmpint(sd_bus_error_get_errno(&e), ==, -errors[i].error);
+        }
+}
+
+static void test_many_calls(Fixture *f, gconstpointer data) {
+        sd_bus_message *replies[BUS_OPERATIONS_MAX + 1];
+
+        for (size_t i = 0; i < ELEMENTSOF(replies); i++)
+                send_call(f, &replies[i], PLC, BUS_DEVICE_INTERFACE, "Enable", "");
+        LOOP_UNTIL(f->event, replies[BUS_OPERATIONS_MAX]);
+        assert_error(replies[BUS_OPERATIONS_MAX], SD_BUS_ERROR_LIMITS_EXCEEDED);
+        g_assert_cmpuint(gateway.requests->len, ==, BUS_OPERATIONS_MAX);
+        for (size_t i = 0; i < BUS_OPERATIONS_MAX; i++)
+                answer_request(0);
+        for (size_t i = 0; i < BUS_OPERATIONS_MAX; i++) {
+                LOOP_UNTIL(f->event, replies[i]);
+                assert_empty(replies[i]);
+        }
+        g_assert_cmpuint(f->bus->n_operations, ==, 0);
+}
+
+/* Nobody waits for the answers any more. */
+static void test_calls_end_with_bus(Fixture *f, gconstpointer data) {
+        sd_bus_message *reply;
+
+        begin(f);
+        send_call(f, &reply, PLC, BUS_DEVICE_INTERFACE, "Enable", "");
+        LOOP_UNTIL(f->event, gateway.requests->len == 1);
+        bus_lose(f->bus, -ECONNRESET);
+        g_assert_cmpuint(gateway.requests->len, ==, 0);
+        g_assert_cmpuint(gateway.n_cancelled, ==, 1);
+        g_assert_false(f->bus->owned);
+        LOOP_UNTIL(f->event, reply); /* the client's library says that the connection went */
+        sd_bus_message_unref(reply);
+}
+
+static void test_describe(Fixture *f, gconstpointer data) {
+        static const char bare[] =
+                "{\"Type\": \"fake_bare\", \"Name\": \"1st\", \"Description\": null, \"Enabled\": true, \"EnabledKnown\": true, "
+                "\"Running\": false, \"State\": \"waiting\", \"StateReason\": \"no-event-server\", \"StateDetail\": \"no server\", "
+                "\"StateChangeTimestamp\": 1000, \"StateChangeTimestampMonotonic\": 2000, \"Link\": \"none\", "
+                "\"LinkReason\": \"none\", \"LinkDetail\": null, \"LinkChangeTimestamp\": 1001, "
+                "\"LinkChangeTimestampMonotonic\": 2001, \"LinkChangesOmitted\": 0, \"NextRetryTimestampMonotonic\": null, "
+                "\"Restarts\": 0, \"RxMessages\": 0, \"TxMessages\": 0, \"Errors\": 0, \"LastMessageTimestamp\": null}";
+        static const char without_run[] =
+                "\"FakeMaster\": {\"Endpoint\": \"tcp:10.0.0.1:502\", \"Timeouts\": null, \"LastRoundTripUSec\": null, "
+                "\"Busy\": null, \"Firmware\": null, \"RemoteDevices\": []}}";
+        static const char with_run[] =
+                "\"FakeMaster\": {\"Endpoint\": \"tcp:10.0.0.1:502\", \"Timeouts\": 18446744073709551615, "
+                "\"LastRoundTripUSec\": 7, \"Busy\": true, \"Firmware\": null, \"RemoteDevices\": "
+                "[{\"Id\": 1, \"Status\": \"CONNECTED\", \"Silent\": false}, {\"Id\": 2, \"Status\": null, \"Silent\": true}]}}";
+        static const char manager[] =
+                "{\"Version\": 1, \"Manager\": {\"Version\": \"" VERSION "\", \"ConfigFile\": \"/etc/gatewayd/gatewayd.yaml\", "
+                "\"State\": \"degraded\", \"DevicesTotal\": 2, \"DevicesEnabled\": 2, \"DevicesRunning\": 1, "
+                "\"DevicesFailed\": 0, \"DevicesDown\": 1, \"EventServer\": \"tcp:127.0.0.1:23012\", "
+                "\"EventServerState\": \"operational\", \"MonitorState\": \"none\"}, \"Devices\": [{\"Type\": \"fake_master\", ";
+        const char *text;
+        sd_bus_message *m;
+
+        m = CALL(f, BARE, BUS_DEVICE_INTERFACE, "Describe", "");
+        g_assert_cmpint(sd_bus_message_read(m, "s", &text), >, 0);
+        g_assert_cmpstr(text, ==, bare);
+        sd_bus_message_unref(m);
+
+        m = CALL(f, PLC, BUS_DEVICE_INTERFACE, "Describe", "");
+        g_assert_cmpint(sd_bus_message_read(m, "s", &text), >, 0);
+        g_assert_true(g_str_has_suffix(text, without_run));
+        sd_bus_message_unref(m);
+
+        f->plc.device = &f->device.device;
+        m = CALL(f, ROOT, BUS_MANAGER_INTERFACE, "Describe", "");
+        g_assert_cmpint(sd_bus_message_read(m, "s", &text), >, 0);
+        g_assert_true(g_str_has_prefix(text, manager));
+        g_assert_nonnull(strstr(text, with_run));
+        g_assert_nonnull(strstr(text, bare));
+        g_assert_cmpint(json_check(text, strlen(text), NULL), ==, 0);
+        sd_bus_message_unref(m);
+        f->plc.device = NULL;
+}
+
+/* ---- signals ------------------------------------------------------------------------------------------------------ */
+
+static void set_state(Proxy *p, ProxyState state) {
+        ProxyState old = p->view.state;
+
+        p->view.state = state;
+        gateway.observer->proxy_state(p, old, gateway.userdata);
+}
+
+static void set_link(Proxy *p, DeviceLink link) {
+        DeviceLink old = p->view.link;
+
+        p->view.link = link;
+        gateway.observer->proxy_link(p, old, gateway.userdata);
+}
+
+static void change(Proxy *p, ProxyField what) {
+        gateway.observer->proxy_changed(p, what, gateway.userdata);
+}
+
+static void test_announce(Fixture *f, gconstpointer data) {
+        set_state(&f->plc, PROXY_STARTING);
+        set_link(&f->plc, DEVICE_LINK_UP);
+        change(&f->plc, PROXY_ENABLED);
+        loop_settle(f->event);
+        g_assert_cmpuint(f->signals->len, ==, 0); /* nothing before the name is ours */
+
+        bus_begin(f->bus);
+        LOOP_UNTIL(f->event, f->signals->len == 2);
+        g_ptr_array_sort(f->signals, (GCompareFunc) g_strcmp0);
+        g_ptr_array_set_size(f->signals, 2);
+        g_assert_true(g_str_has_prefix(f->signals->pdata[0], "Gateway1 InterfacesAdded "));
+        g_ptr_array_set_size(f->signals, 0);
+
+        /* the earlier link is not told twice */
+        set_link(&f->plc, DEVICE_LINK_DOWN);
+        ASSERT_SIGNALS(f, "plc_2d1 LinkChanged up down none",
+                       "plc_2d1 PropertiesChanged Link LinkReason LinkDetail LinkChangeTimestamp LinkChangeTimestampMonotonic");
+}
+
+static void test_state_signals(Fixture *f, gconstpointer data) {
+        begin(f);
+        set_state(&f->plc, PROXY_STARTING);
+        set_state(&f->plc, PROXY_RUNNING);
+        set_state(&f->plc, PROXY_FAILED);
+        ASSERT_SIGNALS(f, "plc_2d1 StateChanged waiting starting no-event-server",
+                       "plc_2d1 StateChanged starting running no-event-server",
+                       "plc_2d1 StateChanged running failed no-event-server",
+                       "plc_2d1 PropertiesChanged Running State StateReason StateDetail StateChangeTimestamp "
+                       "StateChangeTimestampMonotonic");
+        change(&f->plc, PROXY_ENABLED);
+        change(&f->plc, PROXY_RETRY);
+        ASSERT_SIGNALS(f, "plc_2d1 PropertiesChanged Enabled EnabledKnown NextRetryTimestampMonotonic");
+        gateway.observer->gateway_changed(&gateway, GATEWAY_TOTALS, gateway.userdata);
+        gateway.observer->gateway_changed(&gateway, GATEWAY_TOTALS, gateway.userdata);
+        ASSERT_SIGNALS(f, "Gateway1 PropertiesChanged DevicesTotal DevicesEnabled DevicesRunning DevicesFailed DevicesDown");
+        gateway.observer->gateway_changed(&gateway, GATEWAY_STATE | GATEWAY_NORTH, gateway.userdata);
+        ASSERT_SIGNALS(f, "Gateway1 PropertiesChanged State EventServer EventServerState MonitorState");
+}
+
+static unsigned count_signals(Fixture *f, const char *prefix) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < f->signals->len; i++)
+                n += g_str_has_prefix(f->signals->pdata[i], prefix);
+        return n;
+}
+
+/* An edge each millisecond for half a second: at most 10 a second of each signal, an unbroken chain of old and new, the last one
+ * true, none unaccounted for. */
+static void test_flapping(Fixture *f, gconstpointer data) {
+        usec_t begun, took;
+        unsigned n_edges = 0, n_sent, n_changed;
+        g_autofree char *last = NULL;
+
+        begin(f);
+        begun = now_usec(CLOCK_MONOTONIC);
+        while (now_usec(CLOCK_MONOTONIC) < begun + 500 * USEC_PER_MSEC) {
+                set_link(&f->plc, n_edges++ % 2 == 0 ? DEVICE_LINK_UP : DEVICE_LINK_DOWN);
+                g_assert_cmpint(sd_event_run(f->event, USEC_PER_MSEC), >=, 0);
+        }
+        set_link(&f->plc, DEVICE_LINK_PARTIAL);
+        n_edges++;
+        LOOP_UNTIL(f->event, !bus_device_get(f->bus, &f->plc)->listed); /* nothing waits */
+        loop_settle(f->event);
+        took = now_usec(CLOCK_MONOTONIC) - begun;
+
+        n_sent = count_signals(f, "plc_2d1 LinkChanged ");
+        n_changed = count_signals(f, "plc_2d1 PropertiesChanged ");
+        g_assert_cmpuint(n_sent, >=, 2);
+        g_assert_cmpuint(n_sent, <=, took / BUS_PACE_USEC + 1);
+        g_assert_cmpuint(n_changed, >=, 2);
+        g_assert_cmpuint(n_changed, <=, took / BUS_PACE_USEC + 2);
+        g_assert_cmpuint(n_sent + bus_device_get(f->bus, &f->plc)->links_omitted, ==, n_edges);
+        last = g_strdup("none");
+        for (unsigned i = 0; i < f->signals->len; i++) {
+                g_auto(GStrv) words = g_strsplit(f->signals->pdata[i], " ", -1);
+
+                if (!streq(words[1], "LinkChanged"))
+                        continue;
+                g_assert_cmpstr(words[2], ==, last);
+                g_free(last);
+                last = g_strdup(words[3]);
+        }
+        g_assert_cmpstr(last, ==, "partial");
+}
+
+static void test_removed(Fixture *f, gconstpointer data) {
+        begin(f);
+        gateway.observer->proxy_removed(&f->bare, gateway.userdata);
+        g_ptr_array_remove(gateway.proxies, &f->bare);
+        ASSERT_SIGNALS(f, "Gateway1 InterfacesRemoved _31st");
+        assert_error(CALL(f, BARE, BUS_DEVICE_INTERFACE, "Enable", ""), SD_BUS_ERROR_UNKNOWN_OBJECT);
+
+        gateway.observer->proxy_added(&f->bare, gateway.userdata);
+        g_ptr_array_add(gateway.proxies, &f->bare);
+        ASSERT_SIGNALS(f, "Gateway1 InterfacesAdded _31st");
+}
+
+/* The other end takes nothing: what can wait waits, and at last the bus is given up. */
+static void test_deaf_bus(Fixture *f, gconstpointer data) {
+        uint64_t n_before, n_after, bound = BUS_UNSENT_MAX + 2 * BUS_UNSENT_PER_DEVICE;
+
+        begin(f);
+        sd_bus_detach_event(f->client);
+        do {
+                set_state(&f->plc, PROXY_FAILED);
+                g_assert_cmpint(sd_bus_get_n_queued_write(f->bus->bus, &n_before), >=, 0);
+        } while (n_before < BUS_UNSENT_PAUSE);
+        change(&f->plc, PROXY_ENABLED);
+        bus_signals_flush(f->bus);
+        g_assert_cmpint(sd_bus_get_n_queued_write(f->bus->bus, &n_after), >=, 0);
+        g_assert_cmpuint(n_after, ==, n_before);
+        g_assert_true(f->bus->owned);
+
+        for (uint64_t i = 0; i < bound + 10; i++)
+                set_state(&f->plc, PROXY_FAILED);
+        g_assert_false(f->bus->owned);
+        g_assert_cmpint(sd_bus_get_n_queued_write(f->bus->bus, &n_after), >=, 0);
+        g_assert_cmpuint(n_after, <=, bound);
+        sd_bus_attach_event(f->client, f->event, SD_EVENT_PRIORITY_NORMAL);
+}
+
+/* ---- addresses ---------------------------------------------------------------------------------------------------- */
+
+static void test_addresses(void) {
+        _cleanup_(loop_unrefp) sd_event *event = loop_new();
+        Bus *b;
+
+        gateway = (Gateway) { .proxies = g_ptr_array_new(), .requests = g_ptr_array_new() };
+        g_assert_cmpint(bus_new(event, &gateway, "nonsense", &handler, NULL, &b), <, 0);
+        g_assert_cmpint(bus_new(event, &gateway, "unix:", &handler, NULL, &b), <, 0);
+        g_assert_cmpint(bus_new(event, &gateway, "unix:path=/nonexistent/bus", &handler, NULL, &b), ==, 0);
+        bus_free(b);
+        g_ptr_array_unref(gateway.proxies);
+        g_ptr_array_unref(gateway.requests);
+}
+
+#define ADD(name, function) g_test_add(name, Fixture, NULL, setup, function, teardown)
+
+int main(int argc, char *argv[]) {
+        g_test_init(&argc, &argv, NULL);
+        ADD("/dbus/properties/manager", test_manager_properties);
+        ADD("/dbus/properties/device", test_device_properties);
+        ADD("/dbus/properties/type", test_type_properties);
+        ADD("/dbus/tree/paths", test_paths);
+        ADD("/dbus/tree/managed-objects", test_managed_objects);
+        ADD("/dbus/methods/enable", test_enable);
+        ADD("/dbus/methods/errors", test_errors);
+        g_test_add_func("/dbus/methods/error-map", test_error_map);
+        ADD("/dbus/methods/many", test_many_calls);
+        ADD("/dbus/methods/end-with-bus", test_calls_end_with_bus);
+        ADD("/dbus/methods/describe", test_describe);
+        ADD("/dbus/signals/announce", test_announce);
+        ADD("/dbus/signals/state", test_state_signals);
+        ADD("/dbus/signals/flapping", test_flapping);
+        ADD("/dbus/signals/removed", test_removed);
+        ADD("/dbus/signals/deaf-bus", test_deaf_bus);
+        g_test_add_func("/dbus/addresses", test_addresses);
+        return g_test_run();
+}
