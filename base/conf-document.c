@@ -610,7 +610,8 @@ int conf_document_load(const char *path, ConfErrors *errors, ConfDocument **ret)
                 conf_error(errors, CONF_ERROR, NULL, "cannot be read: %s", g_strerror(-r));
                 return r;
         }
-        return conf_document_parse((const char *) bytes->data, bytes->len, errors, ret);
+        /* An empty array has no memory. */
+        return conf_document_parse(bytes->data ? (const char *) bytes->data : "", bytes->len, errors, ret);
 }
 
 /* ---- nodes -------------------------------------------------------------------------------------------------------- */

@@ -58,8 +58,6 @@ const char **conf_variant_names(const ConfField *field);
 /* Keeps the document of a tree until errors are freed. */
 void conf_errors_keep(ConfErrors *e, ConfDocument *d);
 ConfDocument *conf_document_ref(ConfDocument *d);
-/* At the key of the node. */
-void conf_error_key(ConfErrors *e, ConfSeverity severity, const ConfNode *node, const char *format, ...) _printf_(4, 5);
 /* At the object, with the pointer of a key that is missing there. */
 void conf_error_absent(ConfErrors *e, ConfSeverity severity, const ConfNode *object, const char *key, const char *format, ...)
         _printf_(5, 6);

@@ -30,6 +30,8 @@ DEFINE_CLEANUP(ConfErrors, conf_errors_free);
 
 /* At the node; node NULL: the file as a whole. */
 void conf_error(ConfErrors *e, ConfSeverity severity, const ConfNode *node, const char *format, ...) _printf_(4, 5);
+/* At the key of a member of an object: what is wrong is that it is there. */
+void conf_error_key(ConfErrors *e, ConfSeverity severity, const ConfNode *node, const char *format, ...) _printf_(4, 5);
 /* At the value that conf_parse() stored in this field of a parsed struct: what verify() and claims() have. */
 void conf_error_at(ConfErrors *e, ConfSeverity severity, const void *field, const char *format, ...) _printf_(4, 5);
 /* At the object that holds this field, with the pointer of the key that is missing there. */

@@ -68,13 +68,13 @@ static bool check_form(DeviceParser *p, const ConfNode *device) {
         ConfForm form = p->config->form;
 
         if (type && module) {
-                conf_error(p->errors, CONF_ERROR, module, "a device is given by \"type\" or by \"module\", not by both");
+                conf_error_key(p->errors, CONF_ERROR, module, "a device is given by \"type\" or by \"module\", not by both");
                 return false;
         }
         if ((type || module) && !conf_node_get(device, config_selector(form))) {
-                conf_error(p->errors, CONF_ERROR, type ?: module,
-                           "a device given by \"%s\" in a file that gives /devices/%zu by \"%s\": a file has one form",
-                           type ? "type" : "module", p->form_index, config_selector(form));
+                conf_error_key(p->errors, CONF_ERROR, type ?: module,
+                               "a device given by \"%s\" in a file that gives /devices/%zu by \"%s\": a file has one form",
+                               type ? "type" : "module", p->form_index, config_selector(form));
                 return false;
         }
         return true;

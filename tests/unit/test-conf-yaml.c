@@ -268,7 +268,7 @@ static void test_size(void) {
 
 static void test_load(void) {
         _cleanup_(conf_errors_freep) ConfErrors *e = conf_errors_new("g");
-        _cleanup_(conf_document_freep) ConfDocument *d = NULL;
+        _cleanup_(conf_document_freep) ConfDocument *d = NULL, *other = NULL;
         g_autofree char *name = NULL, *lines = NULL;
         int fd;
 
@@ -279,12 +279,17 @@ static void test_load(void) {
         g_assert_cmpint(conf_document_load(name, e, &d), ==, 0);
         g_assert_cmpuint(conf_node_length(conf_document_root(d)), ==, 1);
         g_assert_cmpstr(conf_node_key(conf_document_root(d), 0), ==, "a");
+
+        g_assert_true(g_file_set_contents(name, "", 0, NULL));
+        g_assert_cmpint(conf_document_load(name, e, &other), ==, -EBADMSG);
         g_assert_cmpint(g_unlink(name), ==, 0);
 
-        g_assert_cmpint(conf_document_load(name, e, &d), ==, -ENOENT);
-        g_assert_cmpint(conf_document_load("/", e, &d), ==, -EISDIR);
+        g_assert_cmpint(conf_document_load(name, e, &other), ==, -ENOENT);
+        g_assert_cmpint(conf_document_load("/", e, &other), ==, -EISDIR);
+        g_assert_null(other);
         lines = conf_lines(e);
-        g_assert_cmpstr(lines, ==, "g: cannot be read: No such file or directory\ng: cannot be read: Is a directory\n");
+        g_assert_cmpstr(lines, ==, "g: cannot be read: No such file or directory\ng: cannot be read: Is a directory\n"
+                                    "g:1:1: the file is empty: expected an object\n");
 }
 
 int main(int argc, char *argv[]) {

@@ -344,14 +344,14 @@ static void test_mixed_forms(void) {
                 "- {type: modbus_master, name: a, connection: " TCP("1") ", remote_devices: []}\n"
                 "- {module: " MASTER ", name: b, connection: " TCP("1") ", remote_devices: []}\n"
                 "- {type: modbus_master, module: x, name: a}\n",
-                "f:5:12: /devices/1/module: a device given by \"module\" in a file that gives /devices/0 by \"type\": a file has one form\n"
-                "f:6:33: /devices/2/module: a device is given by \"type\" or by \"module\", not by both\n");
+                "f:5:4: /devices/1/module: a device given by \"module\" in a file that gives /devices/0 by \"type\": a file has one form\n"
+                "f:6:25: /devices/2/module: a device is given by \"type\" or by \"module\", not by both\n");
         refused("name: g\n" FIXED "devices:\n"
                 "- {name: z}\n"
                 "- {module: " MASTER ", name: b, connection: " TCP("1") ", remote_devices: []}\n"
                 "- {type: modbus_master, name: a}\n",
                 "f:4:3: /devices/0/module: required key is missing: expected a string\n"
-                "f:6:10: /devices/2/type: a device given by \"type\" in a file that gives /devices/1 by \"module\": a file has one form\n");
+                "f:6:4: /devices/2/type: a device given by \"type\" in a file that gives /devices/1 by \"module\": a file has one form\n");
 }
 
 static void test_names(void) {
