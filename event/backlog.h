@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What lies unsent towards the event server, judged (docs/design.md section 6): congested with hysteresis, and stalled when nothing moves.
- * Pure, time is an argument; plain data owned by the connection. */
+/* What lies unsent towards the event server, judged (docs/design.md section 6): congested with hysteresis,
+ * and stalled when nothing moves. Pure, time is an argument; plain data owned by the connection. */
 #pragma once
 
 #include "base/macros.h"
@@ -14,6 +14,7 @@ typedef struct Backlog {
 
 /* Takes note of what is unsent now. true: `congested` changed. */
 bool backlog_update(Backlog *b, size_t unsent, usec_t now);
-/* When the connection counts as dead unless something moves: NORTH_STALL_USEC after the last progress (stream_last_progress()), or after
- * the first unsent byte when that came later. USEC_INFINITY: nothing is unsent. */
+/* When the connection counts as dead unless something moves: NORTH_STALL_USEC after the last progress
+ * (stream_last_progress()), or after the first unsent byte when that came later. USEC_INFINITY: nothing is
+ * unsent. */
 usec_t backlog_deadline(const Backlog *b, usec_t last_progress);

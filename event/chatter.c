@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Chatter frames, messages and ping supervision: spec wire.md 2. Pure; owned by the connection that embeds it. */
+/* Chatter frames, messages and ping supervision: spec wire.md 2. Pure; owned by the connection that embeds
+ * it. */
 
 #include "event/chatter.h"
 
@@ -10,7 +11,7 @@
 
 #define PING "HatChatter.Ping"
 #define PONG "HatChatter.Pong"
-#define LENGTH_MAX 8    /* bytes of a length that this side writes, most */
+#define LENGTH_MAX 8 /* bytes of a length that this side writes, most */
 
 void chatter_init(Chatter *c, usec_t now) {
         *c = (Chatter) {
@@ -45,12 +46,9 @@ static int frame_read(const uint8_t *data, size_t size, SbsReader *ret) {
 static int message_read(SbsReader *r, ChatterMessage *ret) {
         ChatterMessage m;
 
-        if (sbs_read_integer(r, &m.id) < 0 ||
-            sbs_read_integer(r, &m.first) < 0 ||
-            sbs_read_boolean(r, &m.owner) < 0 ||
-            sbs_read_boolean(r, &m.token) < 0 ||
-            sbs_read_boolean(r, &m.last) < 0 ||
-            sbs_read_string(r, &m.type, &m.type_size) < 0 ||
+        if (sbs_read_integer(r, &m.id) < 0 || sbs_read_integer(r, &m.first) < 0 ||
+            sbs_read_boolean(r, &m.owner) < 0 || sbs_read_boolean(r, &m.token) < 0 ||
+            sbs_read_boolean(r, &m.last) < 0 || sbs_read_string(r, &m.type, &m.type_size) < 0 ||
             sbs_read_bytes(r, &m.data, &m.size) < 0)
                 return -EBADMSG;
         *ret = m;
@@ -61,7 +59,8 @@ bool chatter_message_is(const ChatterMessage *m, const char *type) {
         return m->type_size == strlen(type) && memcmp(m->type, type, m->type_size) == 0;
 }
 
-int chatter_receive(Chatter *c, const uint8_t *data, size_t size, usec_t now, Buffer *out, size_t *ret_used, ChatterMessage *ret) {
+int chatter_receive(Chatter *c, const uint8_t *data, size_t size, usec_t now, Buffer *out, size_t *ret_used,
+                    ChatterMessage *ret) {
         ChatterMessage m;
         SbsReader r;
         size_t used;
@@ -93,7 +92,8 @@ int chatter_receive(Chatter *c, const uint8_t *data, size_t size, usec_t now, Bu
 }
 
 /* What precedes a body of `size` bytes. first NULL: begins a conversation. */
-static int64_t head_write(Chatter *c, const int64_t *first, bool owner, bool last, const char *type, size_t size, Buffer *out) {
+static int64_t head_write(Chatter *c, const int64_t *first, bool owner, bool last, const char *type,
+                          size_t size, Buffer *out) {
         uint8_t ids[2 * SBS_INTEGER_MAX + 3], type_length[SBS_INTEGER_MAX], data_length[SBS_INTEGER_MAX];
         size_t type_size = strlen(type), n_ids, n_type, n_data, k, m = 1;
         int64_t id = ++c->last_id;
@@ -134,7 +134,8 @@ int64_t chatter_send(Chatter *c, bool last, const char *type, const void *data, 
         return id;
 }
 
-int64_t chatter_reply(Chatter *c, const ChatterMessage *to, bool last, const char *type, const void *data, size_t size, Buffer *out) {
+int64_t chatter_reply(Chatter *c, const ChatterMessage *to, bool last, const char *type, const void *data,
+                      size_t size, Buffer *out) {
         int64_t id = head_write(c, &to->first, !to->owner, last, type, size, out);
 
         buffer_append(out, data, size);

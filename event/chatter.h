@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Chatter (spec wire.md 2): frames, conversations, ping supervision. A pure state machine: bytes and time in, messages and bytes
- * out. It answers pings itself. One per connection, owned by the connection. */
+/* Chatter (spec wire.md 2): frames, conversations, ping supervision. A pure state machine: bytes and time
+ * in, messages and bytes out. It answers pings itself. One per connection, owned by the connection. */
 #pragma once
 
 #include "base/buffer.h"
@@ -26,18 +26,21 @@ typedef struct ChatterMessage {
 void chatter_init(Chatter *c, usec_t now);
 bool chatter_message_is(const ChatterMessage *m, const char *type);
 
-/* Takes one frame from the front of data. 1: *ret holds a message for the layer above; 0: none (a ping, a pong, or more bytes are
- * needed); ret_used says how many bytes are done with (0: more are needed). -EBADMSG malformed, -EMSGSIZE over CHATTER_FRAME_MAX: close the
- * connection. Pongs are appended to out. */
-int chatter_receive(Chatter *c, const uint8_t *data, size_t size, usec_t now, Buffer *out, size_t *ret_used, ChatterMessage *ret);
+/* Takes one frame from the front of data. 1: *ret holds a message for the layer above; 0: none (a ping, a
+ * pong, or more bytes are needed); ret_used says how many bytes are done with (0: more are needed). -EBADMSG
+ * malformed, -EMSGSIZE over CHATTER_FRAME_MAX: close the connection. Pongs are appended to out. */
+int chatter_receive(Chatter *c, const uint8_t *data, size_t size, usec_t now, Buffer *out, size_t *ret_used,
+                    ChatterMessage *ret);
 
-/* Appends a message that begins a conversation. type is a terminated literal, data the SBS encoding of that type. Returns the
- * message's id, by which the conversation is known. */
+/* Appends a message that begins a conversation. type is a terminated literal, data the SBS encoding of that
+ * type. Returns the message's id, by which the conversation is known. */
 int64_t chatter_send(Chatter *c, bool last, const char *type, const void *data, size_t size, Buffer *out);
-/* The same without the data: writes only what precedes it, for a body of `size` bytes that the caller sends right behind. */
+/* The same without the data: writes only what precedes it, for a body of `size` bytes that the caller sends
+ * right behind. */
 int64_t chatter_send_head(Chatter *c, bool last, const char *type, size_t size, Buffer *out);
 /* Appends a message of the conversation that `to` belongs to: same `first`, the other `owner`. */
-int64_t chatter_reply(Chatter *c, const ChatterMessage *to, bool last, const char *type, const void *data, size_t size, Buffer *out);
+int64_t chatter_reply(Chatter *c, const ChatterMessage *to, bool last, const char *type, const void *data, size_t size,
+                      Buffer *out);
 
 /* Supervision. chatter_elapse() sends a ping into out when it is time; -ETIMEDOUT: the peer is gone. */
 usec_t chatter_deadline(const Chatter *c);

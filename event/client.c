@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The glue of event/client.h: one Stream, one Eventer, one Deadline, one eventfd that flushes at the end of a turn. Loop thread.
- * The owner may free the client inside any callback: entry points are bracketed by enter and leave, which frees what was freed
- * meanwhile. */
+/* The glue of event/client.h: one Stream, one Eventer, one Deadline, one eventfd that flushes at the end of
+ * a turn. Loop thread. The owner may free the client inside any callback: entry points are bracketed by
+ * enter and leave, which frees what was freed meanwhile. */
 
 #include "event/client.h"
 
@@ -17,15 +17,15 @@
 
 typedef enum ClientState {
         CLIENT_CONNECTING,
-        CLIENT_HANDSHAKE,       /* the init request is on its way */
+        CLIENT_HANDSHAKE, /* the init request is on its way */
         CLIENT_ESTABLISHED,
-        CLIENT_FLUSHING,        /* event_client_close(): the stream writes out the rest */
-        CLIENT_ENDING,          /* closed() comes in a later turn, with `error` */
+        CLIENT_FLUSHING, /* event_client_close(): the stream writes out the rest */
+        CLIENT_ENDING,   /* closed() comes in a later turn, with `error` */
         CLIENT_ENDED,
 } ClientState;
 
 struct EventRequest {
-        EventerRequest request; /* first member */
+        EventerRequest request;        /* first member */
         EventRequestCallback callback; /* NULL: cancelled */
         void *userdata;
 };
@@ -46,8 +46,8 @@ struct EventClient {
 
         unsigned entered;
         bool freed;
-        int error;      /* CLIENT_ENDING */
-        char *detail;   /* the server's words when it refused */
+        int error;    /* CLIENT_ENDING */
+        char *detail; /* the server's words when it refused */
 };
 
 static usec_t client_now(const EventClient *c) {
@@ -195,9 +195,10 @@ static void client_update_backlog(EventClient *c) {
                 c->handler.congested(c, c->backlog.congested, c->userdata);
 }
 
-/* The flush is an eventfd, edge triggered, so one system call: it becomes ready in the loop's next wait, so every source of
- * the same priority that is ready in this turn is older and comes first, and nothing that becomes ready later can put it off,
- * as a lower priority would allow. A defer source would not do: its age is that of its creation, so it comes before all others. */
+/* The flush is an eventfd, edge triggered, so one system call: it becomes ready in the loop's next wait, so
+ * every source of the same priority that is ready in this turn is older and comes first, and nothing that
+ * becomes ready later can put it off, as a lower priority would allow. A defer source would not do: its age
+ * is that of its creation, so it comes before all others. */
 static void client_arm_flush(EventClient *c) {
         if (c->flush_armed)
                 return;
@@ -332,11 +333,13 @@ static void client_on_events(const Event *events, size_t n, void *userdata) {
         c->handler.events(c, events, n, c->userdata);
 }
 
-static void client_on_registered(EventerRequest *request, bool failure, const Event *events, size_t n, void *userdata) {
+static void client_on_registered(EventerRequest *request, bool failure, const Event *events, size_t n,
+                                 void *userdata) {
         request_answer((EventRequest *) request, failure ? -EREMOTEIO : 0, events, n, false);
 }
 
-static void client_on_result(EventerRequest *request, const Event *events, size_t n, bool more_follows, void *userdata) {
+static void client_on_result(EventerRequest *request, const Event *events, size_t n, bool more_follows,
+                             void *userdata) {
         request_answer((EventRequest *) request, 0, events, n, more_follows);
 }
 
@@ -379,11 +382,13 @@ int event_client_new(sd_event *event, Resolver *resolver, const Address *address
         c->flush_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (c->flush_fd < 0)
                 return -errno;
-        r = sd_event_add_io(event, &c->flush_event_source, c->flush_fd, EPOLLIN | EPOLLET, client_on_flush, c);
+        r = sd_event_add_io(event, &c->flush_event_source, c->flush_fd, EPOLLIN | EPOLLET, client_on_flush,
+                            c);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(c->flush_event_source, "event-client-flush");
-        r = stream_connect(event, resolver, address, &options, "event-client", &client_stream_handler, c, &c->stream);
+        r = stream_connect(event, resolver, address, &options, "event-client", &client_stream_handler, c,
+                           &c->stream);
         if (r < 0)
                 return r;
 
@@ -416,8 +421,8 @@ static void client_registered(EventClient *c) {
         client_arm_flush(c);
 }
 
-void event_client_register(EventClient *c, EventType prefix, const char *const *subtypes, const Timestamp *source,
-                           const Payload *payload) {
+void event_client_register(EventClient *c, EventType prefix, const char *const *subtypes,
+                           const Timestamp *source, const Payload *payload) {
         if (c->state != CLIENT_ESTABLISHED)
                 return;
         if (eventer_register(c->eventer, prefix, subtypes, source, payload) < 0) {
@@ -440,15 +445,17 @@ static EventRequest *request_new(EventRequestCallback callback, void *userdata) 
         return r;
 }
 
-int event_client_request_register(EventClient *c, EventType prefix, const char *const *subtypes, const Timestamp *source,
-                                  const Payload *payload, EventRequestCallback callback, void *userdata, EventRequest **ret) {
+int event_client_request_register(EventClient *c, EventType prefix, const char *const *subtypes,
+                                  const Timestamp *source, const Payload *payload,
+                                  EventRequestCallback callback, void *userdata, EventRequest **ret) {
         g_autofree EventRequest *request = NULL;
         int r;
 
         if (c->state != CLIENT_ESTABLISHED)
                 return -ENOTCONN;
         request = request_new(callback, userdata);
-        r = eventer_request_register(c->eventer, prefix, subtypes, source, payload, client_now(c), &request->request);
+        r = eventer_request_register(c->eventer, prefix, subtypes, source, payload, client_now(c),
+                                     &request->request);
         if (r < 0)
                 return r;
         client_registered(c);
@@ -456,8 +463,8 @@ int event_client_request_register(EventClient *c, EventType prefix, const char *
         return 0;
 }
 
-int event_client_request_query(EventClient *c, const EventerQuery *query, EventRequestCallback callback, void *userdata,
-                               EventRequest **ret) {
+int event_client_request_query(EventClient *c, const EventerQuery *query, EventRequestCallback callback,
+                               void *userdata, EventRequest **ret) {
         g_autofree EventRequest *request = NULL;
         int r;
 

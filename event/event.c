@@ -42,7 +42,8 @@ bool event_type_matches(EventType type, EventType query) {
                         return true;
                 if (i == type.n)
                         return false;
-                if (!subtype_is_any(query.subtypes[i]) && !subtype_equal(query.subtypes[i], type.subtypes[i]))
+                if (!subtype_is_any(query.subtypes[i]) &&
+                    !subtype_equal(query.subtypes[i], type.subtypes[i]))
                         return false;
         }
         return type.n == query.n;
@@ -61,11 +62,12 @@ bool event_query_type_valid(EventType query) {
         return query_first_rest(query) + 1 >= query.n;
 }
 
-/* Whether `query`, whose first `*` is at `rest`, is entered behind the `*` that ends `earlier`. */
-static bool query_is_shadowed(EventType query, size_t rest, EventType earlier) {
+/* Whether `query`, which has a `*`, would be entered behind the `*` that ends `earlier`: it starts with what
+ * precedes that. The comparison ends at the query's own first `*` at the latest. */
+static bool query_is_shadowed(EventType query, EventType earlier) {
         size_t n = query_first_rest(earlier);
 
-        if (n + 1 != earlier.n || n > rest)
+        if (n + 1 != earlier.n)
                 return false;
         for (size_t i = 0; i < n; i++)
                 if (!subtype_equal(query.subtypes[i], earlier.subtypes[i]))
@@ -80,7 +82,7 @@ bool event_query_types_valid(const EventType *queries, size_t n) {
                 if (event_query_type_valid(queries[i]))
                         continue;
                 for (size_t j = 0; j < i && !shadowed; j++)
-                        shadowed = query_is_shadowed(queries[i], query_first_rest(queries[i]), queries[j]);
+                        shadowed = query_is_shadowed(queries[i], queries[j]);
                 if (!shadowed)
                         return false;
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an event is (spec wire.md 3.3 to 3.5): types, wildcards, timestamps, payloads, natural order. Plain data that
- * borrows its text from the frame or struct it came from. Pure functions. */
+/* What an event is (spec wire.md 3.3 to 3.5): types, wildcards, timestamps, payloads, natural order. Plain
+ * data that borrows its text from the frame or struct it came from. Pure functions. */
 #pragma once
 
 #include "base/json.h"
@@ -65,7 +65,8 @@ typedef struct Event {
         Payload payload;
 } Event;
 
-/* The checked JSON value of a payload. -ENODATA: none or binary, -EBADMSG, -E2BIG: refused (design.md: costs only that event). */
+/* The checked JSON value of a payload. -ENODATA: none or binary, -EBADMSG, -E2BIG: refused (design.md: costs
+ * only that event). */
 int event_payload_json(const Event *e, JsonSpan *ret);
 /* Natural order: <0, 0, >0; across servers with equal timestamps 0 (order of arrival decides). */
 int event_compare(const Event *a, const Event *b);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Encoders and decoders of the eventer's bodies: spec wire.md 3.2. Pure functions; the list's memory is its owner's. */
+/* Encoders and decoders of the eventer's bodies: spec wire.md 3.2. Pure functions; the list's memory is its
+ * owner's. */
 
 #include "event/eventer-codec.h"
 
@@ -64,7 +65,6 @@ void init_request_encode(Buffer *b, const EventerInit *init) {
 void query_encode(Buffer *b, const EventerQuery *query) {
         sbs_write_integer(b, query->kind);
         switch (query->kind) {
-
         case QUERY_LATEST:
                 optional_types_encode(b, query->types, query->n_types);
                 break;
@@ -126,8 +126,8 @@ static uint8_t *put_payload(uint8_t *p, const Payload *payload) {
         return put_bytes(p, payload->json.text, payload->json.size);
 }
 
-void register_event_encode(Buffer *b, size_t bound, EventType prefix, const char *const *subtypes, const Timestamp *source,
-                           const Payload *payload) {
+void register_event_encode(Buffer *b, size_t bound, EventType prefix, const char *const *subtypes,
+                           const Timestamp *source, const Payload *payload) {
         uint8_t *begin = buffer_reserve(b, bound), *p = begin;
         size_t n = 0;
 
@@ -142,7 +142,8 @@ void register_event_encode(Buffer *b, size_t bound, EventType prefix, const char
         p += sbs_put_integer(p, source != NULL);
         if (source) {
                 p += sbs_put_integer(p, source->s);
-                p += sbs_put_integer(p, CLAMP(source->us, 0, 999999)); /* wire.md 3.3: anything else harms the server */
+                p += sbs_put_integer(p, CLAMP(source->us, 0,
+                                              999999)); /* wire.md 3.3: anything else harms the server */
         }
         p = put_payload(p, payload);
         buffer_commit(b, (size_t) (p - begin));
@@ -150,7 +151,8 @@ void register_event_encode(Buffer *b, size_t bound, EventType prefix, const char
 
 /* ---- server to client --------------------------------------------------------------------------------------------- */
 
-/* The type's subtypes go behind those of the list; ret->type.n says how many, its pointer is set by the caller. */
+/* The type's subtypes go behind those of the list; ret->type.n says how many, its pointer is set by the
+ * caller. */
 static int event_type_decode(SbsReader *r, GArray *subtypes, EventType *ret) {
         size_t n;
         int res;
@@ -173,7 +175,8 @@ static int event_type_decode(SbsReader *r, GArray *subtypes, EventType *ret) {
         return 0;
 }
 
-/* Nothing checks microseconds on the wire (wire.md 3.3): a stored event with a strange value must not cost the connection. */
+/* Nothing checks microseconds on the wire (wire.md 3.3): a stored event with a strange value must not cost
+ * the connection. */
 static int timestamp_decode(SbsReader *r, Timestamp *ret) {
         int64_t us;
         int res;
@@ -216,8 +219,7 @@ static int event_decode_open(SbsReader *r, GArray *subtypes, Event *ret) {
         unsigned has_source;
         int res;
 
-        if (sbs_read_integer(r, &ret->id.server) < 0 ||
-            sbs_read_integer(r, &ret->id.session) < 0 ||
+        if (sbs_read_integer(r, &ret->id.server) < 0 || sbs_read_integer(r, &ret->id.session) < 0 ||
             sbs_read_integer(r, &ret->id.instance) < 0)
                 return -EBADMSG;
         res = event_type_decode(r, subtypes, &ret->type);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The eventer client as a pure state machine: spec wire.md 3. Owns the chatter state, the unsent output and the open batch; requests
- * are their callers'. */
+/* The eventer client as a pure state machine: spec wire.md 3. Owns the chatter state, the unsent output and
+ * the open batch; requests are their callers'. */
 
 #include "event/eventer.h"
 
@@ -27,17 +27,18 @@ struct Eventer {
         void *userdata;
         Chatter chatter;
 
-        int64_t init;           /* conversation of the init request */
+        int64_t init; /* conversation of the init request */
         usec_t init_deadline;
         bool connected, accepted, ended;
 
-        /* Unsent, in this order. `body` is a flushed batch, whose header ends `head`; later messages go to `tail` while there is one. */
+        /* Unsent, in this order. `body` is a flushed batch, whose header ends `head`; later messages go to
+         * `tail` while there is one. */
         Buffer head, body, tail;
-        Buffer batch;           /* encoded events that are not flushed yet */
+        Buffer batch; /* encoded events that are not flushed yet */
         size_t n_batch;
-        Buffer scratch;         /* a body in the making */
+        Buffer scratch; /* a body in the making */
 
-        GQueue requests;        /* EventerRequest.link, oldest first: so is the deadline */
+        GQueue requests; /* EventerRequest.link, oldest first: so is the deadline */
         EventList list;
 };
 
@@ -117,7 +118,8 @@ static int64_t eventer_send_batch(Eventer *e, bool last) {
 
         if (buffer_size(&e->body) > 0)
                 eventer_output_join(e);
-        id = chatter_send_head(&e->chatter, last, "HatEventer.MsgRegisterReq", n + buffer_size(&e->batch), &e->head);
+        id = chatter_send_head(&e->chatter, last, "HatEventer.MsgRegisterReq", n + buffer_size(&e->batch),
+                               &e->head);
         buffer_append(&e->head, count, n);
 
         empty = e->body;
@@ -148,7 +150,8 @@ void eventer_connected(Eventer *e, usec_t now) {
 
 /* ---- registrations and requests ----------------------------------------------------------------------------------- */
 
-int eventer_register(Eventer *e, EventType prefix, const char *const *subtypes, const Timestamp *source, const Payload *payload) {
+int eventer_register(Eventer *e, EventType prefix, const char *const *subtypes, const Timestamp *source,
+                     const Payload *payload) {
         size_t bound = register_event_bound(prefix, subtypes, payload);
 
         if (bound > CHATTER_FRAME_MAX - MESSAGE_OVERHEAD)
@@ -170,7 +173,8 @@ void eventer_flush(Eventer *e) {
                 (void) eventer_send_batch(e, true);
 }
 
-static void eventer_expect(Eventer *e, EventerRequestKind kind, int64_t conversation, usec_t now, EventerRequest *request) {
+static void eventer_expect(Eventer *e, EventerRequestKind kind, int64_t conversation, usec_t now,
+                           EventerRequest *request) {
         *request = (EventerRequest) {
                 .link.data = request,
                 .kind = kind,
@@ -184,8 +188,9 @@ void eventer_flush_request(Eventer *e, usec_t now, EventerRequest *request) {
         eventer_expect(e, EVENTER_REQUEST_REGISTER, eventer_send_batch(e, false), now, request);
 }
 
-int eventer_request_register(Eventer *e, EventType prefix, const char *const *subtypes, const Timestamp *source,
-                             const Payload *payload, usec_t now, EventerRequest *request) {
+int eventer_request_register(Eventer *e, EventType prefix, const char *const *subtypes,
+                             const Timestamp *source, const Payload *payload, usec_t now,
+                             EventerRequest *request) {
         int r;
 
         eventer_flush(e);
@@ -203,7 +208,8 @@ int eventer_request_query(Eventer *e, const EventerQuery *query, usec_t now, Eve
                 return -EMSGSIZE;
 
         eventer_flush(e);
-        eventer_expect(e, EVENTER_REQUEST_QUERY, eventer_send_scratch(e, "HatEventer.MsgQueryReq"), now, request);
+        eventer_expect(e, EVENTER_REQUEST_QUERY, eventer_send_scratch(e, "HatEventer.MsgQueryReq"), now,
+                       request);
         buffer_clear(&e->scratch);
         buffer_trim(&e->scratch, OUTPUT_KEEP);
         return 0;
@@ -215,7 +221,8 @@ EventerRequest *eventer_steal_request(Eventer *e) {
         return link ? link->data : NULL;
 }
 
-/* The request that this message answers, taken from the queue; NULL when none of this kind waits for it (wire.md 3.12: ignored). */
+/* The request that this message answers, taken from the queue; NULL when none of this kind waits for it
+ * (wire.md 3.12: ignored). */
 static EventerRequest *eventer_take_request(Eventer *e, EventerRequestKind kind, const ChatterMessage *m) {
         if (m->owner)
                 return NULL;
@@ -298,7 +305,8 @@ static int process_events(Eventer *e, const ChatterMessage *m, SbsReader *r) {
                 return res;
         e->handler->events(eventer_list_events(e), e->list.events->len, e->userdata);
         if (!m->last)
-                (void) chatter_reply(&e->chatter, m, true, "HatEventer.MsgEventsAck", NULL, 0, eventer_output_end(e));
+                (void) chatter_reply(&e->chatter, m, true, "HatEventer.MsgEventsAck", NULL, 0,
+                                     eventer_output_end(e));
         return 0;
 }
 
@@ -320,7 +328,8 @@ static int process_registered(Eventer *e, const ChatterMessage *m, SbsReader *r)
 
         request = eventer_take_request(e, EVENTER_REQUEST_REGISTER, m);
         if (request)
-                e->handler->registered(request, failure, n > 0 ? eventer_list_events(e) : NULL, n, e->userdata);
+                e->handler->registered(request, failure, n > 0 ? eventer_list_events(e) : NULL, n,
+                                       e->userdata);
         return 0;
 }
 
@@ -338,7 +347,8 @@ static int process_result(Eventer *e, const ChatterMessage *m, SbsReader *r) {
 
         request = eventer_take_request(e, EVENTER_REQUEST_QUERY, m);
         if (request)
-                e->handler->result(request, eventer_list_events(e), e->list.events->len, more_follows, e->userdata);
+                e->handler->result(request, eventer_list_events(e), e->list.events->len, more_follows,
+                                   e->userdata);
         return 0;
 }
 
@@ -358,7 +368,8 @@ static int eventer_process(Eventer *e, const ChatterMessage *m) {
         SbsReader r = { .at = m->data, .end = m->data + m->size };
 
         for (size_t i = 0; i < ELEMENTSOF(server_messages); i++)
-                if (server_messages[i].accepted == e->accepted && chatter_message_is(m, server_messages[i].type))
+                if (server_messages[i].accepted == e->accepted &&
+                    chatter_message_is(m, server_messages[i].type))
                         return server_messages[i].process(e, m, &r);
         return -EPROTO;
 }
@@ -371,7 +382,8 @@ int64_t eventer_receive(Eventer *e, const uint8_t *data, size_t size, usec_t now
                 size_t n;
                 int r;
 
-                r = chatter_receive(&e->chatter, data + used, size - used, now, eventer_output_end(e), &n, &m);
+                r = chatter_receive(&e->chatter, data + used, size - used, now, eventer_output_end(e), &n,
+                                    &m);
                 if (r < 0)
                         return r;
                 if (n == 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Eventer, client side (spec wire.md 3): init, status, notifications, registration with and without response, queries. A
- * pure state machine above Chatter: bytes and time in; bytes and calls of its handler out. client.c is the glue. */
+/* Eventer, client side (spec wire.md 3): init, status, notifications, registration with and without
+ * response, queries. A pure state machine above Chatter: bytes and time in; bytes and calls of its handler
+ * out. client.c is the glue. */
 #pragma once
 
 #include <sys/uio.h>
@@ -52,8 +53,9 @@ typedef struct Eventer Eventer;
 
 typedef enum EventerRequestKind { EVENTER_REQUEST_REGISTER, EVENTER_REQUEST_QUERY } EventerRequestKind;
 
-/* One request that waits for its response, embedded in the caller's struct. It must stay where it is until a handler or
- * eventer_steal_request() hands it back. The fields are the eventer's; others may read `conversation`. */
+/* One request that waits for its response, embedded in the caller's struct. It must stay where it is until a
+ * handler or eventer_steal_request() hands it back. The fields are the eventer's; others may read
+ * `conversation`. */
 typedef struct EventerRequest {
         GList link;
         EventerRequestKind kind;
@@ -61,16 +63,19 @@ typedef struct EventerRequest {
         usec_t deadline;
 } EventerRequest;
 
-/* Called inside eventer_receive() and, timed_out() only, eventer_elapse(). Events and texts are borrowed for the call. The callee may
- * use any other eventer function but eventer_free(), eventer_receive() and eventer_elapse(). A request handed over is the callee's again. */
+/* Called inside eventer_receive() and, timed_out() only, eventer_elapse(). Events and texts are borrowed for
+ * the call. The callee may use any other eventer function but eventer_free(), eventer_receive() and
+ * eventer_elapse(). A request handed over is the callee's again. */
 typedef struct EventerHandler {
         void (*accepted)(EventerStatus status, void *userdata);
         void (*refused)(const char *text, size_t size, void *userdata);
         void (*status)(EventerStatus status, void *userdata);
         void (*events)(const Event *events, size_t n, void *userdata);
         /* failure: the server did not register them */
-        void (*registered)(EventerRequest *request, bool failure, const Event *events, size_t n, void *userdata);
-        void (*result)(EventerRequest *request, const Event *events, size_t n, bool more_follows, void *userdata);
+        void (*registered)(EventerRequest *request, bool failure, const Event *events, size_t n,
+                           void *userdata);
+        void (*result)(EventerRequest *request, const Event *events, size_t n, bool more_follows,
+                       void *userdata);
         /* No response within NORTH_REQUEST_USEC; one that comes later is ignored. */
         void (*timed_out)(EventerRequest *request, void *userdata);
 } EventerHandler;
@@ -83,27 +88,30 @@ DEFINE_CLEANUP(Eventer, eventer_free);
 
 /* Puts the init request into the output; nothing is kept by reference. Must come first, once. */
 void eventer_init(Eventer *e, const EventerInit *init);
-/* The connection stands: ping supervision begins, and NORTH_REQUEST_USEC for the server to accept. Before it nothing has a deadline. */
+/* The connection stands: ping supervision begins, and NORTH_REQUEST_USEC for the server to accept. Before it
+ * nothing has a deadline. */
 void eventer_connected(Eventer *e, usec_t now);
-/* Consumes whole frames, returns how many bytes are done with. <0: close the connection (-EBADMSG, -EMSGSIZE, -EPROTO unexpected message,
- * -ECONNREFUSED after refused()). */
+/* Consumes whole frames, returns how many bytes are done with. <0: close the connection (-EBADMSG,
+ * -EMSGSIZE, -EPROTO unexpected message, -ECONNREFUSED after refused()). */
 int64_t eventer_receive(Eventer *e, const uint8_t *data, size_t size, usec_t now);
 /* No handler is called any more, also for messages that the running eventer_receive() still has. */
 void eventer_end(Eventer *e);
 
-/* What is to be sent, in order: up to EVENTER_OUTPUT_MAX parts, how many of them is returned. A flushed batch is a part of its own and is
- * never copied to put its header in front. Valid until the next call; the glue hands all of it to the kernel with one
- * writev() and then calls eventer_output_sent(). */
+/* What is to be sent, in order: up to EVENTER_OUTPUT_MAX parts, how many of them is returned. A flushed
+ * batch is a part of its own and is never copied to put its header in front. Valid until the next call; the
+ * glue hands all of it to the kernel with one writev() and then calls eventer_output_sent(). */
 #define EVENTER_OUTPUT_MAX 3
 size_t eventer_output(const Eventer *e, struct iovec ret[static EVENTER_OUTPUT_MAX]);
 size_t eventer_output_size(const Eventer *e);
 void eventer_output_sent(Eventer *e);
 
-/* Adds one event to the batch that eventer_flush() sends as one registration without response. type = prefix then the
- * NULL-terminated subtypes. Encoded here, once; nothing is kept by reference. source and payload may be NULL. The JSON text is not
- * checked. A batch is flushed by itself before it exceeds EVENTER_BATCH_MAX. -EMSGSIZE: the event does not fit in a frame; nothing happened. */
+/* Adds one event to the batch that eventer_flush() sends as one registration without response. type = prefix
+ * then the NULL-terminated subtypes. Encoded here, once; nothing is kept by reference. source and payload
+ * may be NULL. The JSON text is not checked. A batch is flushed by itself before it exceeds
+ * EVENTER_BATCH_MAX. -EMSGSIZE: the event does not fit in a frame; nothing happened. */
 #define EVENTER_BATCH_MAX (1U << 20)
-int eventer_register(Eventer *e, EventType prefix, const char *const *subtypes, const Timestamp *source, const Payload *payload);
+int eventer_register(Eventer *e, EventType prefix, const char *const *subtypes, const Timestamp *source,
+                     const Payload *payload);
 size_t eventer_batch_size(const Eventer *e);    /* bytes in the batch */
 void eventer_flush(Eventer *e);                 /* nothing when the batch is empty */
 /* Sends the batch, also an empty one, as one registration with response. */
@@ -111,15 +119,18 @@ void eventer_flush_request(Eventer *e, usec_t now, EventerRequest *request);
 /* One registration with response of one event; flushes the batch first, so order holds. -EMSGSIZE as above. */
 int eventer_request_register(Eventer *e, EventType prefix, const char *const *subtypes, const Timestamp *source,
                              const Payload *payload, usec_t now, EventerRequest *request);
-/* Flushes the batch first too. max_results >= 0, ids of a server query >= 0 and of that server (else the server closes). -EMSGSIZE. */
+/* Flushes the batch first too. max_results >= 0, ids of a server query >= 0 and of that server (else the
+ * server closes). -EMSGSIZE. */
 int eventer_request_query(Eventer *e, const EventerQuery *query, usec_t now, EventerRequest *request);
 /* Takes the oldest request that waits, NULL when none does: the connection is over. */
 EventerRequest *eventer_steal_request(Eventer *e);
 
 /* Pings, the wait for init, requests without answer. */
 usec_t eventer_deadline(const Eventer *e);
-int eventer_elapse(Eventer *e, usec_t now);     /* -ETIMEDOUT: the server is gone, or did not answer the init request */
+/* -ETIMEDOUT: the server is gone, or did not answer the init request. */
+int eventer_elapse(Eventer *e, usec_t now);
 
-/* Decoder of Event. subtypes (of Subtype) receives the type's subtypes behind those it has; ret->type.subtypes is valid until it grows. Microseconds
- * outside 0 to 999999 are clamped. -EBADMSG, -EMSGSIZE: more subtypes than a message may hold. */
+/* Decoder of Event. subtypes (of Subtype) receives the type's subtypes behind those it has;
+ * ret->type.subtypes is valid until it grows. Microseconds outside 0 to 999999 are clamped. -EBADMSG,
+ * -EMSGSIZE: more subtypes than a message may hold. */
 int event_decode(SbsReader *r, GArray *subtypes, Event *ret);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SBS, the schema driven encoding of Hat (spec wire.md 1): one function a simple type; records are calls one after another.
- * Pure; readers borrow from the given bytes and never read behind them. */
+/* SBS, the schema driven encoding of Hat (spec wire.md 1): one function a simple type; records are calls one
+ * after another. Pure; readers borrow from the given bytes and never read behind them. */
 #pragma once
 
 #include "base/buffer.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A chatter connection: the first byte is the size of the pieces (0: all at once), the rest is what the peer sends. Cutting must change nothing: the
- * same messages, the same pongs, the same end. */
+/* A chatter connection: the first byte is the size of the pieces (0: all at once), the rest is what the peer
+ * sends. Cutting must change nothing: the same messages, the same pongs, the same end. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -44,7 +44,9 @@ static void run(const uint8_t *data, size_t size, size_t piece, Outcome *ret) {
         while (ret->error == 0 && arrived < size) {
                 arrived += MIN(piece, size - arrived);
                 for (;;) {
-                        g_autofree uint8_t *exact = g_memdup2(arrived > begin ? data + begin : (const uint8_t *) "", MAX(arrived - begin, 1));
+                        g_autofree uint8_t *exact = g_memdup2(arrived > begin ? data + begin
+                                                                              : (const uint8_t *) "",
+                                                              MAX(arrived - begin, 1));
                         ChatterMessage m;
                         size_t used = 0;
                         int r;
@@ -92,7 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         run(data + 1, size - 1, data[0] == 0 ? SIZE_MAX / 2 : data[0], &cut);
         check(whole.n_messages == cut.n_messages && whole.hash == cut.hash && whole.error == cut.error);
         check(buffer_size(&whole.out) == buffer_size(&cut.out) &&
-              (buffer_size(&cut.out) == 0 || memcmp(buffer_begin(&whole.out), buffer_begin(&cut.out), buffer_size(&cut.out)) == 0));
+              (buffer_size(&cut.out) == 0 ||
+               memcmp(buffer_begin(&whole.out), buffer_begin(&cut.out), buffer_size(&cut.out)) == 0));
         buffer_done(&whole.out);
         buffer_done(&cut.out);
         run_time(data, size);

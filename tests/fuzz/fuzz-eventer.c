@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whole conversations of the eventer client. The input is a script: a byte says what happens next, bytes of the server (one length byte, then
- * as many bytes), time, registrations, requests, output taken. Whatever happens, the output must be whole frames with ids 1, 2, 3 … and
- * every request comes back once. */
+/* Whole conversations of the eventer client. The input is a script: a byte says what happens next, bytes of
+ * the server (one length byte, then as many bytes), time, registrations, requests, output taken. Whatever
+ * happens, the output must be whole frames with ids 1, 2, 3 … and every request comes back once. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ typedef struct Run {
         Eventer *eventer;
         Buffer in, out;
         usec_t now;
-        unsigned n_requests;    /* that wait */
+        unsigned n_requests; /* that wait */
         bool accepted, dead, nested;
 } Run;
 
@@ -28,13 +28,17 @@ static const Subtype prefix_subtypes[] = { SUBTYPE("gateway"), SUBTYPE("x"), SUB
 static const EventType prefix = { prefix_subtypes, ELEMENTSOF(prefix_subtypes) };
 static const char *const name[] = { "a", "b", NULL };
 static const Payload json = { .kind = PAYLOAD_JSON, .json = JSON_LITERAL("{\"a\": 1}") };
-static const Payload binary = { .kind = PAYLOAD_BINARY, .binary_type = SUBTYPE("t"), .data = (const uint8_t *) "abc", .size = 3 };
+static const Payload binary = { .kind = PAYLOAD_BINARY,
+                                .binary_type = SUBTYPE("t"),
+                                .data = (const uint8_t *) "abc",
+                                .size = 3 };
 
 static void request(Run *run, bool query) {
         EventerRequest *r = g_new0(EventerRequest, 1);
 
         if (query)
-                check(eventer_request_query(run->eventer, &(EventerQuery) { .types = &prefix, .n_types = 1 }, run->now, r) == 0);
+                check(eventer_request_query(run->eventer, &(EventerQuery) { .types = &prefix, .n_types = 1 },
+                                            run->now, r) == 0);
         else
                 check(eventer_request_register(run->eventer, prefix, name, NULL, &json, run->now, r) == 0);
         run->n_requests++;
@@ -138,7 +142,8 @@ static void check_output(Run *run) {
                 size_t used;
                 int r;
 
-                r = chatter_receive(&c, buffer_begin(&run->out), buffer_size(&run->out), 0, &pongs, &used, &m);
+                r = chatter_receive(&c, buffer_begin(&run->out), buffer_size(&run->out), 0, &pongs, &used,
+                                    &m);
                 check(r >= 0 && used > 0);
                 id++;
                 if (r > 0)
@@ -152,7 +157,8 @@ static void feed(Run *run, const uint8_t *data, size_t size) {
         int64_t used;
 
         buffer_append(&run->in, data, size);
-        exact = g_memdup2(buffer_size(&run->in) > 0 ? buffer_begin(&run->in) : (const uint8_t *) "", MAX(buffer_size(&run->in), 1));
+        exact = g_memdup2(buffer_size(&run->in) > 0 ? buffer_begin(&run->in) : (const uint8_t *) "",
+                          MAX(buffer_size(&run->in), 1));
         used = eventer_receive(run->eventer, exact, buffer_size(&run->in), run->now);
         if (used < 0) {
                 check(used == -EBADMSG || used == -EMSGSIZE || used == -EPROTO || used == -ECONNREFUSED);
@@ -166,7 +172,8 @@ static void step(Run *run, uint8_t what) {
 
         switch (what % 8) {
         case 1:
-                (void) eventer_register(run->eventer, prefix, name, &(Timestamp) { what, what }, what & 8 ? &json : &binary);
+                (void) eventer_register(run->eventer, prefix, name, &(Timestamp) { what, what },
+                                        what & 8 ? &json : &binary);
                 break;
         case 2:
                 eventer_flush(run->eventer);
@@ -193,7 +200,9 @@ static void step(Run *run, uint8_t what) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        static const EventerInit init = { .client_name = "fuzz", .subscriptions = &prefix, .n_subscriptions = 1 };
+        static const EventerInit init = { .client_name = "fuzz",
+                                          .subscriptions = &prefix,
+                                          .n_subscriptions = 1 };
         Run run = { .eventer = eventer_new(&handler, &run) };
         const uint8_t *end = data + size;
         EventerRequest *r;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SBS readers and the decoder of Event on arbitrary bytes. The first byte says how many readers are called, one byte each; the rest is
- * what they read. What was read is written again and must read the same. */
+/* SBS readers and the decoder of Event on arbitrary bytes. The first byte says how many readers are called,
+ * one byte each; the rest is what they read. What was read is written again and must read the same. */
 
 #include <stdlib.h>
 
@@ -27,7 +27,8 @@ static bool read_integer(SbsReader *r) {
                 return false;
         sbs_write_integer(&b, v);
         back = reader_of(&b);
-        check(buffer_size(&b) <= SBS_INTEGER_MAX && sbs_read_integer(&back, &again) >= 0 && again == v && sbs_left(&back) == 0);
+        check(buffer_size(&b) <= SBS_INTEGER_MAX && sbs_read_integer(&back, &again) >= 0 && again == v &&
+              sbs_left(&back) == 0);
         return true;
 }
 
@@ -40,7 +41,8 @@ static bool read_float(SbsReader *r) {
                 return false;
         sbs_write_float(&b, v);
         back = reader_of(&b);
-        check(sbs_read_float(&back, &again) >= 0 && memcmp(&again, &v, sizeof v) == 0 && sbs_left(&back) == 0);
+        check(sbs_read_float(&back, &again) >= 0 && memcmp(&again, &v, sizeof v) == 0 &&
+              sbs_left(&back) == 0);
         return true;
 }
 
@@ -54,7 +56,8 @@ static bool read_string(SbsReader *r) {
                 return false;
         sbs_write_string(&b, text, size);
         back = reader_of(&b);
-        check(sbs_read_string(&back, &again, &again_size) >= 0 && again_size == size && memcmp(again, text, size) == 0);
+        check(sbs_read_string(&back, &again, &again_size) >= 0 && again_size == size &&
+              memcmp(again, text, size) == 0);
         return true;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Between the vectors' bodies and the eventer's structs: tests/unit/eventer-bodies.h. */
 
-#include "eventer-bodies.h"
+#include "tests/unit/eventer-bodies.h"
 
 BodyTypes body_types(JsonSpan list) {
         BodyTypes t = { .types = g_new0(EventType, 1) };
@@ -92,14 +92,15 @@ static void register_one(Eventer *e, JsonSpan x) {
                 } else {
                         g_assert_true(vector_choice(value, "binary", &content));
                         payload.kind = PAYLOAD_BINARY;
-                        payload.binary_type.text = binary_type =
-                                vector_text(vector_get(content, "type"), &payload.binary_type.size);
+                        payload.binary_type.text = binary_type = vector_text(vector_get(content, "type"),
+                                                                             &payload.binary_type.size);
                         data = vector_hex(vector_get(content, "data"));
                         payload.data = data->data;
                         payload.size = data->len;
                 }
         }
-        g_assert_cmpint(eventer_register(e, types.types[0], none, has_source ? &source : NULL, &payload), ==, 0);
+        g_assert_cmpint(eventer_register(e, types.types[0], none, has_source ? &source : NULL, &payload), ==,
+                        0);
 }
 
 static const Timestamp *optional_timestamp(JsonSpan v, Timestamp *memory) {
@@ -127,9 +128,11 @@ static void send_query(Eventer *e, JsonSpan body, usec_t now, EventerRequest *re
                 q.t_to = optional_timestamp(vector_get(p, "tTo"), &times[1]);
                 q.source_t_from = optional_timestamp(vector_get(p, "sourceTFrom"), &times[2]);
                 q.source_t_to = optional_timestamp(vector_get(p, "sourceTTo"), &times[3]);
-                q.order = vector_choice(vector_get(p, "order"), "ascending", NULL) ? QUERY_ASCENDING : QUERY_DESCENDING;
-                q.order_by = vector_choice(vector_get(p, "orderBy"), "sourceTimestamp", NULL) ? QUERY_BY_SOURCE_TIMESTAMP :
-                                                                                               QUERY_BY_TIMESTAMP;
+                q.order = vector_choice(vector_get(p, "order"), "ascending", NULL) ? QUERY_ASCENDING
+                                                                                   : QUERY_DESCENDING;
+                q.order_by = vector_choice(vector_get(p, "orderBy"), "sourceTimestamp", NULL)
+                                             ? QUERY_BY_SOURCE_TIMESTAMP
+                                             : QUERY_BY_TIMESTAMP;
         } else {
                 g_assert_true(vector_choice(body, "server", &p));
                 q.kind = QUERY_SERVER;
@@ -154,16 +157,16 @@ static void send_query(Eventer *e, JsonSpan body, usec_t now, EventerRequest *re
 }
 
 void body_send(Eventer *e, JsonSpan type, JsonSpan body, bool last, usec_t now, EventerRequest *request) {
-        if (json_string_equal(type, "HatEventer.MsgInitReq"))
+        if (json_text_equal(type, "HatEventer.MsgInitReq"))
                 send_init(e, body);
-        else if (json_string_equal(type, "HatEventer.MsgRegisterReq")) {
+        else if (json_text_equal(type, "HatEventer.MsgRegisterReq")) {
                 FOREACH_ITEM(x, body)
-                        register_one(e, x);
+                register_one(e, x);
                 if (last)
                         eventer_flush(e);
                 else
                         eventer_flush_request(e, now, request);
-        } else if (json_string_equal(type, "HatEventer.MsgQueryReq"))
+        } else if (json_text_equal(type, "HatEventer.MsgQueryReq"))
                 send_query(e, body, now, request);
         else
                 g_error("A client does not send %.*s by itself.", (int) type.size, type.text);

@@ -5,7 +5,7 @@
 
 #include "base/bounds.h"
 #include "event/chatter.h"
-#include "vectors.h"
+#include "tests/unit/vectors.h"
 
 #define SECOND USEC_PER_SEC
 
@@ -77,8 +77,8 @@ static void test_frames(void) {
                         assert_message(&m, msg);
                         assert_view(&m, vector_get(x, "receiver_view"));
                 } else
-                        g_assert_true(json_string_equal(vector_get(msg, "type"), "HatChatter.Ping") ||
-                                      json_string_equal(vector_get(msg, "type"), "HatChatter.Pong"));
+                        g_assert_true(json_text_equal(vector_get(msg, "type"), "HatChatter.Ping") ||
+                                      json_text_equal(vector_get(msg, "type"), "HatChatter.Pong"));
 
                 for (guint i = 0; i < frame->len; i++) {
                         g_autofree uint8_t *part = g_memdup2(frame->data, MAX(i, 1));
@@ -106,10 +106,12 @@ static void test_sizes(void) {
                 send_message(vector_get(x, "msg"), fill, n, &out);
                 sum = g_compute_checksum_for_data(G_CHECKSUM_SHA256, buffer_begin(&out), buffer_size(&out));
                 g_assert_cmpint(buffer_size(&out), ==, vector_integer(vector_get(x, "frame_len")));
-                g_assert_true(json_string_equal(vector_get(x, "sha256"), sum));
+                g_assert_true(json_text_equal(vector_get(x, "sha256"), sum));
 
                 chatter_init(&c, 0);
-                g_assert_cmpint(chatter_receive(&c, buffer_begin(&out), buffer_size(&out), 0, &replies, &used, &m), ==, 1);
+                g_assert_cmpint(chatter_receive(&c, buffer_begin(&out), buffer_size(&out), 0, &replies,
+                                                &used, &m),
+                                ==, 1);
                 g_assert_cmpuint(used, ==, buffer_size(&out));
                 assert_message(&m, vector_get(x, "msg"));
                 g_assert_cmpmem(m.data, m.size, fill, n);
@@ -156,7 +158,7 @@ static void run_receiver(JsonSpan x, size_t chunk) {
 
         g_assert_false(json_next(&delivered, &key, &item));
         if (!end_of_stream)
-                g_assert_true(closed == json_string_equal(vector_get(x, "connection"), "closed"));
+                g_assert_true(closed == json_text_equal(vector_get(x, "connection"), "closed"));
         FOREACH_ITEM(reply, vector_get(x, "replies")) {
                 g_autoptr(GByteArray) frame = vector_hex(vector_get(reply, "frame_hex"));
 
@@ -179,7 +181,8 @@ static void test_receiver(void) {
 
 static void test_limit(void) {
         /* 64 MiB is waited for, one byte more is refused as soon as it is known. */
-        static const uint8_t most[] = { 4, 0x04, 0, 0, 0 }, over[] = { 4, 0x04, 0, 0, 1 }, huge[] = { 255, 0, 0, 1, 0, 0, 0, 0 };
+        static const uint8_t most[] = { 4, 0x04, 0, 0, 0 }, over[] = { 4, 0x04, 0, 0, 1 },
+                             huge[] = { 255, 0, 0, 1, 0, 0, 0, 0 };
         _cleanup_(buffer_done) Buffer out = { 0 };
         ChatterMessage m;
         size_t used;
@@ -209,7 +212,8 @@ static void test_ping_of_conversation_zero(void) {
 /* ---- supervision: wire.md 2.4 ------------------------------------------------------------------------------------- */
 
 static const uint8_t pong[] = "\x01\x16\x81\x81\x00\x01\x01\x8fHatChatter.Pong\x80";
-static const uint8_t other[] = "\x01\x08\x81\x81\x01\x01\x01\x81" "a\x80";
+static const uint8_t other[] = "\x01\x08\x81\x81\x01\x01\x01\x81"
+                               "a\x80";
 
 static void receive(Chatter *c, const uint8_t *data, size_t size, usec_t now, Buffer *out) {
         ChatterMessage m;
@@ -252,7 +256,8 @@ static void test_supervision_received(void) {
                 receive(&c, any[i].data, any[i].size, 15 * SECOND, &out); /* restarts the delay */
                 g_assert_cmpuint(chatter_deadline(&c), ==, 35 * SECOND);
                 g_assert_cmpint(chatter_elapse(&c, 35 * SECOND, &out), ==, 0);
-                receive(&c, any[i].data, any[i].size, 54 * SECOND, &out); /* ends the timeout, not only a pong does */
+                receive(&c, any[i].data, any[i].size, 54 * SECOND,
+                        &out); /* ends the timeout, not only a pong does */
                 g_assert_cmpuint(chatter_deadline(&c), ==, 74 * SECOND);
 
                 /* Half a frame is no message. */

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Replays the connections of conversation_eventer.json: what the recorded server wrote goes in, the recorded client's bytes must
- * come out, exactly. In whole frames and in pieces of every small size. */
+/* Replays the connections of conversation_eventer.json: what the recorded server wrote goes in, the recorded
+ * client's bytes must come out, exactly. In whole frames and in pieces of every small size. */
 
 #include <errno.h>
 
-#include "eventer-bodies.h"
+#include "tests/unit/eventer-bodies.h"
 
 #define SECOND USEC_PER_SEC
 
 typedef struct Replay {
         Eventer *eventer;
-        Buffer in;              /* received and not consumed */
+        Buffer in; /* received and not consumed */
         size_t chunk;
         usec_t now;
-        GPtrArray *requests;    /* of EventerRequest, each answered once */
-        JsonSpan expected;      /* the server's message that is being fed */
+        GPtrArray *requests; /* of EventerRequest, each answered once */
+        JsonSpan expected;   /* the server's message that is being fed */
         unsigned calls, answers;
         bool refused;
 } Replay;
@@ -41,7 +41,8 @@ static void on_status(EventerStatus status, void *userdata) {
         Replay *p = userdata;
 
         p->calls++;
-        g_assert_true(vector_choice(vector_get(p->expected, "body"), eventer_status_to_string(status), NULL));
+        g_assert_true(vector_choice(vector_get(p->expected, "body"), eventer_status_to_string(status),
+                                    NULL));
 }
 
 static void on_events(const Event *events, size_t n, void *userdata) {
@@ -55,10 +56,12 @@ static void on_events(const Event *events, size_t n, void *userdata) {
 static void assert_request(Replay *p, const EventerRequest *request) {
         p->calls++;
         p->answers++;
-        g_assert_cmpint(request->conversation, ==, vector_integer(vector_get(vector_get(p->expected, "msg"), "first")));
+        g_assert_cmpint(request->conversation, ==,
+                        vector_integer(vector_get(vector_get(p->expected, "msg"), "first")));
 }
 
-static void on_registered(EventerRequest *request, bool failure, const Event *events, size_t n, void *userdata) {
+static void on_registered(EventerRequest *request, bool failure, const Event *events, size_t n,
+                          void *userdata) {
         Replay *p = userdata;
         JsonSpan content;
 
@@ -68,7 +71,8 @@ static void on_registered(EventerRequest *request, bool failure, const Event *ev
                 assert_events(events, n, content);
 }
 
-static void on_result(EventerRequest *request, const Event *events, size_t n, bool more_follows, void *userdata) {
+static void on_result(EventerRequest *request, const Event *events, size_t n, bool more_follows,
+                      void *userdata) {
         Replay *p = userdata;
         JsonSpan body = vector_get(p->expected, "body");
 
@@ -94,7 +98,7 @@ static const EventerHandler handler = {
 /* As the glue does: pieces as they come, whole frames consumed. The last piece alone completes the frame. */
 static void replay_server(Replay *p, JsonSpan entry) {
         g_autoptr(GByteArray) frame = vector_hex(vector_get(entry, "hex"));
-        bool pong = json_string_equal(vector_get(entry, "type"), "HatChatter.Pong");
+        bool pong = json_text_equal(vector_get(entry, "type"), "HatChatter.Pong");
         unsigned before = p->calls;
         int64_t used = 0;
 
@@ -122,10 +126,10 @@ static void replay_client(Replay *p, JsonSpan entry) {
         struct iovec iov[EVENTER_OUTPUT_MAX];
         size_t n;
 
-        if (json_string_equal(type, "HatChatter.Ping")) {
+        if (json_text_equal(type, "HatChatter.Ping")) {
                 p->now = eventer_deadline(p->eventer);
                 g_assert_cmpint(eventer_elapse(p->eventer, p->now), ==, 0);
-        } else if (!json_string_equal(type, "HatEventer.MsgEventsAck")) { /* an ack is there already */
+        } else if (!json_text_equal(type, "HatEventer.MsgEventsAck")) { /* an ack is there already */
                 EventerRequest *request = g_new0(EventerRequest, 1);
 
                 g_ptr_array_add(p->requests, request);
@@ -147,14 +151,14 @@ static void replay(const Vectors *v, const char *connection, size_t chunk, unsig
         FOREACH_ITEM(entry, vector_get(v->root, "entries")) {
                 JsonSpan from = vector_find(entry, "from");
 
-                if (!from.text || !json_string_equal(vector_get(entry, "connection"), connection))
+                if (!from.text || !json_text_equal(vector_get(entry, "connection"), connection))
                         continue;
                 p.now += SECOND / 100;
-                if (json_string_equal(from, "server"))
+                if (json_text_equal(from, "server"))
                         replay_server(&p, entry);
                 else {
                         replay_client(&p, entry);
-                        if (json_string_equal(vector_get(entry, "type"), "HatEventer.MsgInitReq"))
+                        if (json_text_equal(vector_get(entry, "type"), "HatEventer.MsgInitReq"))
                                 eventer_connected(p.eventer, p.now);
                 }
         }
@@ -180,7 +184,8 @@ static void test_replay(void) {
         }
 }
 
-/* The whole stream of the server at once: responses to what was not asked are ignored, everything else is delivered. */
+/* The whole stream of the server at once: responses to what was not asked are ignored, everything else is
+ * delivered. */
 static void count_status(EventerStatus status, void *userdata) {
         unsigned *n = userdata;
 
@@ -191,7 +196,9 @@ static void ignore_events(const Event *events, size_t n, void *userdata) {
 }
 
 static void test_stream_at_once(void) {
-        static const EventerHandler counting = { .accepted = count_status, .status = count_status, .events = ignore_events };
+        static const EventerHandler counting = { .accepted = count_status,
+                                                 .status = count_status,
+                                                 .events = ignore_events };
         static const EventerInit init = { .client_name = "c" };
         g_autoptr(GByteArray) stream = g_byte_array_new();
         _cleanup_(eventer_freep) Eventer *e = NULL;
@@ -202,8 +209,8 @@ static void test_stream_at_once(void) {
         FOREACH_ITEM(entry, vector_get(v.root, "entries")) {
                 JsonSpan from = vector_find(entry, "from");
 
-                if (from.text && json_string_equal(from, "server") &&
-                    json_string_equal(vector_get(entry, "connection"), "eventer 1")) {
+                if (from.text && json_text_equal(from, "server") &&
+                    json_text_equal(vector_get(entry, "connection"), "eventer 1")) {
                         g_autoptr(GByteArray) frame = vector_hex(vector_get(entry, "hex"));
 
                         g_byte_array_append(stream, frame->data, frame->len);

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "event/event.h"
-#include "eventer-bodies.h"
+#include "tests/unit/eventer-bodies.h"
 
 static void test_subscription(void) {
         _vectors_ v = { 0 };
@@ -47,9 +47,9 @@ static void test_invalid_subscription(void) {
                 assert_valid(x, false);
         }
         FOREACH_ITEM(x, vector_get(vector_get(v.root, "subscription_order_quirk"), "accepted"))
-                assert_valid(x, true);
+        assert_valid(x, true);
         FOREACH_ITEM(x, vector_get(vector_get(v.root, "subscription_order_quirk"), "rejected"))
-                assert_valid(x, false);
+        assert_valid(x, false);
 }
 
 static Event ordered_event(JsonSpan x) {
@@ -68,7 +68,8 @@ static void test_order(void) {
 
         vectors_load(&v, "rules.json");
         FOREACH_ITEM(x, vector_get(v.root, "event_order")) {
-                Event first = ordered_event(vector_get(x, "first")), second = ordered_event(vector_get(x, "second"));
+                Event first = ordered_event(vector_get(x, "first")),
+                      second = ordered_event(vector_get(x, "second"));
                 int order = event_compare(&first, &second);
 
                 /* The order of arrival decides: the vectors say that `first` came first. */

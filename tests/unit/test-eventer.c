@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The eventer state machine: every message of eventer.json, every malformed body and every proper prefix, the rules of wire.md 3
- * that no vector shows, and time with a fake clock. */
+/* The eventer state machine: every message of eventer.json, every malformed body and every proper prefix,
+ * the rules of wire.md 3 that no vector shows, and time with a fake clock. */
 
 #include <errno.h>
 
 #include "base/bounds.h"
-#include "eventer-bodies.h"
+#include "tests/unit/eventer-bodies.h"
 
 #define SECOND USEC_PER_SEC
 
 /* What the handler heard last. */
 typedef struct Heard {
         Eventer *eventer;
-        GString *calls;         /* one letter a call */
+        GString *calls; /* one letter a call */
         EventerStatus status;
         char *refusal;
         EventerRequest *request;
         bool failure, more_follows;
-        JsonSpan expected;      /* events as the vectors write them; absent: not compared */
+        JsonSpan expected; /* events as the vectors write them; absent: not compared */
         size_t n_events;
         size_t output_before_ack;
-        bool end;               /* call eventer_end() inside events() */
+        bool end; /* call eventer_end() inside events() */
 } Heard;
 
 static void heard_events(Heard *h, const Event *events, size_t n) {
@@ -61,7 +61,8 @@ static void on_events(const Event *events, size_t n, void *userdata) {
                 eventer_end(h->eventer);
 }
 
-static void on_registered(EventerRequest *request, bool failure, const Event *events, size_t n, void *userdata) {
+static void on_registered(EventerRequest *request, bool failure, const Event *events, size_t n,
+                          void *userdata) {
         Heard *h = userdata;
 
         g_string_append_c(h->calls, 'r');
@@ -70,7 +71,8 @@ static void on_registered(EventerRequest *request, bool failure, const Event *ev
         heard_events(h, events, n);
 }
 
-static void on_result(EventerRequest *request, const Event *events, size_t n, bool more_follows, void *userdata) {
+static void on_result(EventerRequest *request, const Event *events, size_t n, bool more_follows,
+                      void *userdata) {
         Heard *h = userdata;
 
         g_string_append_c(h->calls, 'q');
@@ -107,7 +109,8 @@ static Eventer *fixture_new(Heard *h, bool accepted) {
         eventer_connected(h->eventer, 0);
         eventer_output_sent(h->eventer);
         if (accepted) {
-                g_assert_cmpint(eventer_receive(h->eventer, accept, sizeof accept - 1, 0), ==, sizeof accept - 1);
+                g_assert_cmpint(eventer_receive(h->eventer, accept, sizeof accept - 1, 0), ==,
+                                sizeof accept - 1);
                 g_assert_cmpstr(h->calls->str, ==, "a");
                 g_assert_cmpint(h->status, ==, EVENTER_OPERATIONAL);
                 g_string_truncate(h->calls, 0);
@@ -123,7 +126,8 @@ static void fixture_done(Heard *h) {
 #define _fixture_ _cleanup_(fixture_done) Heard
 
 /* A message of the server as a frame; first 0: a conversation of its own. */
-static int64_t feed(Eventer *e, const char *type, int64_t first, bool last, const void *body, size_t size, usec_t now) {
+static int64_t feed(Eventer *e, const char *type, int64_t first, bool last, const void *body, size_t size,
+                    usec_t now) {
         ChatterMessage to = { .first = first, .owner = true };
         _cleanup_(buffer_done) Buffer out = { 0 };
         g_autofree uint8_t *exact = NULL;
@@ -140,6 +144,17 @@ static int64_t feed(Eventer *e, const char *type, int64_t first, bool last, cons
         if (r >= 0)
                 g_assert_cmpint(r, ==, buffer_size(&out));
         return r;
+}
+
+/* A conversation that the server began, by its id `first`. */
+static int64_t feed_own(Eventer *e, const char *type, int64_t first, const void *body, size_t size) {
+        _cleanup_(buffer_done) Buffer out = { 0 };
+        Chatter server;
+
+        chatter_init(&server, 0);
+        server.last_id = first - 1;
+        (void) chatter_send(&server, true, type, body, size, &out);
+        return eventer_receive(e, buffer_begin(&out), buffer_size(&out), 0);
 }
 
 static GByteArray *take_output(Eventer *e) {
@@ -165,7 +180,8 @@ static ChatterMessage next_message(const GByteArray *bytes, size_t *at) {
         size_t used;
 
         chatter_init(&c, 0);
-        g_assert_cmpint(chatter_receive(&c, bytes->data + *at, bytes->len - *at, 0, &replies, &used, &m), ==, 1);
+        g_assert_cmpint(chatter_receive(&c, bytes->data + *at, bytes->len - *at, 0, &replies, &used, &m), ==,
+                        1);
         *at += used;
         return m;
 }
@@ -174,7 +190,8 @@ static ChatterMessage next_message(const GByteArray *bytes, size_t *at) {
 
 static void check_sent(JsonSpan x) {
         JsonSpan type = vector_get(x, "type"), msg = vector_get(x, "msg");
-        bool init = json_string_equal(type, "HatEventer.MsgInitReq"), last = vector_bool(vector_get(msg, "last"));
+        bool init = json_text_equal(type, "HatEventer.MsgInitReq"),
+             last = vector_bool(vector_get(msg, "last"));
         EventerRequest request = { 0 };
         Heard h = { .calls = g_string_new(NULL) };
         g_autoptr(GByteArray) bytes = NULL;
@@ -194,8 +211,10 @@ static void check_sent(JsonSpan x) {
         g_assert_cmpint(m.first, ==, m.id);
         g_assert_true(m.owner && m.token);
         g_assert_true(m.last == last);
-        g_assert_cmpint(json_string_equal(type, "HatEventer.MsgRegisterReq") && last ? 0 : init ? 0 : m.id, ==,
-                        request.conversation);
+        g_assert_cmpint(json_text_equal(type, "HatEventer.MsgRegisterReq") && last ? 0
+                        : init                                                     ? 0
+                                                                                   : m.id,
+                        ==, request.conversation);
         assert_bytes(m.data, m.size, vector_get(x, "body_hex"));
         fixture_done(&h);
 }
@@ -218,8 +237,10 @@ static void check_ack(JsonSpan x) {
         g_assert_cmpuint(m.size, ==, 0);
 }
 
-/* Feeds a frame of the server into an eventer that waits for just that; returns what eventer_receive() returned. */
-static int64_t receive_body(JsonSpan type, const uint8_t *body, size_t size, bool last, JsonSpan expected, JsonSpan value) {
+/* Feeds a frame of the server into an eventer that waits for just that; returns what eventer_receive()
+ * returned. */
+static int64_t receive_body(JsonSpan type, const uint8_t *body, size_t size, bool last, JsonSpan expected,
+                            JsonSpan value) {
         g_autofree char *name = vector_text(type, NULL);
         bool init = streq(name, "HatEventer.MsgInitRes");
         EventerRequest request;
@@ -276,16 +297,17 @@ static void check_received(JsonSpan x) {
         g_autoptr(GByteArray) body = vector_hex(vector_get(x, "body_hex"));
         bool last = vector_bool(vector_get(vector_get(x, "msg"), "last"));
 
-        if (json_string_equal(type, "HatEventer.MsgEventsNotify"))
+        if (json_text_equal(type, "HatEventer.MsgEventsNotify"))
                 expected = value;
-        else if (json_string_equal(type, "HatEventer.MsgQueryRes"))
+        else if (json_text_equal(type, "HatEventer.MsgQueryRes"))
                 expected = vector_get(value, "events");
-        else if (json_string_equal(type, "HatEventer.MsgRegisterRes"))
+        else if (json_text_equal(type, "HatEventer.MsgRegisterRes"))
                 (void) vector_choice(value, "events", &expected);
 
         (void) receive_body(type, body->data, body->len, last, expected, value);
         for (guint i = 0; i < body->len; i++)
-                g_assert_cmpint(receive_body(type, body->data, i, last, (JsonSpan) { 0 }, (JsonSpan) { 0 }), ==, -EBADMSG);
+                g_assert_cmpint(receive_body(type, body->data, i, last, (JsonSpan) { 0 }, (JsonSpan) { 0 }),
+                                ==, -EBADMSG);
 
         /* Surplus bytes behind the body are ignored. */
         g_byte_array_append(body, (const uint8_t *) "\xff\x00", 2);
@@ -294,7 +316,8 @@ static void check_received(JsonSpan x) {
 
 /* Every message by the schema driven codec: also the directions that the daemon does not speak. */
 static void check_generic(const Vectors *v, JsonSpan x) {
-        JsonSpan type = vector_type(v, vector_get(x, "type")), msg = vector_get(x, "msg"), value = vector_get(x, "body");
+        JsonSpan type = vector_type(v, vector_get(x, "type")), msg = vector_get(x, "msg"),
+                 value = vector_get(x, "body");
         g_autoptr(GByteArray) frame = vector_hex(vector_get(x, "frame_hex"));
         g_autofree char *name = vector_text(vector_get(x, "type"), NULL);
         _cleanup_(buffer_done) Buffer body = { 0 }, out = { 0 };
@@ -306,11 +329,14 @@ static void check_generic(const Vectors *v, JsonSpan x) {
         vector_encode(type, value, &body);
         assert_bytes(buffer_begin(&body), buffer_size(&body), vector_get(x, "body_hex"));
         for (size_t i = 0; i <= buffer_size(&body); i++) {
-                g_autofree uint8_t *part = g_memdup2(buffer_size(&body) > 0 ? buffer_begin(&body) : (const uint8_t *) "", MAX(i, 1));
+                g_autofree uint8_t *part = g_memdup2(buffer_size(&body) > 0 ? buffer_begin(&body)
+                                                                            : (const uint8_t *) "",
+                                                     MAX(i, 1));
                 SbsReader r = { .at = part, .end = part + i };
                 bool whole = i == buffer_size(&body);
 
-                g_assert_cmpint(vector_decode(type, &r, whole ? value : (JsonSpan) { 0 }), ==, whole ? 0 : -EBADMSG);
+                g_assert_cmpint(vector_decode(type, &r, whole ? value : (JsonSpan) { 0 }), ==,
+                                whole ? 0 : -EBADMSG);
         }
 
         chatter_init(&c, 0);
@@ -328,9 +354,9 @@ static void test_messages(void) {
         vectors_load(&v, "eventer.json");
         FOREACH_ITEM(x, vector_get(v.root, "messages")) {
                 check_generic(&v, x);
-                if (json_string_equal(vector_get(x, "direction"), "server to client"))
+                if (json_text_equal(vector_get(x, "direction"), "server to client"))
                         check_received(x);
-                else if (json_string_equal(vector_get(x, "type"), "HatEventer.MsgEventsAck"))
+                else if (json_text_equal(vector_get(x, "type"), "HatEventer.MsgEventsAck"))
                         check_ack(x);
                 else
                         check_sent(x);
@@ -347,8 +373,9 @@ static void test_malformed(void) {
                 SbsReader r = { .at = body->data, .end = body->data + body->len };
 
                 g_assert_cmpint(vector_decode(vector_type(&v, type), &r, (JsonSpan) { 0 }), ==, -EBADMSG);
-                if (!json_string_equal(type, "HatEventer.MsgQueryReq"))
-                        g_assert_cmpint(receive_body(type, body->data, body->len, true, (JsonSpan) { 0 }, (JsonSpan) { 0 }),
+                if (!json_text_equal(type, "HatEventer.MsgQueryReq"))
+                        g_assert_cmpint(receive_body(type, body->data, body->len, true, (JsonSpan) { 0 },
+                                                     (JsonSpan) { 0 }),
                                         ==, -EBADMSG);
         }
 }
@@ -356,7 +383,8 @@ static void test_malformed(void) {
 /* ---- rules -------------------------------------------------------------------------------------------------------- */
 
 static void test_handshake(void) {
-        static const char *const early[] = { "HatEventer.MsgStatusNotify", "HatEventer.MsgEventsNotify", "HatEventer.Other" };
+        static const char *const early[] = { "HatEventer.MsgStatusNotify", "HatEventer.MsgEventsNotify",
+                                             "HatEventer.Other" };
 
         for (size_t i = 0; i < ELEMENTSOF(early); i++) {
                 _fixture_ h;
@@ -371,14 +399,21 @@ static void test_handshake(void) {
                 _fixture_ h;
 
                 (void) fixture_new(&h, false);
-                g_assert_cmpint(feed(h.eventer, "HatEventer.MsgInitRes", first, true, "\x80\x80", 2, 0), ==, -EPROTO);
+                g_assert_cmpint(feed(h.eventer, "HatEventer.MsgInitRes", first, true, "\x80\x80", 2, 0), ==,
+                                -EPROTO);
         }
 }
 
 static void test_unexpected(void) {
         static const char *const types[] = {
-                "HatEventer.MsgInitRes", "HatEventer.MsgInitReq", "HatEventer.MsgRegisterReq", "HatEventer.MsgQueryReq",
-                "HatEventer.MsgEventsAck", "HatChatter.Other", "", "HatEventer.MsgEventsNotifyx",
+                "HatEventer.MsgInitRes",
+                "HatEventer.MsgInitReq",
+                "HatEventer.MsgRegisterReq",
+                "HatEventer.MsgQueryReq",
+                "HatEventer.MsgEventsAck",
+                "HatChatter.Other",
+                "",
+                "HatEventer.MsgEventsNotifyx",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(types); i++) {
@@ -402,7 +437,7 @@ static void test_unknown_conversation(void) {
 
         /* Unknown, of the server, of the other kind: ignored, but decoded. */
         g_assert_cmpint(feed(h.eventer, "HatEventer.MsgQueryRes", 77, true, "\x80\x00", 2, 0), >, 0);
-        g_assert_cmpint(feed(h.eventer, "HatEventer.MsgQueryRes", 0, true, "\x80\x00", 2, 0), >, 0);
+        g_assert_cmpint(feed_own(h.eventer, "HatEventer.MsgQueryRes", 2, "\x80\x00", 2), >, 0);
         g_assert_cmpint(feed(h.eventer, "HatEventer.MsgQueryRes", 3, true, "\x80\x00", 2, 0), >, 0);
         g_assert_cmpint(feed(h.eventer, "HatEventer.MsgRegisterRes", 2, true, "\x81", 1, 0), >, 0);
         g_assert_cmpuint(h.calls->len, ==, 0);
@@ -431,7 +466,8 @@ static void test_ack_after_callback(void) {
         g_assert_cmpuint(eventer_output_size(h.eventer), ==, 0);
 }
 
-static const Subtype prefix_subtypes[] = { SUBTYPE("gateway"), SUBTYPE("ping"), SUBTYPE("dev1"), SUBTYPE("gateway") };
+static const Subtype prefix_subtypes[] = { SUBTYPE("gateway"), SUBTYPE("ping"), SUBTYPE("dev1"),
+                                           SUBTYPE("gateway") };
 static const EventType prefix = { prefix_subtypes, ELEMENTSOF(prefix_subtypes) };
 static const char *const running[] = { "running", NULL };
 static const Payload payload_true = { .kind = PAYLOAD_JSON, .json = JSON_LITERAL("true") };
@@ -452,8 +488,8 @@ static void test_order(void) {
                 int64_t n;
                 bool last;
         } expected[] = {
-                { "HatEventer.MsgRegisterReq", 2, true },  { "HatEventer.MsgQueryReq", 0, false },
-                { "HatEventer.MsgRegisterReq", 1, true },  { "HatEventer.MsgRegisterReq", 1, false },
+                { "HatEventer.MsgRegisterReq", 2, true }, { "HatEventer.MsgQueryReq", 0, false },
+                { "HatEventer.MsgRegisterReq", 1, true }, { "HatEventer.MsgRegisterReq", 1, false },
                 { "HatEventer.MsgRegisterReq", 3, true },
         };
         g_autoptr(GByteArray) bytes = NULL;
@@ -466,7 +502,8 @@ static void test_order(void) {
                 (void) eventer_register(h.eventer, prefix, running, NULL, &payload_true);
         g_assert_cmpint(eventer_request_query(h.eventer, &(EventerQuery) { 0 }, 0, &query), ==, 0);
         (void) eventer_register(h.eventer, prefix, running, NULL, NULL);
-        g_assert_cmpint(eventer_request_register(h.eventer, prefix, running, NULL, NULL, 0, &registration), ==, 0);
+        g_assert_cmpint(eventer_request_register(h.eventer, prefix, running, NULL, NULL, 0, &registration),
+                        ==, 0);
         for (int i = 0; i < 3; i++)
                 (void) eventer_register(h.eventer, prefix, running, NULL, &payload_true);
         eventer_flush(h.eventer);
@@ -557,14 +594,18 @@ static void test_end(void) {
         g_assert_cmpuint(eventer_deadline(h.eventer), ==, USEC_INFINITY);
 }
 
-/* A frame that claims more than its bytes can hold is refused at once; strange microseconds do not cost the connection. */
+/* A frame that claims more than its bytes can hold is refused at once; strange microseconds do not cost the
+ * connection. */
 static void test_hostile(void) {
-        static const uint8_t event[] = { 0x81, 0x81, 0x81, 0x81, 0x80, 0x80, 0x7f, 0x80, 0x81, 0x80, 0x08, 0, 0, 0, 0x80, 0x80 };
+        static const uint8_t event[] = { 0x81, 0x81, 0x81, 0x81, 0x80, 0x80, 0x7f, 0x80,
+                                         0x81, 0x80, 0x08, 0,    0,    0,    0x80, 0x80 };
         _fixture_ h;
 
         (void) fixture_new(&h, true);
-        g_assert_cmpint(feed(h.eventer, "HatEventer.MsgEventsNotify", 0, true, "\x08\x00\x00\x00\x80", 5, 0), ==, -EBADMSG);
-        g_assert_cmpint(feed(h.eventer, "HatEventer.MsgEventsNotify", 0, true, event, sizeof event, 0), >, 0);
+        g_assert_cmpint(feed(h.eventer, "HatEventer.MsgEventsNotify", 0, true, "\x08\x00\x00\x00\x80", 5, 0),
+                        ==, -EBADMSG);
+        g_assert_cmpint(feed(h.eventer, "HatEventer.MsgEventsNotify", 0, true, event, sizeof event, 0), >,
+                        0);
         g_assert_cmpuint(h.n_events, ==, 1);
 }
 
@@ -594,8 +635,12 @@ static void test_request_timeout(void) {
         g_assert_true(h.request == &one);
 
         g_assert_cmpuint(eventer_deadline(h.eventer), ==, 12 * SECOND);
-        g_assert_cmpint(feed(h.eventer, "HatEventer.MsgQueryRes", one.conversation, true, "\x80\x00", 2, 11 * SECOND), >, 0);
-        g_assert_cmpint(feed(h.eventer, "HatEventer.MsgQueryRes", two.conversation, true, "\x80\x00", 2, 11 * SECOND), >, 0);
+        g_assert_cmpint(feed(h.eventer, "HatEventer.MsgQueryRes", one.conversation, true, "\x80\x00", 2,
+                             11 * SECOND),
+                        >, 0);
+        g_assert_cmpint(feed(h.eventer, "HatEventer.MsgQueryRes", two.conversation, true, "\x80\x00", 2,
+                             11 * SECOND),
+                        >, 0);
         g_assert_cmpstr(h.calls->str, ==, "tq");
         g_assert_true(h.request == &two);
         g_assert_cmpuint(eventer_deadline(h.eventer), ==, 31 * SECOND);

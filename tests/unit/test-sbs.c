@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "vectors.h"
+#include "tests/unit/vectors.h"
 
 /* An exact copy in memory of its own, so that a read behind the end is seen. */
 static uint8_t *exact(const uint8_t *data, size_t size) {
@@ -33,7 +33,8 @@ static void test_values(void) {
 
         vectors_load(&v, "sbs.json");
         FOREACH_ITEM(x, vector_get(v.root, "values")) {
-                JsonSpan name = vector_get(x, "type"), type = vector_type(&v, name), value = vector_get(x, "value");
+                JsonSpan name = vector_get(x, "type"), type = vector_type(&v, name),
+                         value = vector_get(x, "value");
                 g_autoptr(GByteArray) bytes = vector_hex(vector_get(x, "hex"));
                 size_t consumed;
 
@@ -41,8 +42,9 @@ static void test_values(void) {
                 g_assert_cmpint(decode(type, bytes->data, bytes->len, value, &consumed), ==, 0);
                 g_assert_cmpuint(consumed, ==, bytes->len);
                 for (guint i = 0; i < bytes->len; i++)
-                        if (!json_string_equal(name, "Test.Nones"))
-                                g_assert_cmpint(decode(type, bytes->data, i, (JsonSpan) { 0 }, NULL), ==, -EBADMSG);
+                        if (!json_text_equal(name, "Test.Nones"))
+                                g_assert_cmpint(decode(type, bytes->data, i, (JsonSpan) { 0 }, NULL), ==,
+                                                -EBADMSG);
         }
 }
 
@@ -62,7 +64,8 @@ static void test_accepted(void) {
                 g_autoptr(GByteArray) bytes = vector_hex(vector_get(x, "hex"));
                 size_t consumed;
 
-                g_assert_cmpint(decode(type, bytes->data, bytes->len, vector_get(x, "value"), &consumed), ==, 0);
+                g_assert_cmpint(decode(type, bytes->data, bytes->len, vector_get(x, "value"), &consumed), ==,
+                                0);
                 g_assert_cmpint(consumed, ==, vector_integer(vector_get(x, "consumed")));
         }
 }
@@ -77,7 +80,8 @@ static void test_malformed(void) {
                         g_autoptr(GByteArray) bytes = vector_hex(vector_get(x, "hex"));
                         JsonSpan type = vector_type(&v, vector_get(x, "type"));
 
-                        g_assert_cmpint(decode(type, bytes->data, bytes->len, (JsonSpan) { 0 }, NULL), ==, -EBADMSG);
+                        g_assert_cmpint(decode(type, bytes->data, bytes->len, (JsonSpan) { 0 }, NULL), ==,
+                                        -EBADMSG);
                 }
 }
 
@@ -102,7 +106,9 @@ static void test_integer_round_trip(void) {
         for (int shift = 0; shift < 63; shift++)
                 for (int64_t offset = -2; offset <= 2; offset++)
                         for (int sign = -1; sign <= 1; sign += 2) {
-                                int64_t value = sign * (int64_t) ((UINT64_C(1) << shift) + (uint64_t) offset), back;
+                                int64_t value = sign *
+                                                (int64_t) ((UINT64_C(1) << shift) + (uint64_t) offset),
+                                        back;
                                 uint8_t bytes[SBS_INTEGER_MAX];
                                 size_t n = sbs_put_integer(bytes, value);
                                 SbsReader r = { .at = bytes, .end = bytes + n };
@@ -134,16 +140,25 @@ static void test_utf8(void) {
                 const char *bytes;
                 bool valid;
         } cases[] = {
-                { "\xc4\x8d", true },          { "\xe2\x82\xac", true },      { "\xf0\x9f\x98\x80", true },
-                { "\xf4\x8f\xbf\xbf", true },  { "\xc4", false },             { "\x8d", false },
-                { "\xc0\xaf", false },         { "\xe0\x80\x80", false },     { "\xed\xa0\x80", false },
-                { "\xf4\x90\x80\x80", false }, { "\xf8\x88\x80\x80", false }, { "\xff", false },
+                { "\xc4\x8d", true },
+                { "\xe2\x82\xac", true },
+                { "\xf0\x9f\x98\x80", true },
+                { "\xf4\x8f\xbf\xbf", true },
+                { "\xc4", false },
+                { "\x8d", false },
+                { "\xc0\xaf", false },
+                { "\xe0\x80\x80", false },
+                { "\xed\xa0\x80", false },
+                { "\xf4\x90\x80\x80", false },
+                { "\xf8\x88\x80\x80", false },
+                { "\xff", false },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)
                 for (unsigned before = 0; before < 18; before++)
                         for (unsigned after = 0; after < 10; after++) {
-                                g_autofree char *head = g_strnfill(before, 'a'), *tail = g_strnfill(after, 'b');
+                                g_autofree char *head = g_strnfill(before, 'a'),
+                                                *tail = g_strnfill(after, 'b');
                                 g_autofree char *text = g_strconcat(head, cases[i].bytes, tail, NULL);
                                 _cleanup_(buffer_done) Buffer b = { 0 };
                                 const char *back;
@@ -151,8 +166,10 @@ static void test_utf8(void) {
                                 SbsReader r;
 
                                 sbs_write_string(&b, text, strlen(text));
-                                r = (SbsReader) { .at = buffer_begin(&b), .end = buffer_begin(&b) + buffer_size(&b) };
-                                g_assert_cmpint(sbs_read_string(&r, &back, &size), ==, cases[i].valid ? 0 : -EBADMSG);
+                                r = (SbsReader) { .at = buffer_begin(&b),
+                                                 .end = buffer_begin(&b) + buffer_size(&b) };
+                                g_assert_cmpint(sbs_read_string(&r, &back, &size), ==,
+                                                cases[i].valid ? 0 : -EBADMSG);
                         }
 }
 

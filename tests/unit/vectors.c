@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loading of test vectors and the schema driven codec of tests/unit/vectors.h. */
 
-#include "vectors.h"
+#include "tests/unit/vectors.h"
 
 #include <errno.h>
 #include <math.h>
@@ -36,7 +36,7 @@ char *vector_text(JsonSpan string, size_t *ret_size) {
         size_t size;
         char *text;
 
-        g_assert_cmpint(json_to_string(string, &text, &size), ==, 0);
+        g_assert_cmpint(json_unescape(string, &text, &size), ==, 0);
         if (ret_size)
                 *ret_size = size;
         return text;
@@ -86,7 +86,7 @@ bool vector_choice(JsonSpan v, const char *name, JsonSpan *ret) {
 
         g_assert_true(json_next(&i, &key, &entry));
         g_assert_true(json_next(&i, &key, &value));
-        if (!json_string_equal(entry, name))
+        if (!json_text_equal(entry, name))
                 return false;
         if (ret)
                 *ret = value;
@@ -110,7 +110,8 @@ JsonSpan vector_type(const Vectors *v, JsonSpan name) {
 }
 
 static double vector_double(JsonSpan v) {
-        g_autofree char *text = json_kind(v) == JSON_STRING ? vector_text(v, NULL) : g_strndup(v.text, v.size);
+        g_autofree char *text = json_kind(v) == JSON_STRING ? vector_text(v, NULL)
+                                                            : g_strndup(v.text, v.size);
 
         return g_ascii_strtod(text, NULL);
 }
@@ -118,20 +119,20 @@ static double vector_double(JsonSpan v) {
 /* ---- encoding ----------------------------------------------------------------------------------------------------- */
 
 static void encode_simple(JsonSpan type, JsonSpan value, Buffer *out) {
-        if (json_string_equal(type, "None"))
+        if (json_text_equal(type, "None"))
                 g_assert_true(vector_is_null(value));
-        else if (json_string_equal(type, "Boolean"))
+        else if (json_text_equal(type, "Boolean"))
                 sbs_write_boolean(out, vector_bool(value));
-        else if (json_string_equal(type, "Integer"))
+        else if (json_text_equal(type, "Integer"))
                 sbs_write_integer(out, vector_integer(value));
-        else if (json_string_equal(type, "Float"))
+        else if (json_text_equal(type, "Float"))
                 sbs_write_float(out, vector_double(value));
-        else if (json_string_equal(type, "String")) {
+        else if (json_text_equal(type, "String")) {
                 size_t size;
                 g_autofree char *text = vector_text(value, &size);
 
                 sbs_write_string(out, text, size);
-        } else if (json_string_equal(type, "Bytes")) {
+        } else if (json_text_equal(type, "Bytes")) {
                 g_autoptr(GByteArray) bytes = vector_hex(value);
 
                 sbs_write_bytes(out, bytes->data, bytes->len);
@@ -150,7 +151,7 @@ static void encode_choice(JsonSpan entries, JsonSpan value, Buffer *out) {
                 JsonSpan name, type;
 
                 entry_split(entry, &name, &type);
-                if (json_string_equal(name, chosen_text)) {
+                if (json_text_equal(name, chosen_text)) {
                         sbs_write_integer(out, index);
                         vector_encode(type, content, out);
                         return;
@@ -169,10 +170,10 @@ void vector_encode(JsonSpan type, JsonSpan value, Buffer *out) {
                 int64_t n = 0;
 
                 FOREACH_ITEM(item, value)
-                        n++;
+                n++;
                 sbs_write_integer(out, n);
                 FOREACH_ITEM(item, value)
-                        vector_encode(inner, item, out);
+                vector_encode(inner, item, out);
         } else if (json_get(type, "record", &inner) >= 0) {
                 FOREACH_ITEM(entry, inner) {
                         g_autofree char *name_text = NULL;
@@ -223,19 +224,19 @@ static int decode_float(SbsReader *r, JsonSpan expected) {
 static int decode_simple(JsonSpan type, SbsReader *r, JsonSpan expected) {
         int res;
 
-        if (json_string_equal(type, "None"))
+        if (json_text_equal(type, "None"))
                 return 0;
-        if (json_string_equal(type, "String"))
+        if (json_text_equal(type, "String"))
                 return decode_string(r, expected);
-        if (json_string_equal(type, "Float"))
+        if (json_text_equal(type, "Float"))
                 return decode_float(r, expected);
-        if (json_string_equal(type, "Boolean")) {
+        if (json_text_equal(type, "Boolean")) {
                 bool b;
 
                 res = sbs_read_boolean(r, &b);
                 if (res >= 0 && expected.text)
                         g_assert_true(b == vector_bool(expected));
-        } else if (json_string_equal(type, "Integer")) {
+        } else if (json_text_equal(type, "Integer")) {
                 int64_t v;
 
                 res = sbs_read_integer(r, &v);
@@ -245,7 +246,7 @@ static int decode_simple(JsonSpan type, SbsReader *r, JsonSpan expected) {
                 const uint8_t *data;
                 size_t size;
 
-                g_assert_true(json_string_equal(type, "Bytes"));
+                g_assert_true(json_text_equal(type, "Bytes"));
                 res = sbs_read_bytes(r, &data, &size);
                 if (res >= 0 && expected.text)
                         assert_bytes(data, size, expected);
@@ -260,7 +261,7 @@ static int decode_array(JsonSpan element, SbsReader *r, JsonSpan expected) {
         int res;
 
         /* None is the one type whose elements take no bytes; no protocol has an array of it. */
-        if (json_kind(element) == JSON_STRING && json_string_equal(element, "None")) {
+        if (json_kind(element) == JSON_STRING && json_text_equal(element, "None")) {
                 int64_t count;
 
                 res = sbs_read_integer(r, &count);
@@ -303,7 +304,7 @@ static int decode_choice(JsonSpan entries, SbsReader *r, JsonSpan expected) {
         int res;
 
         FOREACH_ITEM(entry, entries)
-                n++;
+        n++;
         res = sbs_read_choice(r, n, &chosen);
         if (res < 0)
                 return res;

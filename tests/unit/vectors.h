@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The test vectors of tests/data/vectors: loading, walking, and a codec that follows the schemas they bring along, so that every
- * type runs, also those that the daemon itself never encodes or decodes. Aborts the test on files that are not as expected. */
+/* The test vectors of tests/data/vectors: loading, walking, and a codec that follows the schemas they bring
+ * along, so that every type runs, also those that the daemon itself never encodes or decodes. Aborts the
+ * test on files that are not as expected. */
 #pragma once
 
 #include "base/buffer.h"
@@ -36,7 +37,8 @@ bool vector_is_null(JsonSpan v);
 /* The definition of a type in a file's `types`; an SBS simple type's name otherwise. */
 JsonSpan vector_type(const Vectors *v, JsonSpan name);
 void vector_encode(JsonSpan type, JsonSpan value, Buffer *out);
-/* Decodes one value. expected: compared with it, a difference aborts; absent: only decoded. -EBADMSG: malformed. */
+/* Decodes one value. expected: compared with it, a difference aborts; absent: only decoded. -EBADMSG:
+ * malformed. */
 int vector_decode(JsonSpan type, SbsReader *r, JsonSpan expected);
 
 void assert_bytes(const uint8_t *data, size_t size, JsonSpan hex);
