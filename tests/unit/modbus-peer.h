@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The far end of a modbus_master in a test: a TCP server on loopback in the device's own loop, which the test plays by hand, request by
+ * request. One connection at a time. Main thread. */
+#pragma once
+
+#include "devices/modbus/modbus-codec.h"
+#include "fake-host.h"
+
+typedef struct Peer {
+        FakeHost *host;         /* whose loop is run while waiting; set by the test */
+        int listener, client;   /* client: -EBADF while there is none */
+        uint16_t port;
+        ModbusFramingKind framing;
+        GByteArray *input;      /* received and not taken */
+        bool ended;             /* the client closed */
+        unsigned accepted;
+        uint16_t transaction;   /* of the last request taken */
+        uint8_t unit;
+} Peer;
+
+Peer *peer_new(ModbusFramingKind framing);
+Peer *peer_free(Peer *p);
+DEFINE_CLEANUP(Peer, peer_free);
+
+/* Waits for a connection. */
+void peer_accept(Peer *p);
+/* No more connections: they are refused. And again on the same port. */
+void peer_refuse(Peer *p);
+void peer_listen(Peer *p);
+void peer_close(Peer *p);
+/* Waits until the client has closed. */
+void peer_wait_end(Peer *p);
+
+/* The next request is this: unit and PDU in hexadecimal digits. */
+#define peer_expect(p, hex) peer_expect_request(p, hex, __FILE__, __LINE__)
+void peer_expect_request(Peer *p, const char *hex, const char *file, int line);
+/* Nothing comes during this time. */
+void peer_expect_nothing(Peer *p, usec_t duration);
+/* Answers the last request taken with this PDU. */
+void peer_answer(Peer *p, const char *pdu_hex);
+/* Sends bytes as they are; `T` stands for the last transaction id. */
+void peer_send(Peer *p, const char *hex);

@@ -1,0 +1,926 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Device type modbus_master against a peer that the test plays by hand: order of events, requests on the line, faults. */
+
+#include <glib.h>
+
+#include "modbus-peer.h"
+
+extern const DeviceType modbus_master_device_type;
+
+#define MS USEC_PER_MSEC
+
+/* One holding register x at 0 of remote device 1, read every 20 ms. */
+#define POLLED "{device_id: 1, timeout_poll_delay: 0.05, data: [{name: x, interval: 0.02, data_type: HOLDING_REGISTER, " \
+               "start_address: 0, bit_offset: 0, bit_count: 16}]}"
+/* The same, read once and then no more. */
+#define POLLED_ONCE "{device_id: 1, timeout_poll_delay: 0.05, data: [{name: x, interval: 1000, data_type: HOLDING_REGISTER, " \
+                    "start_address: 0, bit_offset: 0, bit_count: 16}]}"
+#define READ_X "01 03 0000 0001"
+
+/* Only written. */
+#define WRITTEN \
+        "{device_id: 1, timeout_poll_delay: 0, data: [" \
+        "{name: coil, interval: null, data_type: COIL, start_address: 10, bit_offset: 0, bit_count: 1}," \
+        "{name: coils, interval: null, data_type: COIL, start_address: 100, bit_offset: 2, bit_count: 3}," \
+        "{name: reg, interval: null, data_type: HOLDING_REGISTER, start_address: 100, bit_offset: 0, bit_count: 16}," \
+        "{name: odd, interval: null, data_type: HOLDING_REGISTER, start_address: 100, bit_offset: 8, bit_count: 32}," \
+        "{name: big, interval: null, data_type: HOLDING_REGISTER, start_address: 0, bit_offset: 0, bit_count: 1984}," \
+        "{name: input, interval: null, data_type: INPUT_REGISTER, start_address: 0, bit_offset: 0, bit_count: 16}]}"
+
+/* Settings of a connection that tests change. */
+typedef struct Settings {
+        const char *connect_delay, *request_delay, *request_timeout;
+        unsigned immediate, delayed;
+        ModbusFramingKind framing;
+} Settings;
+
+typedef struct Fixture {
+        FakeHost *host;
+        Peer *peer;
+} Fixture;
+
+static char *conf_text(const Settings *s, uint16_t port, const char *remote_devices) {
+        return g_strdup_printf("{connection: {modbus_type: %s, transport: {type: TCP, host: 127.0.0.1, port: %u}, "
+                               "connect_timeout: 1, connect_delay: %s, request_timeout: %s, request_delay: %s, "
+                               "request_retry_immediate_count: %u, request_retry_delayed_count: %u, "
+                               "request_retry_delay: 0.02}, remote_devices: [%s]}",
+                               modbus_framing_to_string(s->framing), port, s->connect_delay ?: "0.05",
+                               s->request_timeout ?: "0.1", s->request_delay ?: "0", s->immediate, s->delayed, remote_devices);
+}
+
+static void fixture_init(Fixture *f, const Settings *settings, const char *remote_devices) {
+        g_autofree char *conf = NULL;
+
+        f->peer = peer_new(settings->framing);
+        conf = conf_text(settings, f->peer->port, remote_devices);
+        f->host = fake_host_new(&modbus_master_device_type, conf);
+        f->peer->host = f->host;
+}
+
+static void fixture_done(Fixture *f) {
+        f->host = fake_host_free(f->host);
+        f->peer = peer_free(f->peer);
+}
+
+static void enable(Fixture *f, const char *id) {
+        g_ptr_array_add(f->host->answers, g_strdup_printf("remote_device/%s/enable true", id));
+}
+
+/* Up to a connection, with its statuses taken. */
+static void connect_master(Fixture *f) {
+        fake_host_start(f->host);
+        fake_host_expect(f->host, "status \"CONNECTING\"", "status \"CONNECTED\"");
+        peer_accept(f->peer);
+        g_assert_true(f->host->started);
+}
+
+#define INTERROGATE(value) "remote_device/1/read/x {\"result\": \"SUCCESS\", \"value\": " value ", \"cause\": \"INTERROGATE\"}"
+#define CHANGE(value) "remote_device/1/read/x {\"result\": \"SUCCESS\", \"value\": " value ", \"cause\": \"CHANGE\"}"
+#define R1(status) "remote_device/1/status \"" status "\""
+#define S(status) "status \"" status "\""
+
+/* ---- order of events (section 8) ---------------------------------------------------------------------------------- */
+
+static void test_enabled_by_query(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {}, POLLED_ONCE);
+        enable(&f, "1");
+        fake_host_start(f.host);
+        g_assert_cmpstr(f.host->query->queries[0], ==, "remote_device/?/enable");
+        g_assert_null(f.host->query->queries[1]);
+        fake_host_expect(f.host, S("CONNECTING"), S("CONNECTED"), R1("CONNECTING"));
+        g_assert_true(f.host->started);
+        peer_accept(f.peer);
+        peer_expect(f.peer, READ_X);
+        g_assert_cmpuint(f.peer->transaction, ==, 1);
+        peer_answer(f.peer, "03 02 1234");
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("4660"));
+        fake_host_stop(f.host);
+        fake_host_expect(f.host, R1("DISABLED"), S("DISCONNECTED"));
+        peer_wait_end(f.peer);
+        fake_host_expect_nothing(f.host, 20 * MS);
+        g_assert_cmpint(f.host->reason, ==, DEVICE_REASON_NONE);
+        fixture_done(&f);
+}
+
+static void test_enabled_later(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {}, POLLED_ONCE);
+        connect_master(&f);
+        fake_host_expect(f.host, R1("DISABLED"));
+        peer_expect_nothing(f.peer, 20 * MS);
+
+        fake_host_event(f.host, "remote_device/1/enable", "true");
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0001");
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));
+        fake_host_event(f.host, "remote_device/1/enable", "true"); /* it is */
+
+        fake_host_event(f.host, "remote_device/1/enable", "false");
+        g_assert_cmpuint(f.host->registered->len, ==, f.host->seen + 1); /* before the next event is processed */
+        fake_host_expect(f.host, R1("DISABLED"));
+        fake_host_event(f.host, "remote_device/1/enable", "false");
+        fake_host_stop(f.host);
+        fake_host_expect(f.host, S("DISCONNECTED"));
+        fake_host_expect_nothing(f.host, 10 * MS);
+        fixture_done(&f);
+}
+
+static void test_nothing_polled(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {}, WRITTEN);
+        connect_master(&f);
+        fake_host_expect(f.host, R1("DISABLED"));
+        fake_host_event(f.host, "remote_device/1/enable", "1");
+        fake_host_expect(f.host, R1("CONNECTED"));
+        fake_host_event(f.host, "remote_device/1/enable", "0");
+        fake_host_expect(f.host, R1("DISABLED"));
+        peer_expect_nothing(f.peer, 20 * MS);
+        fake_host_stop(f.host);
+        fake_host_expect(f.host, S("DISCONNECTED"));
+        fixture_done(&f);
+}
+
+static void test_refused(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .connect_delay = "0.15" }, POLLED);
+        peer_refuse(f.peer);
+        fake_host_start(f.host);
+        fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
+        g_assert_cmpint(f.host->link, ==, DEVICE_LINK_DOWN);
+        g_assert_cmpint(f.host->link_reason, ==, DEVICE_REASON_REFUSED);
+        g_assert_nonnull(strstr(f.host->link_detail, "cannot connect to tcp:127.0.0.1:"));
+        fake_host_expect_nothing(f.host, 100 * MS);
+        fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
+        fake_host_stop(f.host); /* while waiting: nothing */
+        fake_host_expect_nothing(f.host, 20 * MS);
+
+        peer_listen(f.peer);
+        fake_host_start(f.host); /* the next run of the same device */
+        fake_host_expect(f.host, S("CONNECTING"), S("CONNECTED"), R1("DISABLED"));
+        g_assert_cmpint(f.host->link, ==, DEVICE_LINK_UP);
+        fixture_done(&f);
+}
+
+static void test_peer_closes(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {},
+                     POLLED_ONCE ", {device_id: 2, timeout_poll_delay: 0, data: []}, {device_id: 3, timeout_poll_delay: 0, data: []}");
+        enable(&f, "1");
+        enable(&f, "3");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"), "remote_device/2/status \"DISABLED\"", "remote_device/3/status \"CONNECTED\"");
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0001");
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));
+        fake_host_run(f.host, 120 * MS); /* longer than D25 wants between two attempts */
+        peer_close(f.peer);
+        fake_host_expect(f.host, R1("DISABLED"), "remote_device/3/status \"DISABLED\"", S("DISCONNECTED"));
+        g_assert_cmpint(f.host->link, ==, DEVICE_LINK_DOWN);
+        g_assert_cmpint(f.host->link_reason, ==, DEVICE_REASON_LOST);
+        fake_host_expect(f.host, S("CONNECTING"), S("CONNECTED"), R1("CONNECTING"), "remote_device/2/status \"DISABLED\"",
+                         "remote_device/3/status \"CONNECTED\"");
+        peer_accept(f.peer);
+        peer_expect(f.peer, READ_X);
+        g_assert_cmpuint(f.peer->transaction, ==, 1);
+        peer_answer(f.peer, "03 02 0001");
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));
+        fixture_done(&f);
+}
+
+static void test_poll_sequence(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {}, POLLED);
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0001");
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));
+        for (unsigned i = 0; i < 2; i++) {
+                fake_host_run(f.host, i > 0 ? 100 * MS : 0); /* the same error at most ten times a second */
+                peer_expect(f.peer, READ_X);
+                peer_answer(f.peer, "83 04");
+                fake_host_expect(f.host, "remote_device/1/read/x {\"result\": \"FUNCTION_ERROR\"}");
+        }
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0001");
+        fake_host_expect(f.host, INTERROGATE("1"));
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0001");
+        peer_expect(f.peer, READ_X); /* this one is not answered */
+        fake_host_expect(f.host, R1("DISCONNECTED"));
+        g_assert_cmpint(f.host->link, ==, DEVICE_LINK_PARTIAL);
+        g_assert_cmpint(f.host->link_reason, ==, DEVICE_REASON_TIMEOUT);
+        fake_host_expect_nothing(f.host, 40 * MS);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0001");
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));
+        g_assert_cmpint(f.host->link, ==, DEVICE_LINK_UP);
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0002");
+        fake_host_expect(f.host, CHANGE("2"));
+        fixture_done(&f);
+}
+
+static void test_disable_while_pausing(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {}, POLLED);
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, READ_X);
+        fake_host_expect(f.host, R1("DISCONNECTED"));
+        fake_host_event(f.host, "remote_device/1/enable", "null");
+        fake_host_expect(f.host, R1("DISABLED"));
+        g_assert_cmpint(f.host->link, ==, DEVICE_LINK_UP);
+        fake_host_expect_nothing(f.host, 100 * MS);
+        fixture_done(&f);
+}
+
+/* ---- values ------------------------------------------------------------------------------------------------------- */
+
+static void test_values(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {},
+                     "{device_id: 200, timeout_poll_delay: 0, data: ["
+                     "{name: a, interval: 9, data_type: HOLDING_REGISTER, start_address: 0, bit_offset: 0, bit_count: 80},"
+                     "{name: b/c, interval: 9, data_type: HOLDING_REGISTER, start_address: 1, bit_offset: 20, bit_count: 12},"
+                     "{name: d, interval: 9, data_type: COIL, start_address: 5, bit_offset: 2, bit_count: 3},"
+                     "{name: e, interval: 9, data_type: DISCRETE_INPUT, start_address: 0, bit_offset: 0, bit_count: 2000},"
+                     "{name: q, interval: 9, data_type: QUEUE, start_address: 7, bit_offset: 0, bit_count: 32}]}");
+        enable(&f, "200");
+        connect_master(&f);
+        fake_host_expect(f.host, "remote_device/200/status \"CONNECTING\"");
+        peer_expect(f.peer, "c8 03 0000 0005");
+        peer_answer(f.peer, "03 0a 1234 5678 9abc def0 1122");
+        fake_host_expect(f.host, "remote_device/200/status \"CONNECTED\"",
+                         "remote_device/200/read/a {\"result\": \"SUCCESS\", \"value\": 85968058283706962415906, \"cause\": \"INTERROGATE\"}",
+                         "remote_device/200/read/b/c {\"result\": \"SUCCESS\", \"value\": 2748, \"cause\": \"INTERROGATE\"}");
+        peer_expect(f.peer, "c8 01 0005 0005");
+        peer_answer(f.peer, "01 01 07");
+        fake_host_expect(f.host, "remote_device/200/read/d {\"result\": \"SUCCESS\", \"value\": 4, \"cause\": \"INTERROGATE\"}");
+        peer_expect(f.peer, "c8 02 0000 07d0");
+        {
+                g_autoptr(GString) answer = g_string_new("02 fa ");
+                const char *line;
+
+                for (unsigned i = 0; i < 250; i++)
+                        g_string_append(answer, "ff");
+                peer_answer(f.peer, answer->str);
+                line = fake_host_next(f.host);
+                g_assert_cmpuint(strlen(strstr(line, "114813069527425452423283320117768198")), ==, 603 + strlen(", \"cause\": \"INTERROGATE\"}"));
+        }
+        peer_expect(f.peer, "c8 18 0007");
+        peer_answer(f.peer, "18 0004 0001 0002");
+        fake_host_expect(f.host, "remote_device/200/read/q {\"result\": \"SUCCESS\", \"value\": 131072, \"cause\": \"INTERROGATE\"}");
+        fixture_done(&f);
+}
+
+/* ---- writes ------------------------------------------------------------------------------------------------------- */
+
+#define WRITE_RESULT(name, id, result) "remote_device/1/write/" name " {\"request_id\": " id ", \"result\": \"" result "\"}"
+
+static void write_value(Fixture *f, const char *name, const char *json) {
+        g_autofree char *type = g_strdup_printf("remote_device/1/write/%s", name);
+
+        fake_host_event(f->host, type, json);
+}
+
+static void test_writes(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {}, WRITTEN);
+        connect_master(&f); /* writes work whether or not it is enabled */
+        fake_host_expect(f.host, R1("DISABLED"));
+
+        write_value(&f, "coil", "{\"request_id\": \"a\", \"value\": 1}");
+        peer_expect(f.peer, "01 05 000a ff00");
+        peer_answer(f.peer, "05 000a ff00");
+        fake_host_expect(f.host, WRITE_RESULT("coil", "\"a\"", "SUCCESS"));
+
+        write_value(&f, "coils", "{\"value\": 5, \"request_id\": 17}");
+        peer_expect(f.peer, "01 0f 0066 0003 01 05");
+        peer_answer(f.peer, "0f 0066 0003");
+        fake_host_expect(f.host, WRITE_RESULT("coils", "17", "SUCCESS"));
+
+        write_value(&f, "reg", "{\"request_id\": {\"x\": [1.50, null]}, \"value\": -1}");
+        peer_expect(f.peer, "01 06 0064 ffff");
+        peer_answer(f.peer, "06 0064 ffff");
+        fake_host_expect(f.host, WRITE_RESULT("reg", "{\"x\": [1.50, null]}", "SUCCESS"));
+
+        write_value(&f, "odd", "{\"request_id\": \"b\", \"value\": 878082202}");
+        peer_expect(f.peer, "01 16 0064 ff00 0034");
+        peer_answer(f.peer, "16 0064 ff00 0034");
+        peer_expect(f.peer, "01 06 0065 5678");
+        peer_answer(f.peer, "06 0065 5678");
+        peer_expect(f.peer, "01 16 0066 00ff 9a00");
+        peer_answer(f.peer, "16 0066 00ff 9a00");
+        fake_host_expect(f.host, WRITE_RESULT("odd", "\"b\"", "SUCCESS"));
+
+        write_value(&f, "odd", "{\"request_id\": \"c\", \"value\": 0}");
+        peer_expect(f.peer, "01 16 0064 ff00 0000");
+        peer_answer(f.peer, "96 06"); /* D3; the other steps are not sent */
+        fake_host_expect(f.host, WRITE_RESULT("odd", "\"c\"", "FUNCTION_ERROR"));
+
+        write_value(&f, "reg", "{\"request_id\": \"d\", \"value\": 1}");
+        peer_expect(f.peer, "01 06 0064 0001");
+        fake_host_expect(f.host, WRITE_RESULT("reg", "\"d\"", "TIMEOUT"));
+
+        write_value(&f, "big", "{\"request_id\": \"e\", \"value\": 1}"); /* D13 */
+        fake_host_expect(f.host, WRITE_RESULT("big", "\"e\"", "INVALID_DATA_VALUE"));
+        peer_expect_nothing(f.peer, 20 * MS);
+        fixture_done(&f);
+}
+
+static void test_writes_ignored(void) {
+        static const struct {
+                const char *type, *json;
+        } rows[] = {
+                { "remote_device/1/write/reg", NULL },
+                { "remote_device/1/write/reg", "{\"value\": 1}" },
+                { "remote_device/1/write/reg", "{\"request_id\": 1}" },
+                { "remote_device/1/write/reg", "{\"request_id\": 1, \"value\": 5.0}" },
+                { "remote_device/1/write/reg", "{\"request_id\": 1, \"value\": 5e0}" },
+                { "remote_device/1/write/reg", "{\"request_id\": 1, \"value\": \"5\"}" },
+                { "remote_device/1/write/reg", "{\"request_id\": 1, \"value\": null}" },
+                { "remote_device/1/write/reg", "{\"request_id\": 1, \"value\": true}" },
+                { "remote_device/1/write/reg", "[1, 2]" },
+                { "remote_device/1/write/reg", "{broken" },
+                { "remote_device/1/write/input", "{\"request_id\": 1, \"value\": 1}" },
+                { "remote_device/1/write/none", "{\"request_id\": 1, \"value\": 1}" },
+                { "remote_device/2/write/reg", "{\"request_id\": 1, \"value\": 1}" },
+                { "remote_device/1/write/reg/more", "{\"request_id\": 1, \"value\": 1}" }, /* D21 */
+                { "remote_device/1/write", "{\"request_id\": 1, \"value\": 1}" },
+                { "remote_device/one/write/reg", "{\"request_id\": 1, \"value\": 1}" },
+                { "remote_device/1/enable/more", "true" },
+                { "remote_device/one/enable", "true" },
+                { "remote_device//enable", "true" },
+                { "remote_device/-/enable", "true" },
+                { "remote_device/-1/enable", "true" },
+                { "remote_device/99999999999999999999/enable", "true" },
+                { "remote_device/257/enable", "true" }, /* not the 1 of 8 bits */
+                { "remote_device/1/enable", NULL },
+                { "remote_device", "true" },
+                { "else/1/enable", "true" },
+                { "", "true" },
+        };
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {}, WRITTEN);
+        connect_master(&f);
+        fake_host_expect(f.host, R1("DISABLED"));
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+                fake_host_event(f.host, rows[i].type, rows[i].json);
+        peer_expect_nothing(f.peer, 20 * MS);
+        fake_host_expect_nothing(f.host, 10 * MS);
+        fixture_done(&f);
+}
+
+static void test_write_without_connection(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .connect_delay = "0.15" }, WRITTEN);
+        peer_refuse(f.peer);
+        fake_host_start(f.host);
+        fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
+        write_value(&f, "reg", "{\"request_id\": \"a\", \"value\": 1}");
+        peer_listen(f.peer);
+        fake_host_expect(f.host, S("CONNECTING"), S("CONNECTED"), R1("DISABLED"));
+        peer_accept(f.peer);
+        write_value(&f, "reg", "{\"request_id\": \"b\", \"value\": 2}");
+        write_value(&f, "coil", "{\"request_id\": \"c\", \"value\": 1}");
+        peer_expect(f.peer, "01 06 0064 0002"); /* the first one is forgotten */
+        peer_close(f.peer); /* so are these two */
+        fake_host_expect(f.host, S("DISCONNECTED"), S("CONNECTING"), S("CONNECTED"), R1("DISABLED"));
+        peer_accept(f.peer);
+        peer_expect_nothing(f.peer, 20 * MS);
+        write_value(&f, "reg", "{\"request_id\": \"d\", \"value\": 3}");
+        peer_expect(f.peer, "01 06 0064 0003");
+        fake_host_stop(f.host); /* without a result */
+        fake_host_expect(f.host, S("DISCONNECTED"));
+        fake_host_expect_nothing(f.host, 10 * MS);
+        fixture_done(&f);
+}
+
+/* Polling and writes take turns; a write's steps may have others between them. */
+static void test_write_between_polls(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {},
+                     "{device_id: 1, timeout_poll_delay: 0, data: ["
+                     "{name: x, interval: 0, data_type: HOLDING_REGISTER, start_address: 0, bit_offset: 0, bit_count: 16},"
+                     "{name: odd, interval: null, data_type: HOLDING_REGISTER, start_address: 1, bit_offset: 8, bit_count: 16}]}");
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, READ_X);
+        write_value(&f, "odd", "{\"request_id\": \"a\", \"value\": 43981}");
+        peer_answer(f.peer, "03 02 0001");
+        peer_expect(f.peer, "01 16 0001 ff00 00ab");
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));
+        peer_answer(f.peer, "16 0001 ff00 00ab");
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0001");
+        peer_expect(f.peer, "01 16 0002 00ff cd00");
+        peer_answer(f.peer, "16 0002 00ff cd00");
+        fake_host_expect(f.host, "remote_device/1/write/odd {\"request_id\": \"a\", \"result\": \"SUCCESS\"}");
+        peer_expect(f.peer, READ_X);
+        fixture_done(&f);
+}
+
+static uint64_t status_value(FakeHost *h, const char *name) {
+        for (const StatusField *s = h->device->type->status; s->name; s++)
+                if (streq(s->name, name))
+                        return *(const uint64_t *) ((const char *) h->device + s->offset);
+        g_assert_not_reached();
+}
+
+/* D26 */
+static void test_queue_full(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .request_timeout = "5" }, WRITTEN ", {device_id: 2, timeout_poll_delay: 0, data: [{name: x, "
+                     "interval: 0, data_type: HOLDING_REGISTER, start_address: 0, bit_offset: 0, bit_count: 16}]}");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("DISABLED"), "remote_device/2/status \"DISABLED\"");
+        for (unsigned i = 0; i < 1025 + 3; i++)
+                write_value(&f, "coil", "{\"request_id\": \"a\", \"value\": 1}");
+        g_assert_cmpuint(status_value(f.host, "DroppedWrites"), ==, 3);
+        fake_host_event(f.host, "remote_device/2/enable", "true"); /* others go on */
+        fake_host_expect(f.host, "remote_device/2/status \"CONNECTING\"");
+        for (unsigned i = 0; i < 1025; i++) {
+                peer_expect(f.peer, "01 05 000a ff00");
+                peer_answer(f.peer, "05 000a ff00");
+                fake_host_expect(f.host, WRITE_RESULT("coil", "\"a\"", "SUCCESS"));
+        }
+        peer_expect(f.peer, "02 03 0000 0001");
+        fixture_done(&f);
+}
+
+/* ---- attempts and repetitions ------------------------------------------------------------------------------------- */
+
+static void test_repetitions(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .immediate = 1, .delayed = 1, .request_timeout = "0.03" }, POLLED);
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        for (unsigned i = 1; i <= 4; i++) {
+                peer_expect(f.peer, READ_X);
+                g_assert_cmpuint(f.peer->transaction, ==, i); /* a new one for each transmission */
+        }
+        fake_host_expect(f.host, R1("DISCONNECTED"), R1("CONNECTING"));
+        g_assert_cmpuint(status_value(f.host, "Timeouts"), ==, 4);
+        peer_expect(f.peer, READ_X);
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0007");
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("7"));
+        fixture_done(&f);
+}
+
+static void test_invalid_answers(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .request_timeout = "0.5" }, POLLED_ONCE);
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, READ_X);
+        peer_send(f.peer, "ffff 0000 0005 01 03 02 0001");              /* transaction */
+        peer_send(f.peer, "T 0000 0005 02 03 02 0002");                 /* unit */
+        peer_send(f.peer, "T 0000 0005 01 04 02 0003");                 /* function */
+        peer_send(f.peer, "T 0000 0003 01 03 00");                      /* D12 */
+        peer_send(f.peer, "T 0000 0006 01 03 03 0001 02");              /* odd */
+        peer_send(f.peer, "T 0000 0005 01 03 04 0004");                 /* byte count */
+        fake_host_expect_nothing(f.host, 50 * MS);
+        peer_send(f.peer, "T 0000 0005 01 03 02 00");
+        fake_host_run(f.host, 5 * MS);
+        peer_send(f.peer, "05");                                        /* in pieces */
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("5"));
+        g_assert_cmpuint(f.host->tap.errors, ==, 6);
+        g_assert_cmpuint(f.host->tap.sent, ==, 1);
+        fixture_done(&f);
+}
+
+/* All the wrong answers have one deadline together. */
+static void test_same_deadline(void) {
+        Fixture f;
+        usec_t begin;
+
+        fixture_init(&f, &(Settings) { .request_timeout = "0.1" }, POLLED_ONCE);
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, READ_X);
+        begin = now_usec(CLOCK_MONOTONIC);
+        for (unsigned i = 0; i < 8; i++) {
+                fake_host_run(f.host, 10 * MS);
+                peer_send(f.peer, "ffff 0000 0005 01 03 02 0001");
+        }
+        fake_host_expect(f.host, R1("DISCONNECTED"));
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, <, 170 * MS);
+        fixture_done(&f);
+}
+
+/* An answer that dribbles past its deadline neither hurts the next one nor costs the connection. */
+static void test_late_answer(void) {
+        static const char *const pieces[] = { "T 00", "00 0005 01", "03 02", "00 09" };
+        Fixture f;
+
+        for (size_t cut = 1; cut < G_N_ELEMENTS(pieces); cut++) {
+                fixture_init(&f, &(Settings) { .request_timeout = "0.06", .immediate = 1 }, POLLED_ONCE);
+                enable(&f, "1");
+                connect_master(&f);
+                fake_host_expect(f.host, R1("CONNECTING"));
+                peer_expect(f.peer, READ_X);
+                for (size_t i = 0; i < cut; i++) {
+                        peer_send(f.peer, pieces[i]);
+                        fake_host_run(f.host, 2 * MS);
+                }
+                peer_expect(f.peer, READ_X); /* the repetition */
+                for (size_t i = cut; i < G_N_ELEMENTS(pieces); i++)
+                        peer_send(f.peer, pieces[i]);
+                peer_answer(f.peer, "03 02 0007");
+                fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("7"));
+                fixture_done(&f);
+        }
+}
+
+/* What comes unasked is thrown away, even if it is no Modbus. */
+static void test_unasked(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {}, WRITTEN);
+        connect_master(&f);
+        fake_host_expect(f.host, R1("DISABLED"));
+        peer_send(f.peer, "00 01 02 03 04 05 06 07 08 09");
+        fake_host_run(f.host, 10 * MS);
+        peer_send(f.peer, "0001 0000 00");
+        fake_host_run(f.host, 10 * MS);
+        write_value(&f, "reg", "{\"request_id\": \"a\", \"value\": 1}");
+        peer_expect(f.peer, "01 06 0064 0001");
+        peer_send(f.peer, "01 02"); /* a beginning of nothing */
+        fake_host_expect(f.host, WRITE_RESULT("reg", "\"a\"", "TIMEOUT"));
+        write_value(&f, "reg", "{\"request_id\": \"b\", \"value\": 2}");
+        peer_expect(f.peer, "01 06 0064 0002");
+        peer_answer(f.peer, "06 0064 0002");
+        fake_host_expect(f.host, WRITE_RESULT("reg", "\"b\"", "SUCCESS"));
+        g_assert_cmpuint(f.peer->accepted, ==, 1);
+        fixture_done(&f);
+}
+
+static void test_request_delay(void) {
+        Fixture f;
+        usec_t begin;
+
+        fixture_init(&f, &(Settings) { .request_delay = "0.05" },
+                     "{device_id: 1, timeout_poll_delay: 0, data: [{name: x, interval: 0, data_type: HOLDING_REGISTER, "
+                     "start_address: 0, bit_offset: 0, bit_count: 16}]}");
+        enable(&f, "1");
+        connect_master(&f);
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0001");
+        begin = now_usec(CLOCK_MONOTONIC);
+        peer_expect(f.peer, READ_X);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, >=, 49 * MS);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, <, 150 * MS);
+        fixture_done(&f);
+}
+
+static void test_rtu(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .framing = MODBUS_FRAMING_RTU, .immediate = 1 }, POLLED);
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, READ_X);
+        peer_send(f.peer, "ff 01");             /* noise */
+        peer_send(f.peer, "02 83 02 30f1");     /* another unit */
+        peer_send(f.peer, "01 03 02 0001 0000"); /* CRC */
+        peer_answer(f.peer, "03 02 0007");
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("7"));
+        peer_expect(f.peer, READ_X);
+        peer_send(f.peer, "01 03 02"); /* cut off: thrown away before the repetition */
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0008");
+        fake_host_expect(f.host, CHANGE("8"));
+        fixture_done(&f);
+}
+
+/* ---- connection --------------------------------------------------------------------------------------------------- */
+
+/* A broken stream is closed, and remade only after connect_delay. */
+static void test_broken_stream(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .connect_delay = "0.2" }, POLLED_ONCE);
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, READ_X);
+        peer_send(f.peer, "T 0001 0005 01 03 02 0001");
+        fake_host_expect(f.host, R1("DISABLED"), S("DISCONNECTED"));
+        g_assert_cmpint(f.host->link_reason, ==, DEVICE_REASON_PROTOCOL);
+        peer_wait_end(f.peer);
+        fake_host_expect_nothing(f.host, 150 * MS);
+        fake_host_expect(f.host, S("CONNECTING"), S("CONNECTED"), R1("CONNECTING"));
+        fixture_done(&f);
+}
+
+/* The first loss is answered at once, the second one, soon after, is not. */
+static void test_storm_guard(void) {
+        Fixture f;
+        usec_t begin;
+
+        fixture_init(&f, &(Settings) { .connect_delay = "0.4" }, WRITTEN);
+        connect_master(&f);
+        fake_host_expect(f.host, R1("DISABLED"));
+        begin = now_usec(CLOCK_MONOTONIC);
+        peer_close(f.peer);
+        fake_host_expect(f.host, S("DISCONNECTED"), S("CONNECTING"), S("CONNECTED"), R1("DISABLED"));
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, <, 300 * MS);
+        peer_accept(f.peer);
+        peer_close(f.peer);
+        fake_host_expect(f.host, S("DISCONNECTED"));
+        fake_host_expect_nothing(f.host, 350 * MS);
+        fake_host_expect(f.host, S("CONNECTING"), S("CONNECTED"), R1("DISABLED"));
+        fixture_done(&f);
+}
+
+/* D25 */
+static void test_attempt_gap(void) {
+        Fixture f;
+        usec_t begin;
+
+        fixture_init(&f, &(Settings) { .connect_delay = "0" }, POLLED);
+        peer_refuse(f.peer);
+        begin = now_usec(CLOCK_MONOTONIC);
+        fake_host_start(f.host);
+        for (unsigned i = 0; i < 4; i++)
+                fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, >=, 300 * MS);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, <, 800 * MS);
+        fixture_done(&f);
+}
+
+static void test_error_flood(void) {
+        Fixture f;
+        usec_t end;
+
+        fixture_init(&f, &(Settings) {},
+                     "{device_id: 1, timeout_poll_delay: 0, data: [{name: x, interval: 0, data_type: HOLDING_REGISTER, "
+                     "start_address: 0, bit_offset: 0, bit_count: 16}]}");
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        end = now_usec(CLOCK_MONOTONIC) + 250 * MS;
+        while (now_usec(CLOCK_MONOTONIC) < end) {
+                peer_expect(f.peer, READ_X);
+                peer_answer(f.peer, "83 02");
+        }
+        fake_host_expect(f.host, R1("CONNECTED"));
+        g_assert_cmpuint(f.host->registered->len - f.host->seen, >=, 2);
+        g_assert_cmpuint(f.host->registered->len - f.host->seen, <=, 3);
+        g_assert_cmpuint(status_value(f.host, "Exceptions"), >, 3);
+        fixture_done(&f);
+}
+
+static void test_stop_anywhere(void) {
+        Fixture f;
+
+        /* while the query is out */
+        fixture_init(&f, &(Settings) {}, POLLED);
+        f.host->auto_answer = false;
+        fake_host_start(f.host);
+        fake_host_stop(f.host);
+        g_assert_cmpuint(f.host->registered->len, ==, 0);
+        g_assert_false(f.host->started);
+
+        /* while connecting */
+        f.host->auto_answer = true;
+        fake_host_start(f.host);
+        fake_host_expect(f.host, S("CONNECTING"));
+        modbus_master_device_type.stop(f.host->device);
+        modbus_master_device_type.stop(f.host->device); /* idempotent */
+        fake_host_expect(f.host, S("DISCONNECTED"));
+        fake_host_stop(f.host);
+        fake_host_expect_nothing(f.host, 20 * MS);
+
+        /* right after the start, before the first status */
+        fake_host_start(f.host);
+        fake_host_wait(f.host, &f.host->started);
+        fake_host_stop(f.host);
+        fake_host_expect_nothing(f.host, 20 * MS);
+        fixture_done(&f);
+}
+
+static void test_query_fails(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {}, POLLED);
+        f.host->auto_answer = false;
+        fake_host_start(f.host);
+        fake_host_answer(f.host, -ETIMEDOUT, NULL);
+        g_assert_true(f.host->ended);
+        g_assert_false(f.host->started);
+        g_assert_cmpint(f.host->reason, ==, DEVICE_REASON_TIMEOUT);
+        fake_host_wait(f.host, &f.host->done);
+        g_assert_cmpuint(f.host->registered->len, ==, 0);
+        fixture_done(&f);
+}
+
+/* Every JSON value says yes or no. */
+static void test_enable_values(void) {
+        static const char *const yes[] = { "true", "1", "-0.5", "\"no\"", "[0]", "{\"a\": null}" };
+        static const char *const no[] = { "false", "null", "0", "0.0", "\"\"", "[]", "{}" };
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {}, WRITTEN);
+        connect_master(&f);
+        fake_host_expect(f.host, R1("DISABLED"));
+        for (size_t i = 0; i < G_N_ELEMENTS(yes); i++) {
+                fake_host_event(f.host, "remote_device/1/enable", yes[i]);
+                fake_host_expect(f.host, R1("CONNECTED"));
+                fake_host_event(f.host, "remote_device/01/enable", no[i]);
+                fake_host_expect(f.host, R1("DISABLED"));
+        }
+        for (size_t i = 0; i < G_N_ELEMENTS(no); i++)
+                fake_host_event(f.host, "remote_device/1/enable", no[i]);
+        fake_host_expect_nothing(f.host, 10 * MS);
+        fixture_done(&f);
+}
+
+/* The set of enabled ids outlives a connection and may change between two. */
+static void test_enable_between_connections(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .connect_delay = "0.1" }, WRITTEN);
+        peer_refuse(f.peer);
+        fake_host_start(f.host);
+        fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
+        fake_host_event(f.host, "remote_device/1/enable", "true");
+        fake_host_expect_nothing(f.host, 20 * MS);
+        peer_listen(f.peer);
+        fake_host_expect(f.host, S("CONNECTING"), S("CONNECTED"), R1("CONNECTED"));
+        fixture_done(&f);
+}
+
+/* While the event server is congested nothing is polled; then the newest value goes out. */
+static void test_flow(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {}, POLLED);
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, READ_X);
+        modbus_master_device_type.flow(f.host->device, false);
+        peer_answer(f.peer, "03 02 0001");
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));
+        peer_expect_nothing(f.peer, 60 * MS);
+        modbus_master_device_type.flow(f.host->device, true);
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0009");
+        fake_host_expect(f.host, CHANGE("9"));
+        peer_expect(f.peer, READ_X);
+        fixture_done(&f);
+}
+
+static void test_status(void) {
+        Fixture f;
+        DevicePart part;
+
+        fixture_init(&f, &(Settings) {}, POLLED_ONCE);
+        g_assert_cmpuint(modbus_master_device_type.n_parts(f.host->device), ==, 0); /* not running */
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0001");
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));
+        g_assert_cmpuint(modbus_master_device_type.n_parts(f.host->device), ==, 1);
+        modbus_master_device_type.part(f.host->device, 0, &part);
+        g_assert_true(part.fields == modbus_master_device_type.part_fields);
+        g_assert_cmpuint(*(const uint64_t *) ((const char *) part.base + part.fields[0].offset), ==, 1);
+        g_assert_cmpstr(*(const char *const *) ((const char *) part.base + part.fields[1].offset), ==, "CONNECTED");
+        g_assert_cmpuint(status_value(f.host, "Connections"), ==, 1);
+        g_assert_cmpuint(status_value(f.host, "LastRoundTripUSec"), <, 5 * USEC_PER_SEC);
+        fixture_done(&f);
+}
+
+/* ---- configuration ------------------------------------------------------------------------------------------------ */
+
+static void check_conf(const char *from, const char *to, const char *expected) {
+        g_autofree char *good = conf_text(&(Settings) {}, 502, POLLED ", {device_id: 2, timeout_poll_delay: 0, data: []}");
+        g_autofree char *text = NULL, *messages = NULL;
+        g_auto(GStrv) parts = g_strsplit(good, from, 2);
+
+        g_assert_cmpuint(g_strv_length(parts), ==, 2);
+        text = g_strconcat(parts[0], to, parts[1], NULL);
+        messages = fake_host_check(&modbus_master_device_type, text, CONF_FORM_NATIVE);
+        g_test_message("%s → %s: %s", from, to, messages);
+        if (!expected)
+                g_assert_cmpstr(messages, ==, "");
+        else
+                g_assert_nonnull(strstr(messages, expected));
+}
+
+static void test_conf(void) {
+        static const struct {
+                const char *from, *to, *expected;
+        } rows[] = {
+                { "interval: 0.02", "interval: 0", NULL },
+                { "interval: 0.02", "interval: -1", "/remote_devices/0/data/0/interval: " },
+                { "interval: 0.02", "interval: true", "/remote_devices/0/data/0/interval: " },
+                { "device_id: 2", "device_id: 1", "/remote_devices/1/device_id: duplicate device id 1" },
+                { "device_id: 2", "device_id: 256", "/remote_devices/1/device_id: " },
+                { "device_id: 2", "device_id: 255", NULL },
+                { "device_id: 2", "device_id: 0", NULL },
+                { "start_address: 0", "start_address: 65535", NULL },
+                { "start_address: 0", "start_address: 65536", "/remote_devices/0/data/0/start_address: " },
+                { "start_address: 0, bit_offset: 0", "start_address: 65535, bit_offset: 1",
+                  "/remote_devices/0/data/0/start_address: ends behind address 65535" },
+                { "bit_count: 16", "bit_count: 0", "/remote_devices/0/data/0/bit_count: " },
+                { "bit_count: 16", "bit_count: 2000", NULL },
+                { "bit_count: 16", "bit_count: 2001", "/remote_devices/0/data/0/bit_count: warning: needs 126 registers" },
+                { "bit_count: 16", "bit_count: 9000000000000000000", "ends behind address 65535" },
+                { "bit_offset: 0", "bit_offset: -1", "/remote_devices/0/data/0/bit_offset: " },
+                { "data_type: HOLDING_REGISTER", "data_type: holding_register", "/remote_devices/0/data/0/data_type: " },
+                { "data: []", "data: [{name: x, interval: null, data_type: QUEUE, start_address: 0, bit_offset: 0, bit_count: 16}]",
+                  NULL },
+                { "HOLDING_REGISTER, start_address: 0, bit_offset: 0, bit_count: 16}",
+                  "COIL, start_address: 0, bit_offset: 0, bit_count: 1}, {name: x, interval: null, data_type: COIL, "
+                  "start_address: 0, bit_offset: 0, bit_count: 1}",
+                  "/remote_devices/0/data/1/name: duplicate name \"x\"" },
+                { "port: 502", "port: 0", "/connection/transport/port: " },
+                { "port: 502", "port: 65536", "/connection/transport/port: " },
+                { "request_timeout: 0.1", "request_timeout: 0", "/connection/request_timeout: " },
+                { "connect_timeout: 1", "connect_timeout: 0", "/connection/connect_timeout: " },
+                { "connect_delay: 0.05", "connect_delay: 0", NULL },
+                { "connect_delay: 0.05, ", "", "/connection/connect_delay: " },
+                { "request_retry_immediate_count: 0", "request_retry_immediate_count: 1.0", NULL },
+                { "request_retry_immediate_count: 0", "request_retry_immediate_count: 1.5",
+                  "/connection/request_retry_immediate_count: " },
+                { "request_retry_immediate_count: 0", "request_retry_immediate_count: -1",
+                  "/connection/request_retry_immediate_count: " },
+                { "modbus_type: TCP", "modbus_type: ASCII", NULL },
+                { "modbus_type: TCP", "modbus_type: UDP", "/connection/modbus_type: " },
+                { "{type: TCP, host: 127.0.0.1, port: 502}",
+                  "{type: SERIAL, port: /dev/ttyS0, baudrate: 9600, bytesize: EIGHTBITS, parity: MARK, stopbits: ONE_POINT_FIVE, "
+                  "flow_control: {xonxoff: false, rtscts: false, dsrdtr: false}}",
+                  NULL },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+                check_conf(rows[i].from, rows[i].to, rows[i].expected);
+}
+
+int main(int argc, char *argv[]) {
+        g_test_init(&argc, &argv, NULL);
+
+        g_test_add_func("/modbus-master/enabled-by-query", test_enabled_by_query);
+        g_test_add_func("/modbus-master/enabled-later", test_enabled_later);
+        g_test_add_func("/modbus-master/nothing-polled", test_nothing_polled);
+        g_test_add_func("/modbus-master/refused", test_refused);
+        g_test_add_func("/modbus-master/peer-closes", test_peer_closes);
+        g_test_add_func("/modbus-master/poll-sequence", test_poll_sequence);
+        g_test_add_func("/modbus-master/disable-while-pausing", test_disable_while_pausing);
+        g_test_add_func("/modbus-master/values", test_values);
+        g_test_add_func("/modbus-master/writes", test_writes);
+        g_test_add_func("/modbus-master/writes-ignored", test_writes_ignored);
+        g_test_add_func("/modbus-master/write-without-connection", test_write_without_connection);
+        g_test_add_func("/modbus-master/write-between-polls", test_write_between_polls);
+        g_test_add_func("/modbus-master/queue-full", test_queue_full);
+        g_test_add_func("/modbus-master/repetitions", test_repetitions);
+        g_test_add_func("/modbus-master/invalid-answers", test_invalid_answers);
+        g_test_add_func("/modbus-master/same-deadline", test_same_deadline);
+        g_test_add_func("/modbus-master/late-answer", test_late_answer);
+        g_test_add_func("/modbus-master/unasked", test_unasked);
+        g_test_add_func("/modbus-master/request-delay", test_request_delay);
+        g_test_add_func("/modbus-master/rtu", test_rtu);
+        g_test_add_func("/modbus-master/broken-stream", test_broken_stream);
+        g_test_add_func("/modbus-master/storm-guard", test_storm_guard);
+        g_test_add_func("/modbus-master/attempt-gap", test_attempt_gap);
+        g_test_add_func("/modbus-master/error-flood", test_error_flood);
+        g_test_add_func("/modbus-master/stop-anywhere", test_stop_anywhere);
+        g_test_add_func("/modbus-master/query-fails", test_query_fails);
+        g_test_add_func("/modbus-master/enable-values", test_enable_values);
+        g_test_add_func("/modbus-master/enable-between-connections", test_enable_between_connections);
+        g_test_add_func("/modbus-master/flow", test_flow);
+        g_test_add_func("/modbus-master/status", test_status);
+        g_test_add_func("/modbus-master/conf", test_conf);
+        return g_test_run();
+}
