@@ -12,7 +12,7 @@ BUILD = pathlib.Path(os.environ.get('GATEWAYD_BUILD', ROOT / 'build')).resolve()
 DAEMON = BUILD / 'daemon/gatewayd'
 CTL = BUILD / 'tools/gatewayctl'
 PEERS = BUILD / 'tests/peers'
-POLICY = ROOT / 'dbus/io.gatewayd.Gateway1.conf'
+POLICY = BUILD / 'dbus/io.gatewayd.Gateway1.conf'
 VENV_BIN = pathlib.Path(sys.executable).parent
 
 
