@@ -38,7 +38,7 @@ static BusValue field_value(const StatusField *f, const void *base) {
 /* ret_text keeps a constant; the caller frees. */
 static BusValue status_value(const DeviceType *type, const ProxyView *view, const Device *device, const StatusField *f,
                              char **ret_text) {
-        if (!f->constant)
+        if (!f->constant || !type->constant)
                 return field_value(f, device);
         *ret_text = type->constant(view->config->conf, f);
         return bus_string(*ret_text);

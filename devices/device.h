@@ -61,7 +61,7 @@ typedef struct StatusField {
         const char *unit, *help;
         StatusKind kind;
         size_t offset;
-        bool constant;          /* a string of the configuration: DeviceType.constant gives it, with or without a run; offset unused */
+        bool constant;          /* never changes: EmitsChangedSignal const. In DeviceType.status: a string of the configuration, see there */
 } StatusField;
 /* One unit, line or connection of a device, borrowed. */
 typedef struct DevicePart {
@@ -94,7 +94,8 @@ struct DeviceType {
         int (*reconfigure)(Device *d, const void *conf);  /* may be NULL. 0: links kept; -EOPNOTSUPP: restart me */
 
         const StatusField *status;                        /* NULL: none */
-        /* Value of a constant field, from the configuration; caller frees; NULL: none. May be NULL when no field is constant. */
+        /* Value of a constant field of `status` from the configuration, with or without a run; caller frees; NULL: none. May be
+         * NULL: then constants are read at their offset, during a run only. */
         char *(*constant)(const void *conf, const StatusField *f);
         const char *parts_name;                           /* D-Bus property of the parts, "RemoteDevices"; NULL: none */
         size_t (*n_parts)(const Device *d);
