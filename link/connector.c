@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -23,20 +22,10 @@ struct Connector {
         int fd;
         int error;  /* of the first address that failed */
         usec_t end; /* of all together */
-        usec_t user_timeout;
         const char *description;
         ConnectorCallback callback;
         void *userdata;
 };
-
-void socket_set_tcp_options(int fd, usec_t user_timeout) {
-        const int on = 1;
-        const unsigned ms = (unsigned) MIN(user_timeout / USEC_PER_MSEC, (usec_t) INT_MAX);
-
-        (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        if (user_timeout > 0)
-                (void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
-}
 
 /* A loopback port that nobody listens on can be the very one that the kernel picks for our end: TCP then
  * connects the socket to itself, and who tries for ever gets there. */
@@ -79,7 +68,6 @@ static int connector_try(Connector *c, const struct addrinfo *info) {
         if (c->fd < 0)
                 return -errno;
         if (info->ai_family != AF_UNIX)
-                socket_set_tcp_options(c->fd, c->user_timeout);
 
         /* Also a connection that is there at once shows by becoming writable. */
         if (connect(c->fd, info->ai_addr, info->ai_addrlen) < 0 && errno != EINPROGRESS)
@@ -214,8 +202,7 @@ static int connector_begin(Connector *c, Resolver *resolver, const Address *addr
 }
 
 int connector_new(sd_event *event, Resolver *resolver, const Address *address, usec_t timeout,
-                  usec_t user_timeout, const char *description, ConnectorCallback callback, void *userdata,
-                  Connector **ret) {
+                  const char *description, ConnectorCallback callback, void *userdata, Connector **ret) {
         _cleanup_(connector_freep) Connector *c = NULL;
         int r;
 
@@ -224,7 +211,6 @@ int connector_new(sd_event *event, Resolver *resolver, const Address *address, u
                 .event = sd_event_ref(event),
                 .fd = -EBADF,
                 .end = usec_add(now_usec(CLOCK_MONOTONIC), timeout),
-                .user_timeout = user_timeout,
                 .description = description,
                 .callback = callback,
                 .userdata = userdata,

@@ -11,18 +11,13 @@
 #include "link/resolver.h"
 
 typedef struct Connector Connector;
-/* Once, in a later turn than connector_new(). error 0: fd (non-blocking, close-on-exec, TCP_NODELAY) is
+/* Once, in a later turn than connector_new(). error 0: fd (non-blocking, close-on-exec) is
  * the callee's; <0: fd is negative. The callee frees the connector, here or later. */
 typedef void (*ConnectorCallback)(int error, int fd, void *userdata);
 
 /* timeout: lookup and all addresses together, each address gets its share; USEC_INFINITY: the system's.
- * user_timeout: TCP_USER_TIMEOUT, 0: the system's. The error is that of the first address, which is the
- * best one. -ENXIO: a name and no resolver. */
+ * The error is that of the first address, which is the best one. -ENXIO: a name and no resolver. */
 int connector_new(sd_event *event, Resolver *resolver, const Address *address, usec_t timeout,
-                  usec_t user_timeout, const char *description, ConnectorCallback callback, void *userdata,
-                  Connector **ret);
+                  const char *description, ConnectorCallback callback, void *userdata, Connector **ret);
 Connector *connector_free(Connector *c);
 DEFINE_CLEANUP(Connector, connector_free);
-
-/* TCP_NODELAY, and TCP_USER_TIMEOUT unless 0; no effect on other sockets. */
-void socket_set_tcp_options(int fd, usec_t user_timeout);

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -41,11 +43,12 @@ struct Stream {
         const StreamHandler *handler;
         void *userdata;
         const char *description;
+        StreamOptions options;
+        sd_event_source *again; /* stream_process(); made when first needed */
         bool *freed; /* set while a callback runs */
         Buffer input, output;
         Connector *connector; /* CONNECTING */
         Deadline *limit;      /* CLOSING */
-        size_t receive_max;
         usec_t last_progress;
         int fd;
         int error; /* FAILED */
@@ -63,6 +66,7 @@ static uint8_t scratch[SCRATCH_SIZE];
 static void stream_end(Stream *s, int error) {
         s->state = STREAM_ENDED;
         s->source = sd_event_source_disable_unref(s->source);
+        s->again = sd_event_source_disable_unref(s->again);
         s->connector = connector_free(s->connector);
         s->limit = deadline_free(s->limit);
         buffer_done(&s->input);
@@ -199,7 +203,7 @@ static void stream_deliver(Stream *s, Buffer *input, const uint8_t *data, size_t
         input_shrink(input);
         s->input = *input;
 
-        if (buffer_size(&s->input) > s->receive_max)
+        if (s->reading && buffer_size(&s->input) > s->options.receive_max)
                 stream_end(s, -EMSGSIZE);
 }
 
@@ -285,7 +289,36 @@ void stream_discard_input(Stream *s) {
                 stream_fail(s, r);
 }
 
+static int stream_on_again(sd_event_source *source, void *userdata) {
+        Stream *s = userdata;
+        Buffer input = s->input;
+
+        if (!s->reading || s->state != STREAM_OPEN || buffer_size(&input) == 0)
+                return 0;
+        s->input = (Buffer) { 0 };
+        stream_deliver(s, &input, buffer_begin(&input), buffer_size(&input));
+        return 0;
+}
+
+void stream_process(Stream *s) {
+        int r = 0;
+
+        if (s->state != STREAM_OPEN)
+                return;
+        if (!s->again) {
+                r = sd_event_add_defer(s->event, &s->again, stream_on_again, s);
+                if (r >= 0)
+                        (void) sd_event_source_set_description(s->again, s->description);
+        }
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->again, SD_EVENT_ONESHOT);
+        if (r < 0)
+                stream_fail(s, r);
+}
+
 void stream_set_reading(Stream *s, bool on) {
+        if (on && !s->reading)
+                stream_process(s);
         s->reading = on;
         stream_update_events(s);
 }
@@ -491,6 +524,21 @@ static int stream_on_io(sd_event_source *source, int fd, uint32_t revents, void 
         return 0;
 }
 
+/* They have no effect on sockets that are not TCP. */
+static void stream_set_tcp_options(const Stream *s, int fd) {
+        const unsigned user_timeout = (unsigned) MIN(s->options.user_timeout / USEC_PER_MSEC, (usec_t) INT_MAX);
+        const int idle = (int) MIN(s->options.keepalive_idle / USEC_PER_SEC, (usec_t) INT16_MAX);
+        const int on = 1;
+
+        (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        if (user_timeout > 0)
+                (void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout, sizeof(user_timeout));
+        if (idle > 0) {
+                (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+                (void) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+        }
+}
+
 static int stream_open(Stream *s, int fd) {
         int r;
 
@@ -499,6 +547,7 @@ static int stream_open(Stream *s, int fd) {
                 return r;
         (void) sd_event_source_set_description(s->source, s->description);
 
+        stream_set_tcp_options(s, fd);
         s->fd = fd;
         s->last_progress = now_usec(CLOCK_MONOTONIC);
         s->state = STREAM_OPEN;
@@ -533,7 +582,7 @@ static Stream *stream_new(sd_event *event, const StreamOptions *options, const c
                 .handler = handler,
                 .userdata = userdata,
                 .description = description,
-                .receive_max = options->receive_max,
+                .options = *options,
                 .fd = -EBADF,
                 .state = STREAM_CONNECTING,
                 .reading = true,
@@ -547,8 +596,8 @@ int stream_connect(sd_event *event, Resolver *resolver, const Address *address, 
         int r;
 
         s = stream_new(event, options, description, handler, userdata);
-        r = connector_new(event, resolver, address, options->connect_timeout, options->user_timeout,
-                          description, stream_on_connected, s, &s->connector);
+        r = connector_new(event, resolver, address, options->connect_timeout, description,
+                          stream_on_connected, s, &s->connector);
         if (r < 0)
                 return r;
 
@@ -564,7 +613,6 @@ int stream_adopt(sd_event *event, int fd, const StreamOptions *options, const ch
         flags = fcntl(fd, F_GETFL);
         if (flags < 0 || (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
                 return -errno;
-        socket_set_tcp_options(fd, options->user_timeout);
 
         s = stream_new(event, options, description, handler, userdata);
         r = stream_open(s, fd);
@@ -582,6 +630,7 @@ Stream *stream_free(Stream *s) {
         if (s->freed)
                 *s->freed = true;
         s->source = sd_event_source_disable_unref(s->source);
+        s->again = sd_event_source_disable_unref(s->again);
         s->connector = connector_free(s->connector);
         s->limit = deadline_free(s->limit);
         buffer_done(&s->input);

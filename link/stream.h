@@ -35,7 +35,8 @@ typedef struct StreamHandler {
 typedef struct StreamOptions {
         usec_t connect_timeout; /* name resolution and all addresses together; USEC_INFINITY: the system's */
         usec_t user_timeout;    /* TCP_USER_TIMEOUT; 0: the system's */
-        size_t receive_max;     /* most unconsumed bytes kept; beyond: closed(-EMSGSIZE) */
+        usec_t keepalive_idle;  /* SO_KEEPALIVE, the first probe after this long without traffic; 0: off */
+        size_t receive_max;     /* most unconsumed bytes kept while reading is on; beyond: closed(-EMSGSIZE) */
 } StreamOptions;
 
 /* Begins to connect; connected() or closed() follow in a later turn, never inside this call. resolver may
@@ -66,6 +67,9 @@ void stream_close_flushed(Stream *s, usec_t limit);
 /* Reading off: the kernel's buffers fill and the peer waits. A reset or error is still noticed at once,
  * an end of stream once everything before it was read. */
 void stream_set_reading(Stream *s, bool on);
+/* received() again, in a later turn, with what was left unconsumed; nothing when nothing is left or reading is off then.
+ * Switching reading on implies it. May be called inside received(). */
+void stream_process(Stream *s);
 /* Drops what was received and not consumed, in the kernel too. Inside received(): all of data counts as
  * consumed. */
 void stream_discard_input(Stream *s);

@@ -146,6 +146,33 @@ static void test_pause(Fixture *f, gconstpointer unused) {
         g_assert_cmpmem(f->received->data, f->received->len, "abcdefghi", 9);
 }
 
+/* What was left comes again when asked for, without new bytes. */
+static void test_process(Fixture *f, gconstpointer unused) {
+        pair_tcp(f);
+        f->consume = CONSUME_NOTHING;
+        peer_write(f, "abcdef", 6);
+        LOOP_UNTIL(f->event, f->n_received == 1);
+        g_assert_cmpuint(loop_settle(f->event), ==, 0);
+
+        f->consume = CONSUME_FRAMES;
+        stream_process(f->stream);
+        g_assert_cmpuint(f->n_received, ==, 1); /* not inside the call */
+        LOOP_UNTIL(f->event, f->n_received == 2);
+        g_assert_cmpmem(f->received->data, f->received->len, "abcd", 4);
+
+        f->consume = CONSUME_ALL;
+        stream_set_reading(f->stream, false);
+        stream_process(f->stream); /* not while reading is off */
+        loop_settle(f->event);
+        g_assert_cmpuint(f->n_received, ==, 2);
+        stream_set_reading(f->stream, true);
+        LOOP_UNTIL(f->event, f->n_received == 3);
+        g_assert_cmpmem(f->received->data, f->received->len, "abcdef", 6);
+        stream_process(f->stream); /* nothing is left */
+        loop_settle(f->event);
+        g_assert_cmpuint(f->n_received, ==, 3);
+}
+
 /* As before over a unix socket, where a hangup cannot be masked. */
 static void test_pause_hangup(Fixture *f, gconstpointer unused) {
         pair_unix(f);
@@ -409,6 +436,7 @@ int main(int argc, char *argv[]) {
         ADD_DATA("end/tcp", test_end, "tcp");
         ADD("reset", test_reset);
         ADD("pause", test_pause);
+        ADD("process", test_process);
         ADD("pause/hangup", test_pause_hangup);
         ADD_DATA("pause/end/unix", test_pause_end, NULL);
         ADD_DATA("pause/end/tcp", test_pause_end, "tcp");
