@@ -5,8 +5,9 @@
 
 #include "base/bounds.h"
 
-bool backlog_update(Backlog *b, size_t unsent, usec_t now) {
-        bool congested = unsent >= NORTH_PAUSE_BYTES || (b->congested && unsent > NORTH_RESUME_BYTES);
+bool backlog_update(Backlog *b, size_t unsent, size_t held, usec_t now) {
+        size_t waiting = unsent + held;
+        bool congested = waiting >= NORTH_PAUSE_BYTES || (b->congested && waiting > NORTH_RESUME_BYTES);
         bool changed = congested != b->congested;
 
         if (b->unsent == 0)

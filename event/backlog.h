@@ -12,8 +12,9 @@ typedef struct Backlog {
         bool congested;
 } Backlog;
 
-/* Takes note of what is unsent now. true: `congested` changed. */
-bool backlog_update(Backlog *b, size_t unsent, usec_t now);
+/* Takes note of what is unsent now, and of what is held back on purpose: that congests, but is no stall. true: `congested`
+ * changed. */
+bool backlog_update(Backlog *b, size_t unsent, size_t held, usec_t now);
 /* When the connection counts as dead unless something moves: NORTH_STALL_USEC after the last progress
  * (stream_last_progress()), or after the first unsent byte when that came later. USEC_INFINITY: nothing is
  * unsent. */

@@ -191,7 +191,8 @@ static void client_write(EventClient *c) {
 static void client_update_backlog(EventClient *c) {
         if (c->state != CLIENT_ESTABLISHED)
                 return;
-        if (backlog_update(&c->backlog, stream_unsent(c->stream), client_now(c)) && c->handler.congested)
+        if (backlog_update(&c->backlog, stream_unsent(c->stream), eventer_held_size(c->eventer), client_now(c)) &&
+            c->handler.congested)
                 c->handler.congested(c, c->backlog.congested, c->userdata);
 }
 
@@ -210,7 +211,7 @@ static void client_arm_flush(EventClient *c) {
 static void client_settle(EventClient *c) {
         if (c->freed || c->state >= CLIENT_FLUSHING)
                 return;
-        if (eventer_output_size(c->eventer) > 0 || eventer_batch_size(c->eventer) > 0)
+        if (eventer_output_size(c->eventer) > 0 || eventer_batch_size(c->eventer) > eventer_held_size(c->eventer))
                 client_arm_flush(c);
         client_update_deadline(c);
 }
@@ -423,10 +424,15 @@ static void client_registered(EventClient *c) {
 
 void event_client_register(EventClient *c, EventType prefix, const char *const *subtypes,
                            const Timestamp *source, const Payload *payload) {
+        int r;
+
         if (c->state != CLIENT_ESTABLISHED)
                 return;
-        if (eventer_register(c->eventer, prefix, subtypes, source, payload) < 0) {
-                log_warning("An event is too large to be registered and was dropped.");
+        r = eventer_register(c->eventer, prefix, subtypes, source, payload);
+        if (r == -ENOBUFS)
+                client_finish_later(c, r);
+        if (r < 0) {
+                log_warning_errno(r, "An event cannot be registered and is dropped: %m");
                 return;
         }
         client_registered(c);

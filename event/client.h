@@ -41,7 +41,8 @@ DEFINE_CLEANUP(EventClient, event_client_free);
 void event_client_close(EventClient *c, usec_t limit);
 
 /* Without response, in order; leaves at the end of this turn, behind every source of the same priority that
- * is ready in it. Dropped when the server has not accepted us, and with a warning when it fits in no frame.
+ * is ready in it. While the server is not operational it would lose it silently (wire.md 3.9), so all is held back then
+ * and leaves, in order, when it is. Dropped when the server has not accepted us, and with a warning when it fits in no frame.
  * Copied; source and payload may be NULL. */
 void event_client_register(EventClient *c, EventType prefix, const char *const *subtypes,
                            const Timestamp *source, const Payload *payload);
@@ -52,7 +53,8 @@ size_t event_client_unsent(const EventClient *c); /* bytes, batch and stream tog
 typedef void (*EventRequestCallback)(int error, const Event *events, size_t n, bool more_follows,
                                      void *userdata);
 /* Called back once, unless cancelled or the client is freed. Order with registrations is kept. -ENOTCONN:
- * the server has not accepted us, or the client is ending; -EMSGSIZE: fits in no frame. */
+ * the server has not accepted us, or the client is ending; -EHOSTDOWN (registration): it is not operational; -EMSGSIZE: fits
+ * in no frame. */
 int event_client_request_register(EventClient *c, EventType prefix, const char *const *subtypes,
                                   const Timestamp *source, const Payload *payload,
                                   EventRequestCallback callback, void *userdata, EventRequest **ret);

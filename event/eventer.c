@@ -30,6 +30,7 @@ struct Eventer {
         int64_t init; /* conversation of the init request */
         usec_t init_deadline;
         bool connected, accepted, ended;
+        EventerStatus status; /* the server's last one; standby before it has accepted us */
 
         /* Unsent, in this order. `body` is a flushed batch, whose header ends `head`; later messages go to
          * `tail` while there is one. */
@@ -158,6 +159,8 @@ int eventer_register(Eventer *e, EventType prefix, const char *const *subtypes, 
                 return -EMSGSIZE;
         if (buffer_size(&e->batch) + bound > EVENTER_BATCH_MAX)
                 eventer_flush(e);
+        if (buffer_size(&e->batch) + bound > CHATTER_FRAME_MAX - MESSAGE_OVERHEAD)
+                return -ENOBUFS;
 
         register_event_encode(&e->batch, bound, prefix, subtypes, source, payload);
         e->n_batch++;
@@ -168,8 +171,12 @@ size_t eventer_batch_size(const Eventer *e) {
         return buffer_size(&e->batch);
 }
 
+size_t eventer_held_size(const Eventer *e) {
+        return e->status == EVENTER_OPERATIONAL ? 0 : buffer_size(&e->batch);
+}
+
 void eventer_flush(Eventer *e) {
-        if (e->n_batch > 0)
+        if (e->n_batch > 0 && e->status == EVENTER_OPERATIONAL)
                 (void) eventer_send_batch(e, true);
 }
 
@@ -193,6 +200,8 @@ int eventer_request_register(Eventer *e, EventType prefix, const char *const *su
                              EventerRequest *request) {
         int r;
 
+        if (e->status != EVENTER_OPERATIONAL)
+                return -EHOSTDOWN;
         eventer_flush(e);
         r = eventer_register(e, prefix, subtypes, source, payload);
         if (r < 0)
@@ -282,6 +291,7 @@ static int process_init(Eventer *e, const ChatterMessage *m, SbsReader *r) {
                 return res;
         e->accepted = true;
         e->init_deadline = USEC_INFINITY;
+        e->status = status;
         e->handler->accepted(status, e->userdata);
         return 0;
 }
@@ -293,6 +303,7 @@ static int process_status(Eventer *e, const ChatterMessage *m, SbsReader *r) {
         res = status_decode(r, &status);
         if (res < 0)
                 return res;
+        e->status = status;
         e->handler->status(status, e->userdata);
         return 0;
 }

@@ -108,15 +108,18 @@ void eventer_output_sent(Eventer *e);
 /* Adds one event to the batch that eventer_flush() sends as one registration without response. type = prefix
  * then the NULL-terminated subtypes. Encoded here, once; nothing is kept by reference. source and payload
  * may be NULL. The JSON text is not checked. A batch is flushed by itself before it exceeds
- * EVENTER_BATCH_MAX. -EMSGSIZE: the event does not fit in a frame; nothing happened. */
+ * EVENTER_BATCH_MAX; while the server is not operational the batch is held, up to one frame. -EMSGSIZE: the event
+ * does not fit in a frame, -ENOBUFS: nor into the held batch; nothing happened. */
 #define EVENTER_BATCH_MAX (1U << 20)
 int eventer_register(Eventer *e, EventType prefix, const char *const *subtypes, const Timestamp *source,
                      const Payload *payload);
 size_t eventer_batch_size(const Eventer *e);    /* bytes in the batch */
-void eventer_flush(Eventer *e);                 /* nothing when the batch is empty */
+size_t eventer_held_size(const Eventer *e);     /* the same while it is held, else 0 */
+void eventer_flush(Eventer *e);                 /* nothing when the batch is empty or held */
 /* Sends the batch, also an empty one, as one registration with response. */
 void eventer_flush_request(Eventer *e, usec_t now, EventerRequest *request);
-/* One registration with response of one event; flushes the batch first, so order holds. -EMSGSIZE as above. */
+/* One registration with response of one event; flushes the batch first, so order holds. -EMSGSIZE as above,
+ * -EHOSTDOWN: the server is not operational. */
 int eventer_request_register(Eventer *e, EventType prefix, const char *const *subtypes, const Timestamp *source,
                              const Payload *payload, usec_t now, EventerRequest *request);
 /* Flushes the batch first too. max_results >= 0, ids of a server query >= 0 and of that server (else the

@@ -67,7 +67,6 @@ static int connector_try(Connector *c, const struct addrinfo *info) {
         c->fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (c->fd < 0)
                 return -errno;
-        if (info->ai_family != AF_UNIX)
 
         /* Also a connection that is there at once shows by becoming writable. */
         if (connect(c->fd, info->ai_addr, info->ai_addrlen) < 0 && errno != EINPROGRESS)

@@ -198,10 +198,11 @@ static void check_sent(JsonSpan x) {
         ChatterMessage m;
         size_t at = 0;
 
-        h.eventer = eventer_new(&handler, &h);
-        if (!init) {
-                eventer_init(h.eventer, &plain_init);
-                eventer_output_sent(h.eventer);
+        if (init)
+                h.eventer = eventer_new(&handler, &h);
+        else {
+                g_string_free(h.calls, TRUE);
+                (void) fixture_new(&h, true);
         }
         body_send(h.eventer, type, vector_get(x, "body"), last, 0, &request);
         bytes = take_output(h.eventer);
@@ -646,6 +647,55 @@ static void test_request_timeout(void) {
         g_assert_cmpuint(eventer_deadline(h.eventer), ==, 31 * SECOND);
 }
 
+/* Registrations wait while the server would lose them, in order, and queries do not. */
+static void test_held(void) {
+        static const char *const subtypes[] = { "x", NULL };
+        g_autoptr(GByteArray) before = NULL, after = NULL;
+        EventerRequest query, refused;
+        ChatterMessage m;
+        size_t at = 0;
+        _fixture_ h;
+
+        (void) fixture_new(&h, true);
+        g_assert_cmpint(feed_own(h.eventer, "HatEventer.MsgStatusNotify", 2, "\x83", 1), >, 0); /* stopping */
+        g_assert_cmpint(eventer_register(h.eventer, (EventType) { 0 }, subtypes, NULL, NULL), ==, 0);
+        g_assert_cmpuint(eventer_held_size(h.eventer), >, 0);
+        g_assert_cmpint(eventer_request_register(h.eventer, (EventType) { 0 }, subtypes, NULL, NULL, 0, &refused), ==,
+                        -EHOSTDOWN);
+        g_assert_cmpint(eventer_request_query(h.eventer, &(EventerQuery) { .kind = QUERY_LATEST }, 0, &query), ==, 0);
+        eventer_flush(h.eventer);
+        before = take_output(h.eventer);
+        m = next_message(before, &at);
+        g_assert_true(chatter_message_is(&m, "HatEventer.MsgQueryReq"));
+        g_assert_cmpuint(at, ==, before->len);
+
+        g_assert_cmpint(feed_own(h.eventer, "HatEventer.MsgStatusNotify", 3, "\x82", 1), >, 0); /* operational */
+        g_assert_cmpuint(eventer_held_size(h.eventer), ==, 0);
+        eventer_flush(h.eventer);
+        after = take_output(h.eventer);
+        at = 0;
+        m = next_message(after, &at);
+        g_assert_true(chatter_message_is(&m, "HatEventer.MsgRegisterReq"));
+        g_assert_cmpint(m.data[0], ==, 0x81);
+}
+
+/* The held batch has a bound, and what is beyond it is said. */
+static void test_held_bound(void) {
+        static const char *const subtypes[] = { "x", NULL };
+        g_autofree char *text = g_strnfill(1 << 20, '1');
+        Payload payload = { .kind = PAYLOAD_JSON, .json = { text, 1 << 20 } };
+        unsigned n = 0;
+        int r;
+        _fixture_ h;
+
+        (void) fixture_new(&h, true);
+        g_assert_cmpint(feed_own(h.eventer, "HatEventer.MsgStatusNotify", 2, "\x80", 1), >, 0);
+        while ((r = eventer_register(h.eventer, (EventType) { 0 }, subtypes, NULL, &payload)) >= 0)
+                n++;
+        g_assert_cmpint(r, ==, -ENOBUFS);
+        g_assert_cmpuint(n, ==, 63);
+}
+
 static void test_ping_timeout(void) {
         g_autoptr(GByteArray) bytes = NULL;
         _fixture_ h;
@@ -673,6 +723,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/eventer/hostile", test_hostile);
         g_test_add_func("/eventer/init-timeout", test_init_timeout);
         g_test_add_func("/eventer/request-timeout", test_request_timeout);
+        g_test_add_func("/eventer/held", test_held);
+        g_test_add_func("/eventer/held-bound", test_held_bound);
         g_test_add_func("/eventer/ping-timeout", test_ping_timeout);
         return g_test_run();
 }
