@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The host's side of devices/device.h for tests of device types. Main thread. */
 
-#include "fake-host.h"
+#include "tests/unit/fake-host.h"
 
 #include <errno.h>
 
 #define WAIT_USEC (5 * USEC_PER_SEC)
 
-/* ---- events ------------------------------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------------------ */
 
 /* An event with the memory that its type needs. */
 typedef struct FakeEvent {
@@ -37,7 +37,7 @@ static void fake_event_done(FakeEvent *e) {
         g_free(e->json);
 }
 
-/* ---- the host's side of device.h ---------------------------------------------------------------------------------- */
+/* ---- the host's side of device.h --------------------------------------------------------------------- */
 
 sd_event *device_get_event(Device *d) {
         return d->host->event;
@@ -117,8 +117,8 @@ static int on_answering(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-int device_query_latest(Device *d, const char *const *const *subtypes, size_t n, DeviceQueryCallback callback,
-                        void *userdata) {
+int device_query_latest(Device *d, const char *const *const *subtypes, size_t n,
+                        DeviceQueryCallback callback, void *userdata) {
         FakeHost *h = d->host;
 
         g_assert_null(h->query);
@@ -138,9 +138,10 @@ int device_borrow_fd(Device *d, const char *name) {
         return d->host->borrowed_fd >= 0 ? d->host->borrowed_fd : -ENOENT;
 }
 
-/* ---- configuration ------------------------------------------------------------------------------------------------ */
+/* ---- configuration ----------------------------------------------------------------------------------- */
 
-static int parse(const DeviceType *type, const char *text, ConfForm form, ConfArena *arena, void *conf, ConfErrors *errors) {
+static int parse(const DeviceType *type, const char *text, ConfForm form, ConfArena *arena, void *conf,
+                 ConfErrors *errors) {
         _cleanup_(conf_document_freep) ConfDocument *document = NULL;
         int r;
 
@@ -172,7 +173,7 @@ char *fake_host_check(const DeviceType *type, const char *conf, ConfForm form) {
         return errors_to_text(errors);
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 FakeHost *fake_host_new(const DeviceType *type, const char *conf) {
         _cleanup_(conf_errors_freep) ConfErrors *errors = conf_errors_new("test");
@@ -266,7 +267,8 @@ void fake_host_answer(FakeHost *h, int error, const char *const *lines) {
         g_assert_nonnull(query);
         for (size_t i = 0; i < n; i++) {
                 const char *space = strchr(lines[i], ' ');
-                g_autofree char *type = space ? g_strndup(lines[i], (size_t) (space - lines[i])) : g_strdup(lines[i]);
+                g_autofree char *type = space ? g_strndup(lines[i], (size_t) (space - lines[i]))
+                                              : g_strdup(lines[i]);
 
                 fake_event_init(&fakes[i], type, space ? space + 1 : NULL);
                 events[i] = fakes[i].event;
@@ -279,7 +281,7 @@ void fake_host_answer(FakeHost *h, int error, const char *const *lines) {
         fake_query_free(query);
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------------------------ */
+/* ---- waiting ----------------------------------------------------------------------------------------- */
 
 void fake_host_wait_for(FakeHost *h, bool (*condition)(void *userdata), void *userdata) {
         usec_t end = now_usec(CLOCK_MONOTONIC) + WAIT_USEC;

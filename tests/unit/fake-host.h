@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host's side of devices/device.h for tests of device types: a real loop, what the device registers as lines of text, and queries
- * that the test answers. One host per device; one loop per host. Main thread. */
+/* The host's side of devices/device.h for tests of device types: a real loop, what the device registers
+ * as lines of text, and queries that the test answers. One host per device; one loop per host. Main
+ * thread. */
 #pragma once
 
 #include "devices/device.h"
@@ -22,10 +23,10 @@ struct DeviceHost {
         void *conf;                     /* parsed from the text given to fake_host_new() */
         ConfArena *arena;
 
-        GPtrArray *registered;          /* char *: `read/x {"result": "SUCCESS"}`, without the prefix and `gateway` */
+        GPtrArray *registered; /* char *: `read/x {"result": "SUCCESS"}`, without the prefix and `gateway` */
         size_t seen;                    /* how many of them fake_host_expect() has taken */
         FakeQuery *query;               /* the one that waits, or NULL */
-        bool auto_answer;               /* answer queries with `answers` in a later turn; the default, with no events */
+        bool auto_answer; /* answer queries with `answers` in a later turn; the default, with no events */
         GPtrArray *answers;             /* char *: `remote_device/1/enable true` */
         sd_event_source *answering;
 
@@ -40,7 +41,8 @@ struct DeviceHost {
         sd_event_source *finishing;
 };
 
-/* Makes loop, host and device; conf: YAML or JSON text of the device object, native form, which must be good. */
+/* Makes loop, host and device; conf: YAML or JSON text of the device object, native form, which must be
+ * good. */
 FakeHost *fake_host_new(const DeviceType *type, const char *conf);
 /* Stops a device that runs, waits for its end, frees everything. */
 FakeHost *fake_host_free(FakeHost *h);
@@ -67,7 +69,8 @@ void fake_host_run(FakeHost *h, usec_t duration);
 /* The next registered line; waits for it. Borrowed. */
 const char *fake_host_next(FakeHost *h);
 /* The next registered lines are exactly these, in order; waits for them. */
-#define fake_host_expect(h, ...) fake_host_expect_lines(h, __FILE__, __LINE__, (const char *const[]) { __VA_ARGS__, NULL })
+#define fake_host_expect(h, ...) \
+        fake_host_expect_lines(h, __FILE__, __LINE__, (const char *const[]) { __VA_ARGS__, NULL })
 void fake_host_expect_lines(FakeHost *h, const char *file, int line, const char *const *lines);
 /* Nothing more is registered during this time. */
 void fake_host_expect_nothing(FakeHost *h, usec_t duration);

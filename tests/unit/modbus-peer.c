@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The far end of a modbus_master in a test. Main thread. */
 
-#include "modbus-peer.h"
+#include "tests/unit/modbus-peer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +45,9 @@ Peer *peer_free(Peer *p) {
 }
 
 void peer_listen(Peer *p) {
-        struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(p->port) };
+        struct sockaddr_in address = { .sin_family = AF_INET,
+                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                       .sin_port = htons(p->port) };
         socklen_t size = sizeof(address);
 
         p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The far end of a modbus_master in a test: a TCP server on loopback in the device's own loop, which the test plays by hand, request by
- * request. One connection at a time. Main thread. */
+/* The far end of a modbus_master in a test: a TCP server on loopback in the device's own loop, which the
+ * test plays by hand, request by request. One connection at a time. Main thread. */
 #pragma once
 
 #include "devices/modbus/modbus-codec.h"
-#include "fake-host.h"
+#include "tests/unit/fake-host.h"
 
 typedef struct Peer {
         FakeHost *host;         /* whose loop is run while waiting; set by the test */

@@ -1,31 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Device type modbus_master against a peer that the test plays by hand: order of events, requests on the line, faults. */
+/* Device type modbus_master against a peer that the test plays by hand: order of events, requests on the
+ * line, faults. */
 
 #include <glib.h>
 
-#include "modbus-peer.h"
+#include "tests/unit/modbus-peer.h"
 
 extern const DeviceType modbus_master_device_type;
 
 #define MS USEC_PER_MSEC
 
-/* One holding register x at 0 of remote device 1, read every 20 ms. */
-#define POLLED "{device_id: 1, timeout_poll_delay: 0.05, data: [{name: x, interval: 0.02, data_type: HOLDING_REGISTER, " \
-               "start_address: 0, bit_offset: 0, bit_count: 16}]}"
-/* The same, read once and then no more. */
-#define POLLED_ONCE "{device_id: 1, timeout_poll_delay: 0.05, data: [{name: x, interval: 1000, data_type: HOLDING_REGISTER, " \
-                    "start_address: 0, bit_offset: 0, bit_count: 16}]}"
+#define ITEM(name, interval, type, start, offset, count)                                              \
+        "{name: " name ", interval: " interval ", data_type: " type ", start_address: " start         \
+        ", bit_offset: " offset ", bit_count: " count "}"
+#define REMOTE(id, delay, items) "{device_id: " id ", timeout_poll_delay: " delay ", data: [" items "]}"
+#define WORD(name, interval) ITEM(name, interval, "HOLDING_REGISTER", "0", "0", "16")
+
+/* One holding register x at 0 of remote device 1: read every 20 ms, once and then no more, all the time. */
+#define POLLED REMOTE("1", "0.05", WORD("x", "0.02"))
+#define POLLED_ONCE REMOTE("1", "0.05", WORD("x", "1000"))
+#define POLLED_FAST REMOTE("1", "0", WORD("x", "0"))
 #define READ_X "01 03 0000 0001"
 
 /* Only written. */
-#define WRITTEN \
-        "{device_id: 1, timeout_poll_delay: 0, data: [" \
-        "{name: coil, interval: null, data_type: COIL, start_address: 10, bit_offset: 0, bit_count: 1}," \
-        "{name: coils, interval: null, data_type: COIL, start_address: 100, bit_offset: 2, bit_count: 3}," \
-        "{name: reg, interval: null, data_type: HOLDING_REGISTER, start_address: 100, bit_offset: 0, bit_count: 16}," \
-        "{name: odd, interval: null, data_type: HOLDING_REGISTER, start_address: 100, bit_offset: 8, bit_count: 32}," \
-        "{name: big, interval: null, data_type: HOLDING_REGISTER, start_address: 0, bit_offset: 0, bit_count: 1984}," \
-        "{name: input, interval: null, data_type: INPUT_REGISTER, start_address: 0, bit_offset: 0, bit_count: 16}]}"
+#define WRITTEN                                                                                       \
+        REMOTE("1", "0",                                                                              \
+               ITEM("coil", "null", "COIL", "10", "0", "1") ","                                       \
+               ITEM("coils", "null", "COIL", "100", "2", "3") ","                                     \
+               ITEM("reg", "null", "HOLDING_REGISTER", "100", "0", "16") ","                          \
+               ITEM("odd", "null", "HOLDING_REGISTER", "100", "8", "32") ","                          \
+               ITEM("big", "null", "HOLDING_REGISTER", "0", "0", "1984") ","                          \
+               ITEM("input", "null", "INPUT_REGISTER", "0", "0", "16"))
 
 /* Settings of a connection that tests change. */
 typedef struct Settings {
@@ -40,12 +45,14 @@ typedef struct Fixture {
 } Fixture;
 
 static char *conf_text(const Settings *s, uint16_t port, const char *remote_devices) {
-        return g_strdup_printf("{connection: {modbus_type: %s, transport: {type: TCP, host: 127.0.0.1, port: %u}, "
-                               "connect_timeout: 1, connect_delay: %s, request_timeout: %s, request_delay: %s, "
-                               "request_retry_immediate_count: %u, request_retry_delayed_count: %u, "
-                               "request_retry_delay: 0.02}, remote_devices: [%s]}",
-                               modbus_framing_to_string(s->framing), port, s->connect_delay ?: "0.05",
-                               s->request_timeout ?: "0.1", s->request_delay ?: "0", s->immediate, s->delayed, remote_devices);
+        return g_strdup_printf(
+                        "{connection: {modbus_type: %s, transport: {type: TCP, host: 127.0.0.1, port: %u}, "
+                        "connect_timeout: 1, connect_delay: %s, request_timeout: %s, request_delay: %s, "
+                        "request_retry_immediate_count: %u, request_retry_delayed_count: %u, "
+                        "request_retry_delay: 0.02}, remote_devices: [%s]}",
+                        modbus_framing_to_string(s->framing), port, s->connect_delay ?: "0.05",
+                        s->request_timeout ?: "0.1", s->request_delay ?: "0", s->immediate, s->delayed,
+                        remote_devices);
 }
 
 static void fixture_init(Fixture *f, const Settings *settings, const char *remote_devices) {
@@ -74,12 +81,14 @@ static void connect_master(Fixture *f) {
         g_assert_true(f->host->started);
 }
 
-#define INTERROGATE(value) "remote_device/1/read/x {\"result\": \"SUCCESS\", \"value\": " value ", \"cause\": \"INTERROGATE\"}"
-#define CHANGE(value) "remote_device/1/read/x {\"result\": \"SUCCESS\", \"value\": " value ", \"cause\": \"CHANGE\"}"
+#define GOOD(name, value, cause) \
+        "read/" name " {\"result\": \"SUCCESS\", \"value\": " value ", \"cause\": \"" cause "\"}"
+#define INTERROGATE(value) "remote_device/1/" GOOD("x", value, "INTERROGATE")
+#define CHANGE(value) "remote_device/1/" GOOD("x", value, "CHANGE")
 #define R1(status) "remote_device/1/status \"" status "\""
 #define S(status) "status \"" status "\""
 
-/* ---- order of events (section 8) ---------------------------------------------------------------------------------- */
+/* ---- order of events (section 8) --------------------------------------------------------------------- */
 
 static void test_enabled_by_query(void) {
         Fixture f;
@@ -120,7 +129,7 @@ static void test_enabled_later(void) {
         fake_host_event(f.host, "remote_device/1/enable", "true"); /* it is */
 
         fake_host_event(f.host, "remote_device/1/enable", "false");
-        g_assert_cmpuint(f.host->registered->len, ==, f.host->seen + 1); /* before the next event is processed */
+        g_assert_cmpuint(f.host->registered->len, ==, f.host->seen + 1); /* before the next event */
         fake_host_expect(f.host, R1("DISABLED"));
         fake_host_event(f.host, "remote_device/1/enable", "false");
         fake_host_stop(f.host);
@@ -171,11 +180,12 @@ static void test_peer_closes(void) {
         Fixture f;
 
         fixture_init(&f, &(Settings) {},
-                     POLLED_ONCE ", {device_id: 2, timeout_poll_delay: 0, data: []}, {device_id: 3, timeout_poll_delay: 0, data: []}");
+                     POLLED_ONCE "," REMOTE("2", "0", "") "," REMOTE("3", "0", ""));
         enable(&f, "1");
         enable(&f, "3");
         connect_master(&f);
-        fake_host_expect(f.host, R1("CONNECTING"), "remote_device/2/status \"DISABLED\"", "remote_device/3/status \"CONNECTED\"");
+        fake_host_expect(f.host, R1("CONNECTING"), "remote_device/2/status \"DISABLED\"",
+                         "remote_device/3/status \"CONNECTED\"");
         peer_expect(f.peer, READ_X);
         peer_answer(f.peer, "03 02 0001");
         fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));
@@ -184,8 +194,8 @@ static void test_peer_closes(void) {
         fake_host_expect(f.host, R1("DISABLED"), "remote_device/3/status \"DISABLED\"", S("DISCONNECTED"));
         g_assert_cmpint(f.host->link, ==, DEVICE_LINK_DOWN);
         g_assert_cmpint(f.host->link_reason, ==, DEVICE_REASON_LOST);
-        fake_host_expect(f.host, S("CONNECTING"), S("CONNECTED"), R1("CONNECTING"), "remote_device/2/status \"DISABLED\"",
-                         "remote_device/3/status \"CONNECTED\"");
+        fake_host_expect(f.host, S("CONNECTING"), S("CONNECTED"), R1("CONNECTING"),
+                         "remote_device/2/status \"DISABLED\"", "remote_device/3/status \"CONNECTED\"");
         peer_accept(f.peer);
         peer_expect(f.peer, READ_X);
         g_assert_cmpuint(f.peer->transaction, ==, 1);
@@ -247,29 +257,29 @@ static void test_disable_while_pausing(void) {
         fixture_done(&f);
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------ */
 
 static void test_values(void) {
         Fixture f;
 
         fixture_init(&f, &(Settings) {},
-                     "{device_id: 200, timeout_poll_delay: 0, data: ["
-                     "{name: a, interval: 9, data_type: HOLDING_REGISTER, start_address: 0, bit_offset: 0, bit_count: 80},"
-                     "{name: b/c, interval: 9, data_type: HOLDING_REGISTER, start_address: 1, bit_offset: 20, bit_count: 12},"
-                     "{name: d, interval: 9, data_type: COIL, start_address: 5, bit_offset: 2, bit_count: 3},"
-                     "{name: e, interval: 9, data_type: DISCRETE_INPUT, start_address: 0, bit_offset: 0, bit_count: 2000},"
-                     "{name: q, interval: 9, data_type: QUEUE, start_address: 7, bit_offset: 0, bit_count: 32}]}");
+                     REMOTE("200", "0",
+                            ITEM("a", "9", "HOLDING_REGISTER", "0", "0", "80") ","
+                            ITEM("b/c", "9", "HOLDING_REGISTER", "1", "20", "12") ","
+                            ITEM("d", "9", "COIL", "5", "2", "3") ","
+                            ITEM("e", "9", "DISCRETE_INPUT", "0", "0", "2000") ","
+                            ITEM("q", "9", "QUEUE", "7", "0", "32")));
         enable(&f, "200");
         connect_master(&f);
         fake_host_expect(f.host, "remote_device/200/status \"CONNECTING\"");
         peer_expect(f.peer, "c8 03 0000 0005");
         peer_answer(f.peer, "03 0a 1234 5678 9abc def0 1122");
         fake_host_expect(f.host, "remote_device/200/status \"CONNECTED\"",
-                         "remote_device/200/read/a {\"result\": \"SUCCESS\", \"value\": 85968058283706962415906, \"cause\": \"INTERROGATE\"}",
-                         "remote_device/200/read/b/c {\"result\": \"SUCCESS\", \"value\": 2748, \"cause\": \"INTERROGATE\"}");
+                         "remote_device/200/" GOOD("a", "85968058283706962415906", "INTERROGATE"),
+                         "remote_device/200/" GOOD("b/c", "2748", "INTERROGATE"));
         peer_expect(f.peer, "c8 01 0005 0005");
         peer_answer(f.peer, "01 01 07");
-        fake_host_expect(f.host, "remote_device/200/read/d {\"result\": \"SUCCESS\", \"value\": 4, \"cause\": \"INTERROGATE\"}");
+        fake_host_expect(f.host, "remote_device/200/" GOOD("d", "4", "INTERROGATE"));
         peer_expect(f.peer, "c8 02 0000 07d0");
         {
                 g_autoptr(GString) answer = g_string_new("02 fa ");
@@ -279,17 +289,19 @@ static void test_values(void) {
                         g_string_append(answer, "ff");
                 peer_answer(f.peer, answer->str);
                 line = fake_host_next(f.host);
-                g_assert_cmpuint(strlen(strstr(line, "114813069527425452423283320117768198")), ==, 603 + strlen(", \"cause\": \"INTERROGATE\"}"));
+                g_assert_cmpuint(strlen(strstr(line, "114813069527425452423283320117768198")), ==,
+                                 603 + strlen(", \"cause\": \"INTERROGATE\"}"));
         }
         peer_expect(f.peer, "c8 18 0007");
         peer_answer(f.peer, "18 0004 0001 0002");
-        fake_host_expect(f.host, "remote_device/200/read/q {\"result\": \"SUCCESS\", \"value\": 131072, \"cause\": \"INTERROGATE\"}");
+        fake_host_expect(f.host, "remote_device/200/" GOOD("q", "131072", "INTERROGATE"));
         fixture_done(&f);
 }
 
-/* ---- writes ------------------------------------------------------------------------------------------------------- */
+/* ---- writes ------------------------------------------------------------------------------------------ */
 
-#define WRITE_RESULT(name, id, result) "remote_device/1/write/" name " {\"request_id\": " id ", \"result\": \"" result "\"}"
+#define WRITE_RESULT(name, id, result) \
+        "remote_device/1/write/" name " {\"request_id\": " id ", \"result\": \"" result "\"}"
 
 static void write_value(Fixture *f, const char *name, const char *json) {
         g_autofree char *type = g_strdup_printf("remote_device/1/write/%s", name);
@@ -418,9 +430,8 @@ static void test_write_between_polls(void) {
         Fixture f;
 
         fixture_init(&f, &(Settings) {},
-                     "{device_id: 1, timeout_poll_delay: 0, data: ["
-                     "{name: x, interval: 0, data_type: HOLDING_REGISTER, start_address: 0, bit_offset: 0, bit_count: 16},"
-                     "{name: odd, interval: null, data_type: HOLDING_REGISTER, start_address: 1, bit_offset: 8, bit_count: 16}]}");
+                     REMOTE("1", "0", WORD("x", "0") ","
+                            ITEM("odd", "null", "HOLDING_REGISTER", "1", "8", "16")));
         enable(&f, "1");
         connect_master(&f);
         fake_host_expect(f.host, R1("CONNECTING"));
@@ -434,7 +445,8 @@ static void test_write_between_polls(void) {
         peer_answer(f.peer, "03 02 0001");
         peer_expect(f.peer, "01 16 0002 00ff cd00");
         peer_answer(f.peer, "16 0002 00ff cd00");
-        fake_host_expect(f.host, "remote_device/1/write/odd {\"request_id\": \"a\", \"result\": \"SUCCESS\"}");
+        fake_host_expect(f.host,
+                         "remote_device/1/write/odd {\"request_id\": \"a\", \"result\": \"SUCCESS\"}");
         peer_expect(f.peer, READ_X);
         fixture_done(&f);
 }
@@ -450,8 +462,8 @@ static uint64_t status_value(FakeHost *h, const char *name) {
 static void test_queue_full(void) {
         Fixture f;
 
-        fixture_init(&f, &(Settings) { .request_timeout = "5" }, WRITTEN ", {device_id: 2, timeout_poll_delay: 0, data: [{name: x, "
-                     "interval: 0, data_type: HOLDING_REGISTER, start_address: 0, bit_offset: 0, bit_count: 16}]}");
+        fixture_init(&f, &(Settings) { .request_timeout = "5" },
+                     WRITTEN "," REMOTE("2", "0", WORD("x", "0")));
         connect_master(&f);
         fake_host_expect(f.host, R1("DISABLED"), "remote_device/2/status \"DISABLED\"");
         for (unsigned i = 0; i < 1025 + 3; i++)
@@ -468,7 +480,7 @@ static void test_queue_full(void) {
         fixture_done(&f);
 }
 
-/* ---- attempts and repetitions ------------------------------------------------------------------------------------- */
+/* ---- attempts and repetitions ------------------------------------------------------------------------ */
 
 static void test_repetitions(void) {
         Fixture f;
@@ -585,9 +597,7 @@ static void test_request_delay(void) {
         Fixture f;
         usec_t begin;
 
-        fixture_init(&f, &(Settings) { .request_delay = "0.05" },
-                     "{device_id: 1, timeout_poll_delay: 0, data: [{name: x, interval: 0, data_type: HOLDING_REGISTER, "
-                     "start_address: 0, bit_offset: 0, bit_count: 16}]}");
+        fixture_init(&f, &(Settings) { .request_delay = "0.05" }, POLLED_FAST);
         enable(&f, "1");
         connect_master(&f);
         peer_expect(f.peer, READ_X);
@@ -620,7 +630,7 @@ static void test_rtu(void) {
         fixture_done(&f);
 }
 
-/* ---- connection --------------------------------------------------------------------------------------------------- */
+/* ---- connection -------------------------------------------------------------------------------------- */
 
 /* A broken stream is closed, and remade only after connect_delay. */
 static void test_broken_stream(void) {
@@ -680,9 +690,7 @@ static void test_error_flood(void) {
         Fixture f;
         usec_t end;
 
-        fixture_init(&f, &(Settings) {},
-                     "{device_id: 1, timeout_poll_delay: 0, data: [{name: x, interval: 0, data_type: HOLDING_REGISTER, "
-                     "start_address: 0, bit_offset: 0, bit_count: 16}]}");
+        fixture_init(&f, &(Settings) {}, POLLED_FAST);
         enable(&f, "1");
         connect_master(&f);
         fake_host_expect(f.host, R1("CONNECTING"));
@@ -815,77 +823,11 @@ static void test_status(void) {
         modbus_master_device_type.part(f.host->device, 0, &part);
         g_assert_true(part.fields == modbus_master_device_type.part_fields);
         g_assert_cmpuint(*(const uint64_t *) ((const char *) part.base + part.fields[0].offset), ==, 1);
-        g_assert_cmpstr(*(const char *const *) ((const char *) part.base + part.fields[1].offset), ==, "CONNECTED");
+        g_assert_cmpstr(*(const char *const *) ((const char *) part.base + part.fields[1].offset), ==,
+                        "CONNECTED");
         g_assert_cmpuint(status_value(f.host, "Connections"), ==, 1);
         g_assert_cmpuint(status_value(f.host, "LastRoundTripUSec"), <, 5 * USEC_PER_SEC);
         fixture_done(&f);
-}
-
-/* ---- configuration ------------------------------------------------------------------------------------------------ */
-
-static void check_conf(const char *from, const char *to, const char *expected) {
-        g_autofree char *good = conf_text(&(Settings) {}, 502, POLLED ", {device_id: 2, timeout_poll_delay: 0, data: []}");
-        g_autofree char *text = NULL, *messages = NULL;
-        g_auto(GStrv) parts = g_strsplit(good, from, 2);
-
-        g_assert_cmpuint(g_strv_length(parts), ==, 2);
-        text = g_strconcat(parts[0], to, parts[1], NULL);
-        messages = fake_host_check(&modbus_master_device_type, text, CONF_FORM_NATIVE);
-        g_test_message("%s → %s: %s", from, to, messages);
-        if (!expected)
-                g_assert_cmpstr(messages, ==, "");
-        else
-                g_assert_nonnull(strstr(messages, expected));
-}
-
-static void test_conf(void) {
-        static const struct {
-                const char *from, *to, *expected;
-        } rows[] = {
-                { "interval: 0.02", "interval: 0", NULL },
-                { "interval: 0.02", "interval: -1", "/remote_devices/0/data/0/interval: " },
-                { "interval: 0.02", "interval: true", "/remote_devices/0/data/0/interval: " },
-                { "device_id: 2", "device_id: 1", "/remote_devices/1/device_id: duplicate device id 1" },
-                { "device_id: 2", "device_id: 256", "/remote_devices/1/device_id: " },
-                { "device_id: 2", "device_id: 255", NULL },
-                { "device_id: 2", "device_id: 0", NULL },
-                { "start_address: 0", "start_address: 65535", NULL },
-                { "start_address: 0", "start_address: 65536", "/remote_devices/0/data/0/start_address: " },
-                { "start_address: 0, bit_offset: 0", "start_address: 65535, bit_offset: 1",
-                  "/remote_devices/0/data/0/start_address: ends behind address 65535" },
-                { "bit_count: 16", "bit_count: 0", "/remote_devices/0/data/0/bit_count: " },
-                { "bit_count: 16", "bit_count: 2000", NULL },
-                { "bit_count: 16", "bit_count: 2001", "/remote_devices/0/data/0/bit_count: warning: needs 126 registers" },
-                { "bit_count: 16", "bit_count: 9000000000000000000", "ends behind address 65535" },
-                { "bit_offset: 0", "bit_offset: -1", "/remote_devices/0/data/0/bit_offset: " },
-                { "data_type: HOLDING_REGISTER", "data_type: holding_register", "/remote_devices/0/data/0/data_type: " },
-                { "data: []", "data: [{name: x, interval: null, data_type: QUEUE, start_address: 0, bit_offset: 0, bit_count: 16}]",
-                  NULL },
-                { "HOLDING_REGISTER, start_address: 0, bit_offset: 0, bit_count: 16}",
-                  "COIL, start_address: 0, bit_offset: 0, bit_count: 1}, {name: x, interval: null, data_type: COIL, "
-                  "start_address: 0, bit_offset: 0, bit_count: 1}",
-                  "/remote_devices/0/data/1/name: duplicate name \"x\"" },
-                { "port: 502", "port: 0", "/connection/transport/port: " },
-                { "port: 502", "port: 65536", "/connection/transport/port: " },
-                { "request_timeout: 0.1", "request_timeout: 0", "/connection/request_timeout: " },
-                { "connect_timeout: 1", "connect_timeout: 0", "/connection/connect_timeout: " },
-                { "connect_delay: 0.05", "connect_delay: 0", NULL },
-                { "connect_delay: 0.05, ", "", "/connection/connect_delay: " },
-                { "request_retry_immediate_count: 0", "request_retry_immediate_count: 1.0", NULL },
-                { "request_retry_immediate_count: 0", "request_retry_immediate_count: 1.5",
-                  "/connection/request_retry_immediate_count: " },
-                { "request_retry_immediate_count: 0", "request_retry_immediate_count: -1",
-                  "/connection/request_retry_immediate_count: " },
-                { "modbus_type: TCP", "modbus_type: ASCII", NULL },
-                { "modbus_type: TCP", "modbus_type: UDP", "/connection/modbus_type: " },
-                { "{type: TCP, host: 127.0.0.1, port: 502}",
-                  "{type: SERIAL, port: /dev/ttyS0, baudrate: 9600, bytesize: EIGHTBITS, parity: MARK, stopbits: ONE_POINT_FIVE, "
-                  "flow_control: {xonxoff: false, rtscts: false, dsrdtr: false}}",
-                  NULL },
-        };
-
-        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
-                check_conf(rows[i].from, rows[i].to, rows[i].expected);
 }
 
 int main(int argc, char *argv[]) {
@@ -921,6 +863,5 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-master/enable-between-connections", test_enable_between_connections);
         g_test_add_func("/modbus-master/flow", test_flow);
         g_test_add_func("/modbus-master/status", test_status);
-        g_test_add_func("/modbus-master/conf", test_conf);
         return g_test_run();
 }

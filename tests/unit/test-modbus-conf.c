@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Configuration of both Modbus roles: what is an error, what only costs the device in the hat form, what
+ * is a warning, where it is reported; and what two devices must not share. */
+
+#include <stdio.h>
+
+#include "devices/modbus/modbus-conf.h"
+
+#define ITEM(name, rest)         \
+        "{name: " name ", " rest \
+        "data_type: HOLDING_REGISTER, start_address: 0, bit_offset: 0, bit_count: 16}"
+
+static const char master[] =
+                "{connection: {modbus_type: TCP, transport: {type: TCP, host: h, port: 502}, "
+                "connect_timeout: 1, connect_delay: 0.05, request_timeout: 0.1, request_delay: 0, "
+                "request_retry_immediate_count: 0, request_retry_delayed_count: 0, request_retry_delay: 0}, remote_devices: ["
+                "{device_id: 1, timeout_poll_delay: 0.05, data: [" ITEM(
+                                "x", "interval: 0.02, ") "]}, "
+                                                         "{device_id: 2, timeout_poll_delay: 0, data: []}]}";
+
+static const char slave[] =
+                "{modbus_type: TCP, transport: {type: TCP, local_host: 0.0.0.0, local_port: 502, "
+                "remote_hosts: null, max_connections: null, response_timeout: 1, keep_alive_timeout: null}, data: [" ITEM(
+                                "x", "device_id: 1, ") "]}";
+
+#define SERIAL \
+        "{type: SERIAL, port: /dev/ttyS0, baudrate: 9600, bytesize: EIGHTBITS, parity: MARK, " \
+        "stopbits: ONE_POINT_FIVE, flow_control: {xonxoff: false, rtscts: false, dsrdtr: false}, " \
+        "silent_interval: 0.005"
+
+/* One role's table and a parsed configuration. */
+typedef struct Fixture {
+        ConfErrors *errors;
+        ConfArena *arena;
+        union {
+                ModbusMasterConf master;
+                ModbusSlaveConf slave;
+        } conf;
+        int r;
+} Fixture;
+
+static void fixture_init(Fixture *f, bool is_master, const char *text, ConfForm form) {
+        _cleanup_(conf_document_freep) ConfDocument *document = NULL;
+
+        *f = (Fixture) { .errors = conf_errors_new("test"), .arena = conf_arena_new() };
+        g_assert_cmpint(conf_document_parse(text, strlen(text), f->errors, &document), >=, 0);
+        f->r = conf_parse(conf_document_root(document),
+                          is_master ? modbus_master_fields : modbus_slave_fields, form, f->arena, &f->conf,
+                          f->errors);
+        if (f->r >= 0 || f->r == -ERANGE)
+                (is_master ? modbus_master_conf_verify : modbus_slave_conf_verify)(&f->conf, f->errors);
+}
+
+static void fixture_done(Fixture *f) {
+        conf_errors_free(f->errors);
+        conf_arena_free(f->arena);
+}
+
+static char *fixture_messages(Fixture *f) {
+        char *text = NULL;
+        size_t size = 0;
+        FILE *stream = open_memstream(&text, &size);
+
+        conf_errors_print(f->errors, stream);
+        fclose(stream);
+        return text;
+}
+
+static char *replace(const char *text, const char *from, const char *to) {
+        g_auto(GStrv) parts = g_strsplit(text, from, 2);
+
+        g_assert_cmpuint(g_strv_length(parts), ==, 2);
+        return g_strconcat(parts[0], to, parts[1], NULL);
+}
+
+typedef enum Outcome { GOOD, WARNING, RANGE, ERROR } Outcome;
+
+/* A good configuration with one thing changed. */
+typedef struct Row {
+        const char *from, *to;
+        Outcome outcome;
+        const char *message; /* part of it */
+} Row;
+
+static void check(bool is_master, const Row *row, ConfForm form) {
+        g_autofree char *text = replace(is_master ? master : slave, row->from, row->to), *messages = NULL;
+        Fixture f;
+
+        fixture_init(&f, is_master, text, form);
+        messages = fixture_messages(&f);
+        g_test_message("%s: %s: %s", row->from, row->to, messages);
+        g_assert_cmpuint(conf_errors_count(f.errors, CONF_WARNING), ==, row->outcome == WARNING);
+        g_assert_cmpuint(conf_errors_count(f.errors, CONF_RANGE), ==, row->outcome == RANGE);
+        g_assert_cmpuint(conf_errors_count(f.errors, CONF_ERROR), ==, row->outcome == ERROR);
+        if (row->message)
+                g_assert_nonnull(strstr(messages, row->message));
+        fixture_done(&f);
+}
+
+static void test_master(void) {
+        static const Row rows[] = {
+                { "host: h", "host: h", GOOD },
+                { "interval: 0.02", "interval: 0", GOOD },
+                { "interval: 0.02", "interval: null", GOOD },
+                { "interval: 0.02", "interval: -1", RANGE, "/remote_devices/0/data/0/interval: " },
+                { "interval: 0.02", "interval: true", ERROR, "/remote_devices/0/data/0/interval: " },
+                { "interval: 0.02, ", "", ERROR, "/remote_devices/0/data/0/interval: " },
+                { "device_id: 2", "device_id: 1", RANGE,
+                  "/remote_devices/1/device_id: duplicate device id 1" },
+                { "device_id: 2", "device_id: 256", RANGE, "/remote_devices/1/device_id: " },
+                { "device_id: 2", "device_id: -1", RANGE, "/remote_devices/1/device_id: " },
+                { "device_id: 2", "device_id: 255", GOOD },
+                { "device_id: 2", "device_id: 0", GOOD },
+                { "device_id: 2", "device_id: 2.0", GOOD },
+                { "device_id: 2", "device_id: 2.5", ERROR, "/remote_devices/1/device_id: " },
+                { "timeout_poll_delay: 0.05", "timeout_poll_delay: -0.05", RANGE,
+                  "/remote_devices/0/timeout_poll_delay: " },
+                { "start_address: 0", "start_address: 65535", GOOD },
+                { "start_address: 0", "start_address: 65536", RANGE,
+                  "/remote_devices/0/data/0/start_address: " },
+                { "start_address: 0, bit_offset: 0", "start_address: 65535, bit_offset: 1", RANGE,
+                  "/remote_devices/0/data/0/start_address: ends behind address 65535" },
+                { "bit_count: 16", "bit_count: 0", RANGE, "/remote_devices/0/data/0/bit_count: " },
+                { "bit_count: 16", "bit_count: 2000", GOOD },
+                { "bit_count: 16", "bit_count: 2001", WARNING,
+                  "/remote_devices/0/data/0/bit_count: warning: needs 126" },
+                { "bit_count: 16", "bit_count: 9000000000000000000", RANGE, "ends behind address 65535" },
+                { "HOLDING_REGISTER, start_address: 0, bit_offset: 0, bit_count: 16",
+                  "COIL, start_address: 0, bit_offset: 1, bit_count: 2000", WARNING, "needs 2001" },
+                { "HOLDING_REGISTER, start_address: 0, bit_offset: 0, bit_count: 16",
+                  "QUEUE, start_address: 0, bit_offset: 0, bit_count: 14284", GOOD },
+                { "HOLDING_REGISTER, start_address: 0, bit_offset: 0, bit_count: 16",
+                  "QUEUE, start_address: 0, bit_offset: 0, bit_count: 14285", RANGE,
+                  "at most 14284 can be reported" },
+                { "bit_offset: 0", "bit_offset: -1", RANGE, "/remote_devices/0/data/0/bit_offset: " },
+                { "data_type: HOLDING_REGISTER", "data_type: holding_register", ERROR,
+                  "/remote_devices/0/data/0/data_type: " },
+                { "data: []", "data: [" ITEM("x", "interval: 1, ") "]", GOOD },
+                { "bit_count: 16}", "bit_count: 16}, " ITEM("x", "interval: 1, "), RANGE,
+                  "/remote_devices/0/data/1/name: duplicate name \"x\"" },
+                { "name: x", "name: \"\"", GOOD },
+                { "port: 502", "port: 0", RANGE, "/connection/transport/port: " },
+                { "port: 502", "port: 65536", RANGE, "/connection/transport/port: " },
+                { "port: 502", "port: \"502\"", ERROR, "/connection/transport/port: " },
+                { "request_timeout: 0.1", "request_timeout: 0", RANGE, "/connection/request_timeout: " },
+                { "connect_timeout: 1", "connect_timeout: 0", RANGE, "/connection/connect_timeout: " },
+                { "connect_delay: 0.05", "connect_delay: 0", GOOD },
+                { "connect_delay: 0.05", "connect_delay: -1", RANGE, "/connection/connect_delay: " },
+                { "connect_delay: 0.05, ", "", ERROR, "/connection/connect_delay: " },
+                { "request_delay: 0", "request_delay: null", ERROR, "/connection/request_delay: " },
+                { "request_retry_immediate_count: 0", "request_retry_immediate_count: 1.0", GOOD },
+                { "request_retry_immediate_count: 0", "request_retry_immediate_count: 1.5", ERROR, NULL },
+                { "request_retry_immediate_count: 0", "request_retry_immediate_count: -1", RANGE, NULL },
+                { "modbus_type: TCP", "modbus_type: ASCII", GOOD },
+                { "modbus_type: TCP", "modbus_type: UDP", ERROR, "/connection/modbus_type: " },
+                { "type: TCP, host", "type: UDP, host", ERROR, "/connection/transport/type: " },
+                { "{type: TCP, host: h, port: 502}", SERIAL "}", GOOD },
+                { "{type: TCP, host: h, port: 502}", SERIAL ", speed: 1}", ERROR,
+                  "/connection/transport/speed: " },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+                check(true, &rows[i], CONF_FORM_NATIVE);
+}
+
+static void test_slave(void) {
+        static const Row rows[] = {
+                { "local_port: 502", "local_port: 0", GOOD },
+                { "local_port: 502", "local_port: 65536", RANGE, "/transport/local_port: " },
+                { "local_host: 0.0.0.0, local_port: 502", "listen: 'fd:modbus'", GOOD },
+                { "local_host: 0.0.0.0, local_port: 502", "listen: 'fd:'", ERROR,
+                  "/transport/listen: expected fd:NAME" },
+                { "local_host: 0.0.0.0, local_port: 502", "listen: modbus", ERROR,
+                  "/transport/listen: expected fd:NAME" },
+                { "local_port: 502, ", "", ERROR, "/transport/local_port: " },
+                { "local_host: 0.0.0.0, ", "", ERROR, "/transport/local_host: " },
+                { "remote_hosts: null", "remote_hosts: []", GOOD },
+                { "remote_hosts: null", "remote_hosts: [not an address]", GOOD },
+                { "remote_hosts: null, ", "", ERROR, "/transport/remote_hosts: " },
+                { "max_connections: null", "max_connections: 0", GOOD },
+                { "max_connections: null", "max_connections: -1", RANGE, "/transport/max_connections: " },
+                { "response_timeout: 1", "response_timeout: 0", RANGE, "/transport/response_timeout: " },
+                { "keep_alive_timeout: null", "keep_alive_timeout: 0", RANGE,
+                  "/transport/keep_alive_timeout: " },
+                { "keep_alive_timeout: null", "keep_alive_timeout: 0.1", GOOD },
+                { "device_id: 1", "device_id: 255", GOOD },
+                { "device_id: 1", "device_id: 0", WARNING,
+                  "/data/0/device_id: warning: device id 0 can never be addressed" },
+                { "device_id: 1", "device_id: 321", WARNING, "device id 321 can never be addressed" },
+                { "data_type: HOLDING_REGISTER", "data_type: QUEUE", RANGE,
+                  "/data/0/data_type: QUEUE cannot be offered" },
+                { "start_address: 0, bit_offset: 0, bit_count: 16",
+                  "start_address: 65535, bit_offset: 0, bit_count: 16", GOOD },
+                { "start_address: 0, bit_offset: 0, bit_count: 16",
+                  "start_address: 65535, bit_offset: 1, bit_count: 16", RANGE,
+                  "/data/0/start_address: covers addresses 65535 to 65536" },
+                { "start_address: 0, bit_offset: 0", "start_address: 0, bit_offset: 9223372036854775807",
+                  RANGE, NULL },
+                { "bit_count: 16}", "bit_count: 16}, " ITEM("x", "device_id: 2, "), RANGE,
+                  "/data/1/name: duplicate name \"x\"" },
+                { "bit_count: 16}", "bit_count: 16, interval: 1}", ERROR, "/data/0/interval: " },
+                { "{type: TCP, local_host: 0.0.0.0, local_port: 502, remote_hosts: null, "
+                  "max_connections: null, response_timeout: 1, keep_alive_timeout: null}",
+                  SERIAL ", response_timeout: 1, keep_alive_timeout: 10}", GOOD },
+        };
+        Fixture f;
+        g_autofree char *both = replace(slave, "local_host", "listen: 'fd:x', local_host");
+
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+                check(false, &rows[i], CONF_FORM_NATIVE);
+
+        fixture_init(&f, false, both, CONF_FORM_NATIVE);
+        g_assert_cmpuint(conf_errors_count(f.errors, CONF_ERROR), >=, 1);
+        fixture_done(&f);
+}
+
+/* silent_interval is optional in the native form only; unknown keys are warnings in the hat form. */
+static void test_forms(void) {
+        static const Row no_interval = {
+                "{type: TCP, host: h, port: 502}",
+                "{type: SERIAL, port: /dev/ttyS0, baudrate: 9600, bytesize: EIGHTBITS, parity: NONE, "
+                "stopbits: ONE, flow_control: {xonxoff: false, rtscts: false, dsrdtr: false}}",
+                GOOD, NULL
+        };
+        Row in_hat = no_interval;
+
+        check(true, &no_interval, CONF_FORM_NATIVE);
+        in_hat.outcome = ERROR;
+        in_hat.message = "silent_interval";
+        check(true, &in_hat, CONF_FORM_HAT);
+        check(true, &(Row) { "host: h", "host: h, speed: 1", ERROR, "/connection/transport/speed: " },
+              CONF_FORM_NATIVE);
+        check(true, &(Row) { "host: h", "host: h, speed: 1", WARNING, "/connection/transport/speed: " },
+              CONF_FORM_HAT);
+        check(true, &(Row) { "device_id: 2", "device_id: 1", RANGE, NULL }, CONF_FORM_HAT);
+}
+
+static void test_values(void) {
+        g_autofree char *nobody = replace(slave, "remote_hosts: null", "remote_hosts: []");
+        const ModbusRemoteConf *remote;
+        const ModbusMasterData *data;
+        Fixture f;
+
+        fixture_init(&f, true, master, CONF_FORM_NATIVE);
+        g_assert_cmpint(f.conf.master.connection.framing, ==, MODBUS_FRAMING_TCP);
+        g_assert_cmpint(f.conf.master.connection.transport.kind, ==, MODBUS_TRANSPORT_TCP);
+        g_assert_cmpstr(f.conf.master.connection.transport.host, ==, "h");
+        g_assert_cmpuint(f.conf.master.connection.request_timeout, ==, 100000);
+        g_assert_cmpuint(f.conf.master.remote_devices.n, ==, 2);
+        remote = f.conf.master.remote_devices.items;
+        g_assert_cmpuint(remote->timeout_poll_delay, ==, 50000);
+        data = remote->data.items;
+        g_assert_cmpstr(data->name, ==, "x");
+        g_assert_cmpuint(data->interval, ==, 20000);
+        g_assert_cmpint(data->type, ==, MODBUS_HOLDING_REGISTER);
+        fixture_done(&f);
+
+        fixture_init(&f, false, slave, CONF_FORM_NATIVE);
+        g_assert_null(f.conf.slave.transport.remote_hosts.items);
+        g_assert_cmpint(f.conf.slave.transport.max_connections, ==, -1);
+        g_assert_cmpuint(f.conf.slave.transport.keep_alive_timeout, ==, USEC_INFINITY);
+        g_assert_null(modbus_slave_conf_listen_name(&f.conf.slave));
+        fixture_done(&f);
+
+        fixture_init(&f, false, nobody, CONF_FORM_NATIVE);
+        g_assert_nonnull(f.conf.slave.transport.remote_hosts.items);
+        g_assert_cmpuint(f.conf.slave.transport.remote_hosts.n, ==, 0);
+        fixture_done(&f);
+}
+
+static const char *not_built_of(bool is_master, const char *from, const char *to) {
+        g_autofree char *text = replace(is_master ? master : slave, from, to);
+        const void *field = NULL;
+        const char *what;
+        Fixture f;
+
+        fixture_init(&f, is_master, text, CONF_FORM_NATIVE);
+        what = (is_master ? modbus_master_conf_not_built : modbus_slave_conf_not_built)(&f.conf, &field);
+        g_assert_cmpint(!what, ==, !field);
+        fixture_done(&f);
+        return what;
+}
+
+static void test_not_built(void) {
+        g_assert_null(not_built_of(true, "host: h", "host: h"));
+        g_assert_null(not_built_of(true, "modbus_type: TCP", "modbus_type: RTU"));
+        g_assert_cmpstr(not_built_of(true, "modbus_type: TCP", "modbus_type: ASCII"), ==, "ASCII framing");
+        g_assert_cmpstr(not_built_of(true, "{type: TCP, host: h, port: 502}", SERIAL "}"), ==,
+                        "serial transport");
+        g_assert_null(not_built_of(false, "modbus_type: TCP", "modbus_type: RTU"));
+        g_assert_cmpstr(not_built_of(false, "modbus_type: TCP", "modbus_type: ASCII"), ==, "ASCII framing");
+}
+
+static size_t claim_conflicts(bool is_master, const char *text) {
+        _cleanup_(conf_claims_freep) ConfClaims *claims = conf_claims_new();
+        void (*claim)(const void *, ConfClaims *, ConfErrors *) =
+                        is_master ? modbus_master_conf_claims : modbus_slave_conf_claims;
+        size_t n;
+        Fixture f;
+
+        fixture_init(&f, is_master, text, CONF_FORM_NATIVE);
+        claim(&f.conf, claims, f.errors);
+        g_assert_cmpuint(conf_errors_count(f.errors, CONF_ERROR), ==, 0);
+        claim(&f.conf, claims, f.errors); /* another device with the same */
+        n = conf_errors_count(f.errors, CONF_ERROR);
+        fixture_done(&f);
+        return n;
+}
+
+static void test_claims(void) {
+        g_autofree char *serial = replace(master, "{type: TCP, host: h, port: 502}", SERIAL "}");
+        g_autofree char *passed = replace(slave, "local_host: 0.0.0.0, local_port: 502",
+                                          "listen: 'fd:modbus'");
+        g_autofree char *any_port = replace(slave, "local_port: 502", "local_port: 0");
+
+        g_assert_cmpuint(claim_conflicts(true, master), ==, 0);
+        g_assert_cmpuint(claim_conflicts(true, serial), ==, 1);
+        g_assert_cmpuint(claim_conflicts(false, slave), ==, 1);
+        g_assert_cmpuint(claim_conflicts(false, passed), ==, 1);
+        g_assert_cmpuint(claim_conflicts(false, any_port), ==, 0);
+}
+
+int main(int argc, char *argv[]) {
+        g_test_init(&argc, &argv, NULL);
+
+        g_test_add_func("/modbus-conf/master", test_master);
+        g_test_add_func("/modbus-conf/slave", test_slave);
+        g_test_add_func("/modbus-conf/forms", test_forms);
+        g_test_add_func("/modbus-conf/values", test_values);
+        g_test_add_func("/modbus-conf/not-built", test_not_built);
+        g_test_add_func("/modbus-conf/claims", test_claims);
+        return g_test_run();
+}
