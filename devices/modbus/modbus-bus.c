@@ -46,7 +46,8 @@ static void list_remove(JobList *l, ModbusJob *job) {
         l->n--;
 }
 
-ModbusBus *modbus_bus_new(const ModbusBusOptions *options, const ModbusClock *clock, ModbusCounters *counters) {
+ModbusBus *modbus_bus_new(const ModbusBusOptions *options, const ModbusClock *clock,
+                          ModbusCounters *counters) {
         ModbusBus *b = g_new0(ModbusBus, 1);
 
         b->options = *options;

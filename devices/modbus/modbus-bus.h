@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scheduler of one line (spec modbus.md 4.2 to 4.4): a bounded queue of requests of all remote devices, one on the line at a
- * time, immediate and delayed repetitions, the pause after an answer. Knows nothing of sockets, of polling or of the loop: time and
- * the line come in through interfaces. Loop thread. */
+/* The scheduler of one line (spec modbus.md 4.2 to 4.4): a bounded queue of requests of all remote
+ * devices, one on the line at a time, immediate and delayed repetitions, the pause after an answer. Knows
+ * nothing of sockets, of polling or of the loop: time and the line come in through interfaces. Loop
+ * thread. */
 #pragma once
 
 #include "devices/modbus/modbus-link.h"
@@ -18,7 +19,8 @@ typedef struct ModbusBusOptions {
 
 typedef struct ModbusClock {
         usec_t (*now)(void *userdata);                  /* CLOCK_MONOTONIC */
-        /* modbus_bus_wake() is to be called at this time, in a later turn; replaces the one before; USEC_INFINITY: never. */
+        /* modbus_bus_wake() is to be called at this time, in a later turn; replaces the one before;
+         * USEC_INFINITY: never. */
         void (*wake_at)(usec_t when, void *userdata);
         void *userdata;
 } ModbusClock;
@@ -33,8 +35,8 @@ typedef struct ModbusCounters {
 /* One request, embedded in what its submitter has; the bus links it in while it is submitted. */
 struct ModbusJob {
         ModbusRequest request;  /* unchanged while submitted */
-        /* Once, unless cancelled; the job is the submitter's again and may be submitted or freed inside. error: 0 with a response, -ETIMEDOUT after all
-         * repetitions, -ENOTCONN the line went. */
+        /* Once, unless cancelled; the job is the submitter's again and may be submitted or freed inside.
+         * error: 0 with a response, -ETIMEDOUT after all repetitions, -ENOTCONN the line went. */
         void (*done)(ModbusJob *job, int error, const ModbusResponse *response);
 
         /* the bus's */
@@ -45,7 +47,8 @@ struct ModbusJob {
 };
 
 /* counters: the caller's, outlives the bus. */
-ModbusBus *modbus_bus_new(const ModbusBusOptions *options, const ModbusClock *clock, ModbusCounters *counters);
+ModbusBus *modbus_bus_new(const ModbusBusOptions *options, const ModbusClock *clock,
+                          ModbusCounters *counters);
 /* No callback follows; jobs must have been cancelled or dropped before. */
 ModbusBus *modbus_bus_free(ModbusBus *b);
 DEFINE_CLEANUP(ModbusBus, modbus_bus_free);
@@ -55,11 +58,14 @@ void modbus_bus_attach(ModbusBus *b, ModbusLink *link);
 /* The line went: every job ends with -ENOTCONN. The link is not touched. */
 void modbus_bus_detach(ModbusBus *b);
 
-/* Appends to the queue. done() is never called inside. -ENOTCONN: no line; -EAGAIN: the queue is full (D26). */
+/* Appends to the queue. done() is never called inside. -ENOTCONN: no line; -EAGAIN: the queue is full
+ * (D26). */
 int modbus_bus_submit(ModbusBus *b, ModbusJob *job);
-/* The same beyond the bound: for the one request that a remote device polls with, and for the next step of a write that was let in. */
+/* The same beyond the bound: for the one request that a remote device polls with, and for the next step
+ * of a write that was let in. */
 int modbus_bus_submit_always(ModbusBus *b, ModbusJob *job);
-/* The requester is gone: no callback. An attempt on the line ends by itself and is not repeated (D16). Idle jobs are accepted. */
+/* The requester is gone: no callback. An attempt on the line ends by itself and is not repeated (D16).
+ * Idle jobs are accepted. */
 void modbus_bus_cancel(ModbusBus *b, ModbusJob *job);
 
 void modbus_bus_wake(ModbusBus *b);

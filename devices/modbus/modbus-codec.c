@@ -83,7 +83,7 @@ ModbusDataType modbus_function_data_type(uint8_t function) {
         }
 }
 
-/* ---- requests ----------------------------------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------------------------- */
 
 size_t modbus_request_build(const ModbusPdu *request, uint8_t *ret_pdu) {
         ret_pdu[0] = request->function;
@@ -199,7 +199,7 @@ ModbusResult modbus_request_parse(const uint8_t *pdu, size_t size, ModbusPdu *re
         }
 }
 
-/* ---- responses ---------------------------------------------------------------------------------------------------- */
+/* ---- responses --------------------------------------------------------------------------------------- */
 
 size_t modbus_response_build_read(uint8_t function, const uint8_t *data, uint8_t size, uint8_t *ret_pdu) {
         ret_pdu[0] = function;
@@ -232,7 +232,8 @@ ModbusExpect modbus_expect(uint8_t unit, const uint8_t *pdu, size_t size) {
         return e;
 }
 
-static int parse_read_response(const ModbusExpect *expect, const uint8_t *pdu, size_t size, ModbusResponse *ret) {
+static int parse_read_response(const ModbusExpect *expect, const uint8_t *pdu, size_t size,
+                               ModbusResponse *ret) {
         bool bits = pdu[0] == MODBUS_READ_COILS || pdu[0] == MODBUS_READ_DISCRETE_INPUTS;
         size_t quantity = get_be16(expect->head + 3);
         size_t least = bits ? (quantity + 7) / 8 : 2 * quantity;
@@ -247,7 +248,8 @@ static int parse_read_response(const ModbusExpect *expect, const uint8_t *pdu, s
 }
 
 /* The echo of a write: its first n bytes are the request's. */
-static int parse_echo(const ModbusExpect *expect, const uint8_t *pdu, size_t size, size_t n, ModbusResponse *ret) {
+static int parse_echo(const ModbusExpect *expect, const uint8_t *pdu, size_t size, size_t n,
+                      ModbusResponse *ret) {
         if (size != n || memcmp(pdu, expect->head, n) != 0)
                 return -EBADMSG;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Modbus on the wire, for both roles: protocol data units (spec modbus.md 3.1) and framings (3.2), each framing one table of
- * functions. Pure functions over bytes; any thread. Numbers in structs are in host order. */
+/* Modbus on the wire, for both roles: protocol data units (spec modbus.md 3.1) and framings (3.2), each
+ * framing one table of functions. Pure functions over bytes; any thread. Numbers in structs are in host
+ * order. */
 #pragma once
 
 #include <errno.h>
@@ -8,7 +9,7 @@
 #include "base/macros.h"
 #include "base/time.h"
 
-/* ---- words -------------------------------------------------------------------------------------------------------- */
+/* ---- words ------------------------------------------------------------------------------------------- */
 
 typedef enum ModbusFunction {
         MODBUS_READ_COILS = 0x01,
@@ -70,13 +71,14 @@ ModbusResult modbus_result_from_code(uint8_t code);
 #define MODBUS_WRITE_REGISTERS_MAX 123U
 #define MODBUS_FIFO_MAX 31U
 
-/* Longest PDU that any framing can carry (RTU: 3 bytes more than the standard's 253, a byte count of 255), and longest frame (ASCII). */
+/* Longest PDU that any framing can carry (RTU: 3 bytes more than the standard's 253, a byte count of
+ * 255), and longest frame (ASCII). */
 #define MODBUS_PDU_MAX 257U
 #define MODBUS_FRAME_MAX (1U + 2U * (1U + MODBUS_PDU_MAX + 1U) + 2U)
 /* Longest frame of a read request (ASCII). */
 #define MODBUS_READ_FRAME_MAX 17U
 
-/* ---- PDUs --------------------------------------------------------------------------------------------------------- */
+/* ---- PDUs -------------------------------------------------------------------------------------------- */
 
 /* A request, taken apart. Unused members are 0. */
 typedef struct ModbusPdu {
@@ -94,14 +96,17 @@ ModbusFunction modbus_read_function(ModbusDataType t);
 /* Which table a function of 3.1 addresses. _MODBUS_DATA_TYPE_INVALID: not a function of 3.1. */
 ModbusDataType modbus_function_data_type(uint8_t function);
 
-/* Writes the PDU of a request (at most MODBUS_PDU_MAX); returns its size. quantity and data are the caller's care. */
+/* Writes the PDU of a request (at most MODBUS_PDU_MAX); returns its size. quantity and data are the
+ * caller's care. */
 size_t modbus_request_build(const ModbusPdu *request, uint8_t *ret_pdu);
-/* Takes a received request apart. MODBUS_SUCCESS, or the exception that answers it (6.6, without the checks of unit and addresses):
- * INVALID_FUNCTION_CODE: not in 3.1; INVALID_DATA_VALUE: quantity 0 or above the limit, byte count or size not matching,
- * 05 with another value. An address + quantity beyond 65536 is no matter of this function. ret->function is always set (size >= 1). */
+/* Takes a received request apart. MODBUS_SUCCESS, or the exception that answers it (6.6, without the
+ * checks of unit and addresses): INVALID_FUNCTION_CODE: not in 3.1; INVALID_DATA_VALUE: quantity 0 or
+ * above the limit, byte count or size not matching, 05 with another value. An address + quantity beyond
+ * 65536 is no matter of this function. ret->function is always set (size >= 1). */
 ModbusResult modbus_request_parse(const uint8_t *pdu, size_t size, ModbusPdu *ret);
 
-/* The PDU of an answer; each returns its size. Data of a read may already stand at ret_pdu + MODBUS_READ_DATA (2). */
+/* The PDU of an answer; each returns its size. Data of a read may already stand at ret_pdu +
+ * MODBUS_READ_DATA (2). */
 #define MODBUS_READ_DATA 2U
 size_t modbus_response_build_read(uint8_t function, const uint8_t *data, uint8_t size, uint8_t *ret_pdu);
 size_t modbus_response_build_write(const ModbusPdu *request, uint8_t *ret_pdu); /* 05, 06, 0f, 10, 16 */
@@ -125,7 +130,7 @@ ModbusExpect modbus_expect(uint8_t unit, const uint8_t *pdu, size_t size);
 /* -EBADMSG: not a valid answer to this request (4.3: to be ignored). */
 int modbus_response_parse(const ModbusExpect *expect, const uint8_t *pdu, size_t size, ModbusResponse *ret);
 
-/* ---- framings ----------------------------------------------------------------------------------------------------- */
+/* ---- framings ---------------------------------------------------------------------------------------- */
 
 /* Names as in configuration. */
 typedef enum ModbusFramingKind {
@@ -164,30 +169,37 @@ typedef struct ModbusSearch {
         ModbusFrame frame;      /* when one was found; borrows from data or scratch */
 } ModbusSearch;
 
-/* One framing. All searches: 1: a frame was found, call again behind consumed for the next; 0: none yet, keep what is not consumed and call again
- * with more behind it; -EBADMSG: the stream cannot be trusted any more, close it. scratch: MODBUS_PDU_MAX bytes of the caller. */
+/* One framing. All searches: 1: a frame was found, call again behind consumed for the next; 0: none yet,
+ * keep what is not consumed and call again with more behind it; -EBADMSG: the stream cannot be trusted
+ * any more, close it. scratch: MODBUS_PDU_MAX bytes of the caller. */
 typedef struct ModbusFraming {
         ModbusFramingKind kind;
         bool transactions;      /* has ids, so that a late answer cannot be taken for another one */
         bool answers_unknown;   /* a function not in 3.1 can be delimited, and is answered (D5) */
         size_t pdu_offset;      /* where the PDU stands in a frame while it is built */
 
-        /* The PDU stands at frame + pdu_offset: puts the rest around it, in place. frame: MODBUS_FRAME_MAX bytes. Returns the frame's size. */
+        /* The PDU stands at frame + pdu_offset: puts the rest around it, in place. frame:
+         * MODBUS_FRAME_MAX bytes. Returns the frame's size. */
         size_t (*wrap)(uint8_t *frame, uint16_t transaction, uint8_t unit, size_t pdu_size);
         /* Gives a finished frame another transaction id; does nothing without `transactions`. */
         void (*restamp)(uint8_t *frame, uint16_t transaction);
-        /* Master: the bytes begin an answer that this late one would be, and it is still under way. NULL: not to be told. */
+        /* Master: the bytes begin an answer that this late one would be, and it is still under way. NULL:
+         * not to be told. */
         bool (*unfinished)(const ModbusExpect *late, const uint8_t *data, size_t size);
-        /* Master, 4.3: the next frame that carries the expected ids and function; its PDU may still be no valid answer. */
-        int (*find_response)(const ModbusExpect *expect, const uint8_t *data, size_t size, uint8_t *scratch, ModbusSearch *ret);
-        /* Slave, 6.6: the next decodable frame, for whatever unit. units: the configured ones (RTU uses them). paused: nothing has come for
-         * modbus_framing_pause(): what is incomplete at the front is not waited for any longer. */
-        int (*find_request)(const ModbusUnits *units, bool paused, const uint8_t *data, size_t size, uint8_t *scratch,
-                            ModbusSearch *ret);
+        /* Master, 4.3: the next frame that carries the expected ids and function; its PDU may still be no
+         * valid answer. */
+        int (*find_response)(const ModbusExpect *expect, const uint8_t *data, size_t size, uint8_t *scratch,
+                             ModbusSearch *ret);
+        /* Slave, 6.6: the next decodable frame, for whatever unit. units: the configured ones (RTU uses
+         * them). paused: nothing has come for modbus_framing_pause(): what is incomplete at the front is
+         * not waited for any longer. */
+        int (*find_request)(const ModbusUnits *units, bool paused, const uint8_t *data, size_t size,
+                            uint8_t *scratch, ModbusSearch *ret);
 } ModbusFraming;
 
 /* NULL: this build does not have it. */
 const ModbusFraming *modbus_framing_get(ModbusFramingKind kind);
-/* How long an incomplete request stays waited for: RTU 1 s over TCP, max(3.5 characters, 20 ms) on a line of char_usec
- * microseconds a character (0: TCP transport); USEC_INFINITY: as long as it takes (TCP and ASCII framing). */
+/* How long an incomplete request stays waited for: RTU 1 s over TCP, max(3.5 characters, 20 ms) on a line
+ * of char_usec microseconds a character (0: TCP transport); USEC_INFINITY: as long as it takes (TCP and
+ * ASCII framing). */
 usec_t modbus_framing_pause(ModbusFramingKind kind, usec_t char_usec);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Configuration of both Modbus device types (spec modbus.md 1): the field tables and the checks between fields. Loop thread, at
- * start. */
+/* Configuration of both Modbus device types (spec modbus.md 1): the field tables and the checks between
+ * fields. Loop thread, at start. */
 
 #include "devices/modbus/modbus-conf.h"
 
@@ -12,7 +12,7 @@
 
 #define ADDRESSES 65536U
 #define QUEUE_BITS_MAX 14284U           /* most that JSON_DIGITS_MAX digits can hold */
-#define BITS_HUGE (UINT64_C(1) << 40)   /* more than fits between any addresses; sums of it do not overflow */
+#define BITS_HUGE (UINT64_C(1) << 40) /* more than fits between any addresses; sums of it do not overflow */
 
 #define KEY(structure, member, kind, ...) \
         { .name = #member, .offset = offsetof(structure, member), .type = (kind), __VA_ARGS__ }
@@ -22,7 +22,7 @@
 #define SECONDS_ABOVE_0 .flags = CONF_REQUIRED | CONF_EXCLUSIVE, .max = CONF_SECONDS_MAX, .unit = "s"
 #define NAME_OF_DATA .flags = CONF_REQUIRED, .max = CONF_DATA_NAME_MAX
 
-/* ---- what both roles share ---------------------------------------------------------------------------------------- */
+/* ---- what both roles share --------------------------------------------------------------------------- */
 
 static const char *const transport_names[] = {
         [MODBUS_TRANSPORT_TCP] = "TCP",
@@ -37,7 +37,8 @@ static const char *const stopbits_names[] = { "ONE", "ONE_POINT_FIVE", "TWO", NU
 static const ConfField flow_control_fields[] = {
         KEY(ModbusFlowControl, xonxoff, CONF_TYPE_BOOL, REQUIRED, .help = "software flow control"),
         KEY(ModbusFlowControl, rtscts, CONF_TYPE_BOOL, REQUIRED, .help = "RTS/CTS flow control"),
-        KEY(ModbusFlowControl, dsrdtr, CONF_TYPE_BOOL, REQUIRED, .help = "DTR is left low instead of raised"),
+        KEY(ModbusFlowControl, dsrdtr, CONF_TYPE_BOOL, REQUIRED,
+            .help = "DTR is left low instead of raised"),
         {}
 };
 
@@ -46,16 +47,19 @@ static const ConfField flow_control_fields[] = {
         { .name = #key, .offset = offsetof(structure, serial.key), .type = (kind), __VA_ARGS__ }
 #define SERIAL_KEYS(structure) \
         SERIAL_KEY(structure, port, CONF_TYPE_STRING, REQUIRED, .help = "device path, as /dev/ttyS0"), \
-        SERIAL_KEY(structure, baudrate, CONF_TYPE_INTEGER, REQUIRED, .unit = "bit/s", .help = "speed of the line"), \
-        SERIAL_KEY(structure, bytesize, CONF_TYPE_ENUM, REQUIRED, .names = bytesize_names, .help = "data bits"), \
-        SERIAL_KEY(structure, parity, CONF_TYPE_ENUM, REQUIRED, .names = parity_names, .help = "parity bit"), \
+        SERIAL_KEY(structure, baudrate, CONF_TYPE_INTEGER, REQUIRED, .unit = "bit/s", \
+                   .help = "speed of the line"), \
+        SERIAL_KEY(structure, bytesize, CONF_TYPE_ENUM, REQUIRED, .names = bytesize_names, \
+                   .help = "data bits"), \
+        SERIAL_KEY(structure, parity, CONF_TYPE_ENUM, REQUIRED, .names = parity_names, \
+                   .help = "parity bit"), \
         SERIAL_KEY(structure, stopbits, CONF_TYPE_ENUM, REQUIRED, .names = stopbits_names, \
                    .help = "stop bits; 1.5 is set as 2"), \
         SERIAL_KEY(structure, flow_control, CONF_TYPE_OBJECT, REQUIRED, .fields = flow_control_fields, \
                    .help = "kinds of flow control"), \
         SERIAL_KEY(structure, silent_interval, CONF_TYPE_SECONDS, .flags = CONF_HAT_REQUIRED, \
                    .max = CONF_SECONDS_MAX, .unit = "s", \
-                   .help = "least pause between two transmissions; without it 3.5 characters")
+                   .help = "least pause between two transmissions; default 3.5 characters")
 
 static const char serial_help[] = "serial line";
 
@@ -85,18 +89,21 @@ static void check_name(GHashTable *names, const char *const *name, ConfErrors *e
 
 /* Whether the place of a data item can be computed; if not, that was reported. */
 static bool place_valid(int type, int64_t start_address, int64_t bit_offset, int64_t bit_count) {
-        return type >= 0 && start_address >= 0 && start_address < ADDRESSES && bit_offset >= 0 && bit_count >= 1;
+        return type >= 0 && start_address >= 0 && start_address < ADDRESSES && bit_offset >= 0 &&
+               bit_count >= 1;
 }
 
 static uint64_t bits_bounded(int64_t n) {
         return MIN((uint64_t) n, BITS_HUGE);
 }
 
-/* ---- master ------------------------------------------------------------------------------------------------------- */
+/* ---- master ------------------------------------------------------------------------------------------ */
 
 static const ConfField master_tcp_fields[] = {
-        KEY(ModbusMasterTransport, host, CONF_TYPE_STRING, REQUIRED, .help = "name or address of the far end"),
-        KEY(ModbusMasterTransport, port, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = 65535, .help = "usually 502"),
+        KEY(ModbusMasterTransport, host, CONF_TYPE_STRING, REQUIRED,
+            .help = "name or address of the far end"),
+        KEY(ModbusMasterTransport, port, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = 65535,
+            .help = "usually 502"),
         {}
 };
 
@@ -112,13 +119,15 @@ static const ConfVariant master_transports[] = {
 };
 
 static const ConfField connection_fields[] = {
-        { .name = "modbus_type", .offset = offsetof(ModbusConnectionConf, framing), .type = CONF_TYPE_ENUM, REQUIRED,
-          .names = modbus_framing_names, .help = "framing of messages, independent of the transport" },
-        KEY(ModbusConnectionConf, transport, CONF_TYPE_VARIANT, REQUIRED, .tag = "type", .variants = master_transports,
-            .help = "how the far end is reached"),
+        { .name = "modbus_type", .offset = offsetof(ModbusConnectionConf, framing), .type = CONF_TYPE_ENUM,
+          REQUIRED, .names = modbus_framing_names,
+          .help = "framing of messages, independent of the transport" },
+        KEY(ModbusConnectionConf, transport, CONF_TYPE_VARIANT, REQUIRED, .tag = "type",
+            .variants = master_transports, .help = "how the far end is reached"),
         KEY(ModbusConnectionConf, connect_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
             .help = "longest duration of one connection attempt, name resolution included"),
-        KEY(ModbusConnectionConf, connect_delay, CONF_TYPE_SECONDS, SECONDS, .help = "pause after a failed attempt"),
+        KEY(ModbusConnectionConf, connect_delay, CONF_TYPE_SECONDS, SECONDS,
+            .help = "pause after a failed attempt"),
         KEY(ModbusConnectionConf, request_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
             .help = "longest wait for the response to one transmitted request"),
         KEY(ModbusConnectionConf, request_delay, CONF_TYPE_SECONDS, SECONDS,
@@ -133,14 +142,16 @@ static const ConfField connection_fields[] = {
 };
 
 static const ConfField master_data_fields[] = {
-        KEY(ModbusMasterData, name, CONF_TYPE_STRING, NAME_OF_DATA, .help = "last segment of its event types"),
+        KEY(ModbusMasterData, name, CONF_TYPE_STRING, NAME_OF_DATA,
+            .help = "last segment of its event types"),
         KEY(ModbusMasterData, interval, CONF_TYPE_SECONDS, .flags = CONF_REQUIRED | CONF_NULLABLE,
             .max = CONF_SECONDS_MAX, .unit = "s", .help = "polling period; null: never polled"),
-        { .name = "data_type", .offset = offsetof(ModbusMasterData, type), .type = CONF_TYPE_ENUM, REQUIRED,
-          .names = modbus_data_type_names, .help = "table that it lies in" },
+        { .name = "data_type", .offset = offsetof(ModbusMasterData, type), .type = CONF_TYPE_ENUM,
+          REQUIRED, .names = modbus_data_type_names, .help = "table that it lies in" },
         KEY(ModbusMasterData, start_address, CONF_TYPE_INTEGER, REQUIRED, .max = 65535,
             .help = "first register or coil, as on the wire: from 0 on"),
-        KEY(ModbusMasterData, bit_offset, CONF_TYPE_INTEGER, NOT_NEGATIVE, .help = "bits skipped from the start address on"),
+        KEY(ModbusMasterData, bit_offset, CONF_TYPE_INTEGER, NOT_NEGATIVE,
+            .help = "bits skipped from the start address on"),
         KEY(ModbusMasterData, bit_count, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = INFINITY,
             .help = "bits of the value"),
         {}
@@ -168,7 +179,8 @@ const ConfField modbus_master_fields[] = {
 };
 
 static unsigned quantity_max(int type) {
-        return modbus_data_type_is_bit((ModbusDataType) type) ? MODBUS_READ_BITS_MAX : MODBUS_READ_REGISTERS_MAX;
+        return modbus_data_type_is_bit((ModbusDataType) type) ? MODBUS_READ_BITS_MAX
+                                                              : MODBUS_READ_REGISTERS_MAX;
 }
 
 static void verify_master_data(const ModbusMasterData *d, ConfErrors *e) {
@@ -177,18 +189,21 @@ static void verify_master_data(const ModbusMasterData *d, ConfErrors *e) {
         if (!place_valid(d->type, d->start_address, d->bit_offset, d->bit_count))
                 return;
 
-        quantity = modbus_data_quantity((ModbusDataType) d->type, bits_bounded(d->bit_offset), bits_bounded(d->bit_count));
+        quantity = modbus_data_quantity((ModbusDataType) d->type, bits_bounded(d->bit_offset),
+                                        bits_bounded(d->bit_count));
         if ((uint64_t) d->start_address + quantity > ADDRESSES)
                 conf_error_at(e, CONF_RANGE, &d->start_address,
                               "ends behind address 65535: %" PRIi64 " + %" PRIu64 " registers or coils",
                               d->start_address, quantity);
         else if (d->type != MODBUS_QUEUE && quantity > quantity_max(d->type))
                 conf_error_at(e, CONF_WARNING, &d->bit_count,
-                              "needs %" PRIu64 " registers or coils, more than the %u that one request may read",
+                              "needs %" PRIu64
+                              " registers or coils, more than the %u that one request may read",
                               quantity, quantity_max(d->type));
         else if (d->type == MODBUS_QUEUE && d->bit_count > QUEUE_BITS_MAX)
-                conf_error_at(e, CONF_RANGE, &d->bit_count, "a value of %" PRIi64 " bits, at most %u can be reported",
-                              d->bit_count, QUEUE_BITS_MAX);
+                conf_error_at(e, CONF_RANGE, &d->bit_count,
+                              "a value of %" PRIi64 " bits, at most %u can be reported", d->bit_count,
+                              QUEUE_BITS_MAX);
 }
 
 void modbus_master_conf_verify(const void *conf, ConfErrors *e) {
@@ -203,8 +218,8 @@ void modbus_master_conf_verify(const void *conf, ConfErrors *e) {
 
                 if (remote->device_id >= 0 && remote->device_id <= UINT8_MAX) {
                         if (modbus_units_has(&seen, (uint8_t) remote->device_id))
-                                conf_error_at(e, CONF_RANGE, &remote->device_id, "duplicate device id %" PRIi64,
-                                              remote->device_id);
+                                conf_error_at(e, CONF_RANGE, &remote->device_id,
+                                              "duplicate device id %" PRIi64, remote->device_id);
                         modbus_units_add(&seen, (uint8_t) remote->device_id);
                 }
 
@@ -228,16 +243,17 @@ const char *modbus_master_conf_not_built(const void *conf, const void **ret_fiel
         return framing_not_built(&connection->framing, &connection->transport.kind, ret_field);
 }
 
-/* ---- slave -------------------------------------------------------------------------------------------------------- */
+/* ---- slave ------------------------------------------------------------------------------------------- */
 
 static const ConfField remote_host_element = { .type = CONF_TYPE_STRING };
 
 static const ConfField slave_tcp_fields[] = {
         KEY(ModbusSlaveTransport, local_host, CONF_TYPE_STRING, .instead = "listen",
             .help = "name or address to listen on; 0.0.0.0 or :: for all"),
-        KEY(ModbusSlaveTransport, local_port, CONF_TYPE_INTEGER, .instead = "listen", .max = 65535, .help = "usually 502"),
+        KEY(ModbusSlaveTransport, local_port, CONF_TYPE_INTEGER, .instead = "listen", .max = 65535,
+            .help = "usually 502"),
         KEY(ModbusSlaveTransport, listen, CONF_TYPE_STRING, .pattern = "^fd:.+$",
-            .help = "fd:NAME, a socket passed by the service manager, in place of local_host and local_port"),
+            .help = "fd:NAME, a socket passed by the service manager, instead of local_host and local_port"),
         KEY(ModbusSlaveTransport, remote_hosts, CONF_TYPE_ARRAY, .flags = CONF_REQUIRED | CONF_NULLABLE,
             .element = &remote_host_element, .element_size = sizeof(char *),
             .help = "numeric addresses that may connect; null: everybody"),
@@ -268,12 +284,15 @@ static const ConfVariant slave_transports[] = {
 
 static const ConfField slave_data_fields[] = {
         KEY(ModbusSlaveData, name, CONF_TYPE_STRING, NAME_OF_DATA, .help = "last segment of its event type"),
-        KEY(ModbusSlaveData, device_id, CONF_TYPE_INTEGER, REQUIRED, .help = "unit id that it is offered under: 1 to 255"),
-        { .name = "data_type", .offset = offsetof(ModbusSlaveData, type), .type = CONF_TYPE_ENUM, REQUIRED,
-          .names = modbus_data_type_names, .help = "table that it lies in; QUEUE cannot be offered" },
+        KEY(ModbusSlaveData, device_id, CONF_TYPE_INTEGER, REQUIRED,
+            .help = "unit id that it is offered under: 1 to 255"),
+        { .name = "data_type", .offset = offsetof(ModbusSlaveData, type), .type = CONF_TYPE_ENUM,
+          REQUIRED, .names = modbus_data_type_names,
+          .help = "table that it lies in; QUEUE cannot be offered" },
         KEY(ModbusSlaveData, start_address, CONF_TYPE_INTEGER, REQUIRED, .max = 65535,
             .help = "first register or coil, as on the wire: from 0 on"),
-        KEY(ModbusSlaveData, bit_offset, CONF_TYPE_INTEGER, NOT_NEGATIVE, .help = "bits skipped from the start address on"),
+        KEY(ModbusSlaveData, bit_offset, CONF_TYPE_INTEGER, NOT_NEGATIVE,
+            .help = "bits skipped from the start address on"),
         KEY(ModbusSlaveData, bit_count, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = INFINITY,
             .help = "bits of the value"),
         {}
@@ -282,10 +301,11 @@ static const ConfField slave_data_fields[] = {
 static const ConfField slave_data_element = { .type = CONF_TYPE_OBJECT, .fields = slave_data_fields };
 
 const ConfField modbus_slave_fields[] = {
-        { .name = "modbus_type", .offset = offsetof(ModbusSlaveConf, framing), .type = CONF_TYPE_ENUM, REQUIRED,
-          .names = modbus_framing_names, .help = "framing of messages, independent of the transport" },
-        KEY(ModbusSlaveConf, transport, CONF_TYPE_VARIANT, REQUIRED, .tag = "type", .variants = slave_transports,
-            .help = "how masters reach it"),
+        { .name = "modbus_type", .offset = offsetof(ModbusSlaveConf, framing), .type = CONF_TYPE_ENUM,
+          REQUIRED, .names = modbus_framing_names,
+          .help = "framing of messages, independent of the transport" },
+        KEY(ModbusSlaveConf, transport, CONF_TYPE_VARIANT, REQUIRED, .tag = "type",
+            .variants = slave_transports, .help = "how masters reach it"),
         KEY(ModbusSlaveConf, data, CONF_TYPE_ARRAY, REQUIRED, .element = &slave_data_element,
             .element_size = sizeof(ModbusSlaveData), .help = "what is offered"),
         {}
@@ -295,7 +315,8 @@ static void verify_slave_data(const ModbusSlaveData *d, ConfErrors *e) {
         ModbusPlace place;
 
         if (d->device_id < 1 || d->device_id > UINT8_MAX)
-                conf_error_at(e, CONF_WARNING, &d->device_id, "device id %" PRIi64 " can never be addressed", d->device_id);
+                conf_error_at(e, CONF_WARNING, &d->device_id, "device id %" PRIi64 " can never be addressed",
+                              d->device_id);
         if (d->type == MODBUS_QUEUE) {
                 conf_error_at(e, CONF_RANGE, &d->type, "QUEUE cannot be offered by a slave");
                 return;
@@ -303,11 +324,12 @@ static void verify_slave_data(const ModbusSlaveData *d, ConfErrors *e) {
         if (!place_valid(d->type, d->start_address, d->bit_offset, d->bit_count))
                 return;
 
-        place = modbus_data_place((ModbusDataType) d->type, (uint64_t) d->start_address, bits_bounded(d->bit_offset),
-                                  bits_bounded(d->bit_count));
+        place = modbus_data_place((ModbusDataType) d->type, (uint64_t) d->start_address,
+                                  bits_bounded(d->bit_offset), bits_bounded(d->bit_count));
         if (place.last >= ADDRESSES)
-                conf_error_at(e, CONF_RANGE, &d->start_address, "covers addresses %" PRIu64 " to %" PRIu64 ", the last is 65535",
-                              place.first, place.last);
+                conf_error_at(e, CONF_RANGE, &d->start_address,
+                              "covers addresses %" PRIu64 " to %" PRIu64 ", the last is 65535", place.first,
+                              place.last);
 }
 
 void modbus_slave_conf_verify(const void *conf, ConfErrors *e) {
@@ -315,8 +337,10 @@ void modbus_slave_conf_verify(const void *conf, ConfErrors *e) {
         const ModbusSlaveData *data = c->data.items;
         g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
 
-        if (c->transport.kind == MODBUS_TRANSPORT_TCP && c->transport.listen && !modbus_slave_conf_listen_name(c))
-                conf_error_at(e, CONF_ERROR, &c->transport.listen, "expected fd:NAME, got \"%s\"", c->transport.listen);
+        if (c->transport.kind == MODBUS_TRANSPORT_TCP && c->transport.listen &&
+            !modbus_slave_conf_listen_name(c))
+                conf_error_at(e, CONF_ERROR, &c->transport.listen, "expected fd:NAME, got \"%s\"",
+                              c->transport.listen);
 
         for (size_t i = 0; i < c->data.n; i++) {
                 check_name(names, &data[i].name, e);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Configuration of both Modbus device types (spec modbus.md 1): field tables, the structs that they fill, and the checks that one field cannot
- * say. Immutable after parsing. Loop thread, at start. */
+/* Configuration of both Modbus device types (spec modbus.md 1): field tables, the structs that they fill,
+ * and the checks that one field cannot say. Immutable after parsing. Loop thread, at start. */
 #pragma once
 
 #include "base/conf.h"
 #include "devices/modbus/modbus-codec.h"
 
-/* ---- what both roles share ---------------------------------------------------------------------------------------- */
+/* ---- what both roles share --------------------------------------------------------------------------- */
 
 typedef enum ModbusTransportKind {
         MODBUS_TRANSPORT_TCP,
@@ -16,8 +16,18 @@ typedef enum ModbusTransportKind {
 } ModbusTransportKind;
 DECLARE_STRING_TABLE(modbus_transport, ModbusTransportKind);
 
-typedef enum ModbusParity { MODBUS_PARITY_NONE, MODBUS_PARITY_EVEN, MODBUS_PARITY_ODD, MODBUS_PARITY_MARK, MODBUS_PARITY_SPACE } ModbusParity;
-typedef enum ModbusStopBits { MODBUS_STOPBITS_ONE, MODBUS_STOPBITS_ONE_POINT_FIVE, MODBUS_STOPBITS_TWO } ModbusStopBits;
+typedef enum ModbusParity {
+        MODBUS_PARITY_NONE,
+        MODBUS_PARITY_EVEN,
+        MODBUS_PARITY_ODD,
+        MODBUS_PARITY_MARK,
+        MODBUS_PARITY_SPACE
+} ModbusParity;
+typedef enum ModbusStopBits {
+        MODBUS_STOPBITS_ONE,
+        MODBUS_STOPBITS_ONE_POINT_FIVE,
+        MODBUS_STOPBITS_TWO
+} ModbusStopBits;
 
 typedef struct ModbusFlowControl {
         bool xonxoff, rtscts, dsrdtr;
@@ -33,7 +43,7 @@ typedef struct ModbusSerialConf {
         usec_t silent_interval; /* USEC_INFINITY: not given, 3.5 characters */
 } ModbusSerialConf;
 
-/* ---- master ------------------------------------------------------------------------------------------------------- */
+/* ---- master ------------------------------------------------------------------------------------------ */
 
 typedef struct ModbusMasterTransport {
         int kind;               /* ModbusTransportKind */
@@ -73,7 +83,7 @@ void modbus_master_conf_verify(const void *conf, ConfErrors *e);
 void modbus_master_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e);
 const char *modbus_master_conf_not_built(const void *conf, const void **ret_field);
 
-/* ---- slave -------------------------------------------------------------------------------------------------------- */
+/* ---- slave ------------------------------------------------------------------------------------------- */
 
 typedef struct ModbusSlaveTransport {
         int kind;               /* ModbusTransportKind */

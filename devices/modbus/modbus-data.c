@@ -3,7 +3,7 @@
 
 #include "devices/modbus/modbus-data.h"
 
-/* ---- bit strings -------------------------------------------------------------------------------------------------- */
+/* ---- bit strings ------------------------------------------------------------------------------------- */
 
 static uint8_t byte_swap_bits(uint8_t b) {
         b = (uint8_t) ((b & 0xf0) >> 4 | (b & 0x0f) << 4);
@@ -106,7 +106,7 @@ void modbus_bits_write_json(JsonWriter *w, const uint8_t *string, size_t offset,
         json_bits(w, value, n);
 }
 
-/* ---- where data lies ---------------------------------------------------------------------------------------------- */
+/* ---- where data lies --------------------------------------------------------------------------------- */
 
 uint64_t modbus_data_quantity(ModbusDataType type, uint64_t bit_offset, uint64_t bit_count) {
         unsigned width = modbus_data_type_width(type);
@@ -114,7 +114,8 @@ uint64_t modbus_data_quantity(ModbusDataType type, uint64_t bit_offset, uint64_t
         return (bit_offset + bit_count + width - 1) / width;
 }
 
-ModbusPlace modbus_data_place(ModbusDataType type, uint64_t start_address, uint64_t bit_offset, uint64_t bit_count) {
+ModbusPlace modbus_data_place(ModbusDataType type, uint64_t start_address, uint64_t bit_offset,
+                              uint64_t bit_count) {
         unsigned width = modbus_data_type_width(type);
         uint64_t first_bit = start_address * width + bit_offset;
 
@@ -125,7 +126,7 @@ ModbusPlace modbus_data_place(ModbusDataType type, uint64_t start_address, uint6
         };
 }
 
-/* ---- writes of the master ----------------------------------------------------------------------------------------- */
+/* ---- writes of the master ---------------------------------------------------------------------------- */
 
 static int plan_coils(unsigned address, unsigned n, const uint8_t *value, ModbusWritePlan *ret) {
         ModbusPdu *step = &ret->steps[0];
@@ -168,7 +169,8 @@ static void plan_add_mask(ModbusWritePlan *plan, unsigned address, unsigned mask
 }
 
 /* Whole registers: the value's bits from `at` on. */
-static void plan_add_registers(ModbusWritePlan *plan, unsigned address, unsigned n, const uint8_t *value, size_t at) {
+static void plan_add_registers(ModbusWritePlan *plan, unsigned address, unsigned n, const uint8_t *value,
+                               size_t at) {
         ModbusPdu *step = &plan->steps[plan->n++];
 
         if (n == 1) {
@@ -191,7 +193,8 @@ static void plan_add_registers(ModbusWritePlan *plan, unsigned address, unsigned
         };
 }
 
-static int plan_registers(unsigned address, unsigned skip, unsigned n, const uint8_t *value, ModbusWritePlan *ret) {
+static int plan_registers(unsigned address, unsigned skip, unsigned n, const uint8_t *value,
+                          ModbusWritePlan *ret) {
         unsigned head = skip > 0 ? MIN(16 - skip, n) : 0;
         unsigned body = (n - head) / 16, tail = (n - head) % 16;
         size_t at = value_offset(n);

@@ -12,7 +12,7 @@ const char *const modbus_framing_names[] = {
 };
 DEFINE_STRING_TABLE(modbus_framing, ModbusFramingKind, modbus_framing_names);
 
-/* ---- TCP ---------------------------------------------------------------------------------------------------------- */
+/* ---- TCP --------------------------------------------------------------------------------------------- */
 
 enum {
         MBAP_SIZE = 6,          /* before what the length counts */
@@ -92,8 +92,8 @@ static int tcp_find_response(const ModbusExpect *expect, const uint8_t *data, si
         return foreign ? -EBADMSG : r;
 }
 
-static int tcp_find_request(const ModbusUnits *units, bool paused, const uint8_t *data, size_t size, uint8_t *scratch,
-                            ModbusSearch *ret) {
+static int tcp_find_request(const ModbusUnits *units, bool paused, const uint8_t *data, size_t size,
+                            uint8_t *scratch, ModbusSearch *ret) {
         ModbusSearch s = {};
         bool foreign = false;
         int r;
@@ -108,7 +108,7 @@ static int tcp_find_request(const ModbusUnits *units, bool paused, const uint8_t
         return r;
 }
 
-/* ---- RTU ---------------------------------------------------------------------------------------------------------- */
+/* ---- RTU --------------------------------------------------------------------------------------------- */
 
 enum {
         RTU_PDU = 1,
@@ -162,8 +162,8 @@ static void rtu_found(const uint8_t *data, size_t at, size_t length, ModbusSearc
         };
 }
 
-/* How long the expected answer is if it begins here. 1: ret_length is known, 0: it takes more bytes to say, -EBADMSG: it does not
- * begin here. */
+/* How long the expected answer is if it begins here. 1: ret_length is known, 0: it takes more bytes to
+ * say, -EBADMSG: it does not begin here. */
 static int rtu_response_length(const ModbusExpect *expect, const uint8_t *p, size_t n, size_t *ret_length) {
         uint8_t function = expect->head[0];
         size_t count;
@@ -262,20 +262,22 @@ static int rtu_request_length(const uint8_t *p, size_t n, size_t *ret_length) {
 }
 
 /* A request for one of our units that begins behind `from` and ends with the input. */
-static bool rtu_find_later(const ModbusUnits *units, const uint8_t *data, size_t size, size_t from, ModbusSearch *ret) {
+static bool rtu_find_later(const ModbusUnits *units, const uint8_t *data, size_t size, size_t from,
+                           ModbusSearch *ret) {
         size_t length;
 
         for (size_t at = from + 1; at + 4 <= size; at++)
-                if (modbus_units_has(units, data[at]) && rtu_request_length(data + at, size - at, &length) > 0 &&
-                    length == size - at && rtu_crc_right(data + at, length)) {
+                if (modbus_units_has(units, data[at]) &&
+                    rtu_request_length(data + at, size - at, &length) > 0 && length == size - at &&
+                    rtu_crc_right(data + at, length)) {
                         rtu_found(data, at, length, ret);
                         return true;
                 }
         return false;
 }
 
-static int rtu_find_request(const ModbusUnits *units, bool paused, const uint8_t *data, size_t size, uint8_t *scratch,
-                            ModbusSearch *ret) {
+static int rtu_find_request(const ModbusUnits *units, bool paused, const uint8_t *data, size_t size,
+                            uint8_t *scratch, ModbusSearch *ret) {
         ModbusSearch s = {};
         size_t at, length = 0;
 
@@ -305,7 +307,7 @@ static int rtu_find_request(const ModbusUnits *units, bool paused, const uint8_t
         return 0;
 }
 
-/* ---- the table ---------------------------------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------------------------- */
 
 static const ModbusFraming framings[] = {
         [MODBUS_FRAMING_TCP] = {

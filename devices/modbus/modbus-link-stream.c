@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A master's link over TCP: our own codec on a stream. An answer costs one read, a request one write, a deadline nothing.
- * Loop thread. */
+/* A master's link over TCP: our own codec on a stream. An answer costs one read, a request one write, a
+ * deadline nothing. Loop thread. */
 
 #include <assert.h>
 
@@ -56,8 +56,8 @@ static void link_start_clock(StreamLink *l) {
         deadline_set(l->deadline, usec_add(l->sent_at, l->request_timeout));
 }
 
-/* 4.3 step 2. An answer that comes late and in pieces stays aligned instead, so that its end is not taken for the beginning of
- * another one; it is thrown away when it is whole. */
+/* 4.3 step 2. An answer that comes late and in pieces stays aligned instead, so that its end is not taken
+ * for the beginning of another one; it is thrown away when it is whole. */
 static void link_discard(StreamLink *l) {
         if (l->receiving || l->late_begun)
                 return;
@@ -65,7 +65,8 @@ static void link_discard(StreamLink *l) {
                 stream_discard_input(l->stream);
 }
 
-static void stream_link_submit(ModbusLink *link, const ModbusRequest *request, ModbusLinkCallback callback, void *userdata) {
+static void stream_link_submit(ModbusLink *link, const ModbusRequest *request, ModbusLinkCallback callback,
+                               void *userdata) {
         StreamLink *l = (StreamLink *) link;
 
         assert(!l->waiting);
@@ -113,7 +114,7 @@ static const ModbusLinkVTable stream_link_vtable = {
         .free = stream_link_free,
 };
 
-/* ---- the stream's side -------------------------------------------------------------------------------------------- */
+/* ---- the stream's side ------------------------------------------------------------------------------- */
 
 static void link_connected(Stream *s, void *userdata) {
         StreamLink *l = userdata;
@@ -136,7 +137,8 @@ static void link_closed(Stream *s, int error, void *userdata) {
         l->handler->closed(error, l->userdata);
 }
 
-/* Nobody waits. Returns how much of it is done with: all but an answer of the last attempt that has begun to come. */
+/* Nobody waits. Returns how much of it is done with: all but an answer of the last attempt that has begun
+ * to come. */
 static size_t link_throw_away(StreamLink *l, const uint8_t *data, size_t size) {
         uint8_t scratch[MODBUS_PDU_MAX];
         ModbusSearch s;
@@ -159,10 +161,10 @@ static size_t link_throw_away(StreamLink *l, const uint8_t *data, size_t size) {
         return l->late_begun ? at : size;
 }
 
-/* Looks for the answer. 1: found, and the bytes behind it are to be thrown away; 0: not yet, ret_consumed are done with; -EBADMSG:
- * the stream cannot be trusted. */
-static int link_find(StreamLink *l, const uint8_t *data, size_t size, uint8_t *scratch, ModbusResponse *ret_response,
-                     size_t *ret_consumed) {
+/* Looks for the answer. 1: found, and the bytes behind it are to be thrown away; 0: not yet, ret_consumed
+ * are done with; -EBADMSG: the stream cannot be trusted. */
+static int link_find(StreamLink *l, const uint8_t *data, size_t size, uint8_t *scratch,
+                     ModbusResponse *ret_response, size_t *ret_consumed) {
         ModbusSearch s;
         size_t at = 0;
         int r;
@@ -253,8 +255,8 @@ int modbus_stream_link_connect(sd_event *event, Resolver *resolver, const Modbus
 
         r = deadline_new(event, "modbus-request", link_on_deadline, l, &l->deadline);
         if (r >= 0)
-                r = stream_connect(event, resolver, &address, &stream_options, "modbus-tcp", &stream_link_handler, l,
-                                   &l->stream);
+                r = stream_connect(event, resolver, &address, &stream_options, "modbus-tcp",
+                                   &stream_link_handler, l, &l->stream);
         if (r < 0) {
                 (void) stream_link_free(&l->link);
                 return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The interface behind which a line stands: one connection (or open port) of a master, one request on it at a time. The bus
- * above it decides what is sent when; a link knows how one attempt goes (spec modbus.md 4.3, from step 2 on). Loop thread. */
+/* The interface behind which a line stands: one connection (or open port) of a master, one request on it
+ * at a time. The bus above it decides what is sent when; a link knows how one attempt goes (spec
+ * modbus.md 4.3, from step 2 on). Loop thread. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -11,21 +12,23 @@
 
 typedef struct ModbusLink ModbusLink;
 
-/* A ready request. The frame is the submitter's, of the link's framing; the link gives it its transaction id. */
+/* A ready request. The frame is the submitter's, of the link's framing; the link gives it its transaction
+ * id. */
 typedef struct ModbusRequest {
         uint8_t *frame;
         size_t size;
         ModbusExpect expect;    /* all but the transaction */
 } ModbusRequest;
 
-/* How one attempt ended. error: 0 with a response (borrowed for the call), or -ETIMEDOUT with NULL. Inside it, the link is free for the
- * next request. */
+/* How one attempt ended. error: 0 with a response (borrowed for the call), or -ETIMEDOUT with NULL.
+ * Inside it, the link is free for the next request. */
 typedef void (*ModbusLinkCallback)(int error, const ModbusResponse *response, void *userdata);
 
 typedef struct ModbusLinkVTable {
-        /* One attempt. Only when no other is under way; the callback comes once, in a later turn, unless the link is freed
-         * or closes before. The request is not needed after the call. */
-        void (*submit)(ModbusLink *l, const ModbusRequest *request, ModbusLinkCallback callback, void *userdata);
+        /* One attempt. Only when no other is under way; the callback comes once, in a later turn, unless
+         * the link is freed or closes before. The request is not needed after the call. */
+        void (*submit)(ModbusLink *l, const ModbusRequest *request, ModbusLinkCallback callback,
+                       void *userdata);
         /* Ends the attempt without a callback; an answer that still comes is thrown away. */
         void (*cancel)(ModbusLink *l);
         ModbusLink *(*free)(ModbusLink *l);
@@ -39,8 +42,9 @@ struct ModbusLink {
 
 typedef struct ModbusLinkHandler {
         void (*connected)(void *userdata);
-        /* Once, last: it could not connect, or the connection is lost. error: 0 end of stream, -EBADMSG closed by us because the stream
-         * could not be trusted, else as link/ says. No callback of an attempt follows. The owner frees the link, also inside. */
+        /* Once, last: it could not connect, or the connection is lost. error: 0 end of stream, -EBADMSG
+         * closed by us because the stream could not be trusted, else as link/ says. No callback of an
+         * attempt follows. The owner frees the link, also inside. */
         void (*closed)(int error, void *userdata);
 } ModbusLinkHandler;
 
@@ -48,7 +52,7 @@ static inline ModbusLink *modbus_link_free(ModbusLink *l) {
         return l ? l->vtable->free(l) : NULL;
 }
 
-/* ---- implementations ---------------------------------------------------------------------------------------------- */
+/* ---- implementations --------------------------------------------------------------------------------- */
 
 typedef struct ModbusStreamLinkOptions {
         const char *host;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Device type modbus_master (spec modbus.md 4 and 5): keeps one connection, gives it to the remote devices behind it, and takes events
- * to them. What happens on the line is the bus's, what a remote device does is modbus-unit.c's. Loop thread. */
+/* Device type modbus_master (spec modbus.md 4 and 5): keeps one connection, gives it to the remote
+ * devices behind it, and takes events to them. What happens on the line is the bus's, what a remote
+ * device does is modbus-unit.c's. Loop thread. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +10,8 @@
 #include "devices/modbus/modbus-write.h"
 #include "link/address.h"
 
-#define ATTEMPT_GAP_USEC (100 * USEC_PER_MSEC) /* D25: least time between the beginnings of two connection attempts */
+/* D25: least time between the beginnings of two connection attempts. */
+#define ATTEMPT_GAP_USEC (100 * USEC_PER_MSEC)
 
 typedef enum MasterState {
         MASTER_QUERYING,   /* the enable events have been asked for */
@@ -53,7 +55,7 @@ static const ModbusConnectionConf *master_connection(const ModbusMaster *m) {
         return &((const ModbusMasterConf *) m->device.conf)->connection;
 }
 
-/* ---- what is told --------------------------------------------------------------------------------------------------- */
+/* ---- what is told ------------------------------------------------------------------------------------ */
 
 static void master_set_status(ModbusMaster *m, MasterStatus status) {
         static const JsonSpan payloads[] = {
@@ -109,7 +111,7 @@ static void master_set_link_down(ModbusMaster *m, int error, bool was_connected)
         device_set_link(&m->device, DEVICE_LINK_DOWN, device_reason_from_errno(error), detail);
 }
 
-/* ---- connection ----------------------------------------------------------------------------------------------------- */
+/* ---- connection -------------------------------------------------------------------------------------- */
 
 static void master_on_connected(void *userdata);
 static void master_on_closed(int error, void *userdata);
@@ -152,8 +154,8 @@ static void master_connect(ModbusMaster *m) {
         m->attempt_at = now_usec(CLOCK_MONOTONIC);
         master_set_status(m, MASTER_STATUS_CONNECTING);
 
-        r = modbus_stream_link_connect(device_get_event(&m->device), device_get_resolver(&m->device), &options,
-                                       &master_link_handler, m, &m->link);
+        r = modbus_stream_link_connect(device_get_event(&m->device), device_get_resolver(&m->device),
+                                       &options, &master_link_handler, m, &m->link);
         if (r < 0)
                 master_failed(m, r);
 }
@@ -213,7 +215,7 @@ static void master_on_timer(void *userdata) {
         }
 }
 
-/* ---- the bus's clock ------------------------------------------------------------------------------------------------ */
+/* ---- the bus's clock --------------------------------------------------------------------------------- */
 
 static usec_t master_now(void *userdata) {
         return now_usec(CLOCK_MONOTONIC);
@@ -231,7 +233,7 @@ static void master_on_bus_timer(void *userdata) {
         modbus_bus_wake(m->line.bus);
 }
 
-/* ---- events --------------------------------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------------------ */
 
 /* `+`, `-` and decimal digits, as Python's int() takes them. -EINVAL: not such a text. */
 static int parse_unit_id(Subtype text, unsigned *ret) {
@@ -305,7 +307,8 @@ static void master_on_enable_events(Device *d, int error, const Event *events, s
         if (m->state != MASTER_QUERYING)
                 return;
         if (error < 0) {
-                g_autofree char *detail = g_strdup_printf("cannot query the enable events: %s", g_strerror(-error));
+                g_autofree char *detail = g_strdup_printf("cannot query the enable events: %s",
+                                                          g_strerror(-error));
 
                 m->state = MASTER_STOPPED;
                 device_ended(d, device_reason_from_errno(error), detail);
@@ -320,11 +323,15 @@ static void master_on_enable_events(Device *d, int error, const Event *events, s
         device_started(d);
 }
 
-/* ---- device type ---------------------------------------------------------------------------------------------------- */
+/* ---- device type ------------------------------------------------------------------------------------- */
 
 static void master_init_texts(ModbusMaster *m) {
         const ModbusConnectionConf *c = master_connection(m);
-        Address address = { .kind = ADDRESS_TCP, .host = (char *) c->transport.host, .port = (uint16_t) c->transport.port };
+        Address address = {
+                .kind = ADDRESS_TCP,
+                .host = (char *) c->transport.host,
+                .port = (uint16_t) c->transport.port,
+        };
 
         m->transport = modbus_transport_to_string((ModbusTransportKind) c->transport.kind);
         m->framing = modbus_framing_to_string((ModbusFramingKind) c->framing);
@@ -449,9 +456,12 @@ static void master_part(const Device *d, size_t i, DevicePart *ret) {
 }
 
 static const StatusField master_status_fields[] = {
-        { "Transport", NULL, "TCP or SERIAL", STATUS_STRING, offsetof(ModbusMaster, transport), .constant = true },
-        { "Framing", NULL, "TCP, RTU or ASCII", STATUS_STRING, offsetof(ModbusMaster, framing), .constant = true },
-        { "Endpoint", NULL, "far end of the line", STATUS_STRING, offsetof(ModbusMaster, endpoint), .constant = true },
+        { "Transport", NULL, "TCP or SERIAL", STATUS_STRING, offsetof(ModbusMaster, transport),
+          .constant = true },
+        { "Framing", NULL, "TCP, RTU or ASCII", STATUS_STRING, offsetof(ModbusMaster, framing),
+          .constant = true },
+        { "Endpoint", NULL, "far end of the line", STATUS_STRING, offsetof(ModbusMaster, endpoint),
+          .constant = true },
         { "Connections", NULL, "connections made", STATUS_COUNTER, offsetof(ModbusMaster, connections) },
         { "Timeouts", NULL, "transmitted requests without an answer", STATUS_COUNTER,
           offsetof(ModbusMaster, counters.timeouts) },

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Grouping, schedule and change detection of one remote device (spec modbus.md 5.2 to 5.4). Pure; loop thread. */
+/* Grouping, schedule and change detection of one remote device (spec modbus.md 5.2 to 5.4). Pure; loop
+ * thread. */
 
 #include "devices/modbus/modbus-poll.h"
 
@@ -10,13 +11,13 @@
 #define ERROR_REPEAT_USEC (100 * USEC_PER_MSEC)
 #define ANSWER_BYTES_MAX 255U /* of data: the byte count is one byte */
 
-/* ---- grouping ----------------------------------------------------------------------------------------------------- */
+/* ---- grouping ---------------------------------------------------------------------------------------- */
 
 /* One polled data item with its place in the order of 5.2. */
 typedef struct Entry {
         const ModbusMasterData *data;
         size_t type_rank, interval_rank, index;
-        uint32_t quantity;
+        uint32_t start, quantity;
 } Entry;
 
 static int compare_numbers(uint64_t a, uint64_t b) {
@@ -29,16 +30,18 @@ static int entry_compare(const void *left, const void *right) {
 
         if ((r = compare_numbers(a->type_rank, b->type_rank)) != 0 ||
             (r = compare_numbers(a->interval_rank, b->interval_rank)) != 0 ||
-            (r = compare_numbers((uint64_t) a->data->start_address, (uint64_t) b->data->start_address)) != 0 ||
+            (r = compare_numbers(a->start, b->start)) != 0 ||
             (r = compare_numbers(a->quantity, b->quantity)) != 0)
                 return r;
         return compare_numbers(a->index, b->index);
 }
 
-/* Ranks by first appearance: of the type among all entries before, of the interval among those of the type. */
+/* Ranks by first appearance: of the type among all entries before, of the interval among those of the
+ * type. */
 static void entry_rank(Entry *entries, size_t n, size_t *type_first, GHashTable *interval_first) {
         Entry *e = &entries[n];
-        g_autofree char *key = g_strdup_printf("%d %" G_GUINT64_FORMAT, e->data->type, (guint64) e->data->interval);
+        g_autofree char *key = g_strdup_printf("%d %" G_GUINT64_FORMAT, e->data->type,
+                                               (guint64) e->data->interval);
         gpointer rank;
 
         if (type_first[e->data->type] == SIZE_MAX)
@@ -70,6 +73,7 @@ static Entry *entries_sorted(const ModbusRemoteConf *conf, size_t *ret_n) {
                 entries[n] = (Entry) {
                         .data = &data[i],
                         .index = n,
+                        .start = (uint32_t) data[i].start_address,
                         .quantity = (uint32_t) modbus_data_quantity((ModbusDataType) data[i].type,
                                                                     (uint64_t) data[i].bit_offset,
                                                                     (uint64_t) data[i].bit_count),
@@ -90,24 +94,22 @@ static uint32_t group_max(ModbusDataType type) {
 
 /* Whether the entry joins the group that the entry before is in. */
 static bool group_takes(const ModbusGroup *g, const Entry *e, const Entry *before) {
-        uint32_t start = (uint32_t) e->data->start_address;
-
         return e->type_rank == before->type_rank && e->interval_rank == before->interval_rank &&
-               start <= g->start + g->quantity && start + e->quantity - g->start <= group_max(g->type);
+               e->start <= g->start + g->quantity && e->start + e->quantity - g->start <= group_max(g->type);
 }
 
 static void group_begin(ModbusGroup *g, const Entry *e, ModbusItem *items) {
         *g = (ModbusGroup) {
                 .items = items,
                 .interval = e->data->interval,
-                .start = (uint32_t) e->data->start_address,
+                .start = e->start,
                 .quantity = e->quantity,
                 .type = (ModbusDataType) e->data->type,
         };
 }
 
 static void group_add(ModbusGroup *g, const Entry *e) {
-        uint32_t behind = (uint32_t) e->data->start_address - g->start;
+        uint32_t behind = e->start - g->start;
 
         g->quantity = MAX(g->quantity, behind + e->quantity);
         g->items[g->n_items++] = (ModbusItem) {
@@ -160,7 +162,7 @@ void modbus_poll_done(ModbusPoll *p) {
         *p = (ModbusPoll) {};
 }
 
-/* ---- schedule ----------------------------------------------------------------------------------------------------- */
+/* ---- schedule ---------------------------------------------------------------------------------------- */
 
 void modbus_poll_reset(ModbusPoll *p) {
         for (size_t i = 0; i < p->n_groups; i++) {
@@ -211,10 +213,11 @@ ModbusGroup *modbus_poll_next(ModbusPoll *p, usec_t now, usec_t *ret_wake) {
         return round_next(p);
 }
 
-/* ---- results ------------------------------------------------------------------------------------------------------ */
+/* ---- results ----------------------------------------------------------------------------------------- */
 
 bool modbus_group_set_error(ModbusGroup *g, ModbusResult error, usec_t now) {
-        if (g->known == MODBUS_KNOWN_ERROR && g->error == error && usec_sub(now, g->error_at) < ERROR_REPEAT_USEC)
+        if (g->known == MODBUS_KNOWN_ERROR && g->error == error &&
+            usec_sub(now, g->error_at) < ERROR_REPEAT_USEC)
                 return false;
 
         g->known = MODBUS_KNOWN_ERROR;
@@ -224,7 +227,8 @@ bool modbus_group_set_error(ModbusGroup *g, ModbusResult error, usec_t now) {
 }
 
 /* The group's bit string of an answer: as received, or made in the buffer. */
-static const uint8_t *group_bits(const ModbusGroup *g, const uint8_t *data, size_t size, uint8_t *buffer, size_t bits_size) {
+static const uint8_t *group_bits(const ModbusGroup *g, const uint8_t *data, size_t size, uint8_t *buffer,
+                                 size_t bits_size) {
         if (modbus_data_type_is_bit(g->type)) {
                 modbus_bits_swap(data, bits_size, buffer);
                 if (g->quantity % 8 != 0)
@@ -240,7 +244,8 @@ static const uint8_t *group_bits(const ModbusGroup *g, const uint8_t *data, size
         return data;
 }
 
-void modbus_group_set_data(ModbusGroup *g, const uint8_t *data, size_t size, ModbusChanged changed, void *userdata) {
+void modbus_group_set_data(ModbusGroup *g, const uint8_t *data, size_t size, ModbusChanged changed,
+                           void *userdata) {
         size_t bits_size = BITS_BYTES((size_t) g->quantity * modbus_data_type_width(g->type));
         uint8_t small[ANSWER_BYTES_MAX + 1];
         g_autofree uint8_t *large = bits_size > sizeof(small) ? g_malloc(bits_size) : NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What one remote device reads, and when: data grouped into requests (spec modbus.md 5.2), the schedule of rounds (5.3), and what changed
- * between two answers (5.4). Pure: time comes in as an argument. Loop thread. */
+/* What one remote device reads, and when: data grouped into requests (spec modbus.md 5.2), the schedule
+ * of rounds (5.3), and what changed between two answers (5.4). Pure: time comes in as an argument. Loop
+ * thread. */
 #pragma once
 
 #include "base/time.h"
@@ -51,14 +52,17 @@ void modbus_poll_done(ModbusPoll *p);
 /* Forgets read times, values and the round. */
 void modbus_poll_reset(ModbusPoll *p);
 
-/* The group to read now: the next one of this round, or the first of a new round. NULL: nothing is due before *ret_wake. */
+/* The group to read now: the next one of this round, or the first of a new round. NULL: nothing is due
+ * before *ret_wake. */
 ModbusGroup *modbus_poll_next(ModbusPoll *p, usec_t now, usec_t *ret_wake);
 
-/* Takes in an error answer. true: it is to be reported for each item (always, but for repetitions of the same error faster than
- * ten a second, D25). */
+/* Takes in an error answer. true: it is to be reported for each item (always, but for repetitions of the
+ * same error faster than ten a second, D25). */
 bool modbus_group_set_error(ModbusGroup *g, ModbusResult error, usec_t now);
 
-/* Takes in the data of a good answer, which modbus_response_parse() accepted for this group's request. changed() is called for each item that is to be
- * reported, in order; fresh: INTERROGATE, else CHANGE. bits: the new bit string, in which the item lies. */
+/* Takes in the data of a good answer, which modbus_response_parse() accepted for this group's request.
+ * changed() is called for each item that is to be reported, in order; fresh: INTERROGATE, else CHANGE.
+ * bits: the new bit string, in which the item lies. */
 typedef void (*ModbusChanged)(const ModbusItem *item, const uint8_t *bits, bool fresh, void *userdata);
-void modbus_group_set_data(ModbusGroup *g, const uint8_t *data, size_t size, ModbusChanged changed, void *userdata);
+void modbus_group_set_data(ModbusGroup *g, const uint8_t *data, size_t size, ModbusChanged changed,
+                           void *userdata);

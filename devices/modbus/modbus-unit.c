@@ -23,21 +23,23 @@ DEFINE_STRING_TABLE(modbus_unit_status, ModbusUnitStatus, unit_status_names);
 const StatusField modbus_unit_fields[] = {
         { "DeviceId", NULL, "unit id", STATUS_GAUGE, offsetof(ModbusUnit, device_id), .constant = true },
         { "Status", NULL, "status as in its last event", STATUS_STRING, offsetof(ModbusUnit, status_name) },
-        { "Enabled", NULL, "whether its last enable event enables it", STATUS_BOOL, offsetof(ModbusUnit, enabled) },
+        { "Enabled", NULL, "whether its last enable event enables it", STATUS_BOOL,
+          offsetof(ModbusUnit, enabled) },
         { "Timeouts", NULL, "reads that got no answer, after all repetitions", STATUS_COUNTER,
           offsetof(ModbusUnit, timeouts) },
-        { "Exceptions", NULL, "reads answered with an error", STATUS_COUNTER, offsetof(ModbusUnit, exceptions) },
+        { "Exceptions", NULL, "reads answered with an error", STATUS_COUNTER,
+          offsetof(ModbusUnit, exceptions) },
         {}
 };
 
-/* ---- events ------------------------------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------------------ */
 
 static void unit_register_status(ModbusUnit *u) {
+        const char *const subtypes[] = { "remote_device", u->id_text, "status", NULL };
         char payload[16];
         size_t size = (size_t) snprintf(payload, sizeof(payload), "\"%s\"", u->status_name);
 
-        device_register(u->line->device, (const char *const[]) { "remote_device", u->id_text, "status", NULL }, NULL,
-                        (JsonSpan) { payload, size });
+        device_register(u->line->device, subtypes, NULL, (JsonSpan) { payload, size });
 }
 
 static void unit_set_status(ModbusUnit *u, ModbusUnitStatus status) {
@@ -46,7 +48,8 @@ static void unit_set_status(ModbusUnit *u, ModbusUnitStatus status) {
 
         u->status = status;
         u->status_name = modbus_unit_status_to_string(status);
-        log_context(LOG_DEBUG, device_log(u->line->device), "Remote device %s is %s.", u->id_text, u->status_name);
+        log_context(LOG_DEBUG, device_log(u->line->device), "Remote device %s is %s.", u->id_text,
+                    u->status_name);
         unit_register_status(u);
 }
 
@@ -59,8 +62,9 @@ static void unit_set_silent(ModbusUnit *u, bool silent) {
 }
 
 static void unit_register_read(ModbusUnit *u, const ModbusItem *item, JsonSpan payload) {
-        device_register(u->line->device, (const char *const[]) { "remote_device", u->id_text, "read", item->name, NULL },
-                        NULL, payload);
+        const char *const subtypes[] = { "remote_device", u->id_text, "read", item->name, NULL };
+
+        device_register(u->line->device, subtypes, NULL, payload);
 }
 
 static void write_value(JsonWriter *w, const ModbusItem *item, const uint8_t *bits, bool fresh) {
@@ -92,13 +96,14 @@ static void unit_on_changed(const ModbusItem *item, const uint8_t *bits, bool fr
 
 static void unit_register_errors(ModbusUnit *u, const ModbusGroup *g, ModbusResult error) {
         char buffer[PAYLOAD_EXTRA];
-        size_t size = (size_t) snprintf(buffer, sizeof(buffer), "{\"result\": \"%s\"}", modbus_result_to_string(error));
+        size_t size = (size_t) snprintf(buffer, sizeof(buffer), "{\"result\": \"%s\"}",
+                                        modbus_result_to_string(error));
 
         for (size_t i = 0; i < g->n_items; i++)
                 unit_register_read(u, &g->items[i], (JsonSpan) { buffer, size });
 }
 
-/* ---- polling ------------------------------------------------------------------------------------------------------ */
+/* ---- polling ----------------------------------------------------------------------------------------- */
 
 static void unit_submit(ModbusUnit *u, ModbusGroup *g) {
         u->group = g;
@@ -189,7 +194,7 @@ static void unit_start(ModbusUnit *u) {
         unit_continue(u);
 }
 
-/* ---- what the master calls ---------------------------------------------------------------------------------------- */
+/* ---- what the master calls --------------------------------------------------------------------------- */
 
 int modbus_unit_init(ModbusUnit *u, ModbusLine *line, const ModbusRemoteConf *conf, sd_event *event) {
         u->line = line;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One remote device of a master: its status, its polling, the events of what it answers (spec modbus.md 5.1 to 5.4). Several share a
- * line. Loop thread. */
+/* One remote device of a master: its status, its polling, the events of what it answers (spec modbus.md
+ * 5.1 to 5.4). Several share a line. Loop thread. */
 #pragma once
 
 #include "base/deadline.h"

@@ -38,6 +38,7 @@ static ModbusWrite *write_free(ModbusWrite *w) {
 
 static void register_result(ModbusLine *line, const ModbusUnit *unit, const char *name, JsonSpan request_id,
                             ModbusResult result) {
+        const char *const subtypes[] = { "remote_device", unit->id_text, "write", name, NULL };
         JsonWriter w;
         JsonSpan payload;
 
@@ -49,15 +50,15 @@ static void register_result(ModbusLine *line, const ModbusUnit *unit, const char
         json_string(&w, modbus_result_to_string(result));
         json_close_object(&w);
         if (json_writer_end(&w, &payload) >= 0)
-                device_register(line->device, (const char *const[]) { "remote_device", unit->id_text, "write", name, NULL },
-                                NULL, payload);
+                device_register(line->device, subtypes, NULL, payload);
         json_writer_done(&w);
 }
 
-/* ---- on the line -------------------------------------------------------------------------------------------------- */
+/* ---- on the line ------------------------------------------------------------------------------------- */
 
 static void write_finish(ModbusWrite *w, ModbusResult result) {
-        register_result(w->writes->line, w->unit, w->data->name, (JsonSpan) { w->request_id, w->request_id_size }, result);
+        register_result(w->writes->line, w->unit, w->data->name,
+                        (JsonSpan) { w->request_id, w->request_id_size }, result);
         (void) write_free(w);
 }
 
@@ -76,8 +77,8 @@ static void write_on_done(ModbusJob *job, int error, const ModbusResponse *respo
 
         if (error == -ENOTCONN) {
                 log_context(LOG_WARNING, writes_log(w->writes),
-                            "Write of %s of remote device %s has no result: the connection is lost.", w->data->name,
-                            w->unit->id_text);
+                            "Write of %s of remote device %s has no result: the connection is lost.",
+                            w->data->name, w->unit->id_text);
                 (void) write_free(w);
                 return;
         }
@@ -107,21 +108,22 @@ static void write_submit(ModbusWrite *w) {
         }
 
         if (r == -ENOTCONN)
-                log_context(LOG_WARNING, writes_log(writes), "Write of %s of remote device %s dropped: not connected.",
-                            w->data->name, w->unit->id_text);
+                log_context(LOG_WARNING, writes_log(writes),
+                            "Write of %s of remote device %s dropped: not connected.", w->data->name,
+                            w->unit->id_text);
         else {
                 writes->dropped++;
                 if (!writes->dropping)
                         log_context(LOG_WARNING, writes_log(writes),
-                                    "Write of %s of remote device %s dropped: %u requests are waiting. More will be dropped "
-                                    "without a word until there is room.",
+                                    "Write of %s of remote device %s dropped: %u requests wait already. "
+                                    "More are dropped silently until there is room.",
                                     w->data->name, w->unit->id_text, MODBUS_BUS_QUEUE_MAX);
                 writes->dropping = true;
         }
         (void) write_free(w);
 }
 
-/* ---- the event ---------------------------------------------------------------------------------------------------- */
+/* ---- the event --------------------------------------------------------------------------------------- */
 
 static const ModbusMasterData *unit_find_data(const ModbusUnit *u, Subtype name) {
         const ModbusMasterData *data = u->conf->data.items;
@@ -137,7 +139,8 @@ static int parse_payload(const Event *event, JsonSpan *ret_request_id, JsonSpan 
         JsonSpan payload, request_id, value;
 
         if (event_payload_json(event, &payload) < 0 || json_get(payload, "request_id", &request_id) < 0 ||
-            json_get(payload, "value", &value) < 0 || !json_is_integer(value) || request_id.size > DEVICE_REQUEST_ID_MAX)
+            json_get(payload, "value", &value) < 0 || !json_is_integer(value) ||
+            request_id.size > DEVICE_REQUEST_ID_MAX)
                 return -EBADMSG;
 
         *ret_request_id = request_id;
@@ -145,8 +148,8 @@ static int parse_payload(const Event *event, JsonSpan *ret_request_id, JsonSpan 
         return 0;
 }
 
-static void write_begin(ModbusWrites *writes, ModbusUnit *u, const ModbusMasterData *data, JsonSpan request_id,
-                        const uint8_t *value) {
+static void write_begin(ModbusWrites *writes, ModbusUnit *u, const ModbusMasterData *data,
+                        JsonSpan request_id, const uint8_t *value) {
         ModbusWrite *w = g_new(ModbusWrite, 1);
 
         *w = (ModbusWrite) {
@@ -162,8 +165,8 @@ static void write_begin(ModbusWrites *writes, ModbusUnit *u, const ModbusMasterD
                 writes->first->previous = w;
         writes->first = w;
 
-        if (modbus_write_plan((ModbusDataType) data->type, (unsigned) data->start_address, (unsigned) data->bit_offset,
-                              (unsigned) data->bit_count, value, &w->plan) < 0)
+        if (modbus_write_plan((ModbusDataType) data->type, (unsigned) data->start_address,
+                              (unsigned) data->bit_offset, (unsigned) data->bit_count, value, &w->plan) < 0)
                 write_finish(w, MODBUS_INVALID_DATA_VALUE);
         else
                 write_submit(w);
@@ -175,12 +178,14 @@ void modbus_writes_begin(ModbusWrites *w, ModbusUnit *u, Subtype name, const Eve
         JsonSpan request_id, number;
 
         if (!data) {
-                log_context(LOG_WARNING, writes_log(w), "Write of unknown data of remote device %s ignored.", u->id_text);
+                log_context(LOG_WARNING, writes_log(w), "Write of unknown data of remote device %s ignored.",
+                            u->id_text);
                 return;
         }
         if (data->type != MODBUS_COIL && data->type != MODBUS_HOLDING_REGISTER) {
-                log_context(LOG_WARNING, writes_log(w), "Write of %s of remote device %s ignored: %s cannot be written.",
-                            data->name, u->id_text, modbus_data_type_to_string((ModbusDataType) data->type));
+                log_context(LOG_WARNING, writes_log(w),
+                            "Write of %s of remote device %s ignored: %s cannot be written.", data->name,
+                            u->id_text, modbus_data_type_to_string((ModbusDataType) data->type));
                 return;
         }
 
@@ -188,7 +193,7 @@ void modbus_writes_begin(ModbusWrites *w, ModbusUnit *u, Subtype name, const Eve
         if (parse_payload(event, &request_id, &number) < 0 ||
             bits_from_decimal(number.text, number.size, (size_t) data->bit_count, value, NULL) < 0) {
                 log_context(LOG_WARNING, writes_log(w),
-                            "Write of %s of remote device %s ignored: expected a request_id and an integer value.",
+                            "Write of %s of remote device %s ignored: no request_id and integer value.",
                             data->name, u->id_text);
                 return;
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes of a master under way: from a write event over up to three requests to the result event (spec modbus.md 2.3, 2.4, 5.5).
- * Loop thread. */
+/* Writes of a master under way: from a write event over up to three requests to the result event (spec
+ * modbus.md 2.3, 2.4, 5.5). Loop thread. */
 #pragma once
 
 #include "devices/modbus/modbus-unit.h"

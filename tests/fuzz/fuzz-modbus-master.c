@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a far end may send to a Modbus master: search for the answer in both framings, its check, and the values of a polled group.
+/* What a far end may send to a Modbus master: search for the answer in both framings, its check, and the
+ * values of a polled group.
  *
- * Input: framing, data type, quantity, size of pieces, then the stream. The search
- * must find the same whether the stream comes whole or in pieces. */
+ * Input: framing, data type, quantity, size of pieces, then the stream. The search must find the same
+ * whether the stream comes whole or in pieces. */
 
 #include <assert.h>
 
@@ -20,8 +21,8 @@ static void on_changed(const ModbusItem *item, const uint8_t *bits, bool fresh, 
 }
 
 /* Takes every answer out of the stream; returns a sum over all that was found, dropped and changed. */
-static unsigned run(const ModbusFraming *framing, const ModbusExpect *expect, ModbusGroup *group, const uint8_t *data,
-                    size_t size, size_t piece) {
+static unsigned run(const ModbusFraming *framing, const ModbusExpect *expect, ModbusGroup *group,
+                    const uint8_t *data, size_t size, size_t piece) {
         uint8_t scratch[MODBUS_PDU_MAX];
         size_t begin = 0, end = 0;
         unsigned sum = 0;
@@ -55,15 +56,16 @@ static unsigned run(const ModbusFraming *framing, const ModbusExpect *expect, Mo
         return sum;
 }
 
-static unsigned run_once(const ModbusFraming *framing, const ModbusRemoteConf *conf, const uint8_t *data, size_t size,
-                         size_t piece) {
+static unsigned run_once(const ModbusFraming *framing, const ModbusRemoteConf *conf, const uint8_t *data,
+                         size_t size, size_t piece) {
         g_autofree uint8_t *exact = g_memdup2(data, size);
         ModbusExpect expect;
         ModbusPoll poll;
         unsigned sum = 0;
 
         modbus_poll_init(&poll, conf, framing);
-        expect = modbus_expect(UNIT, poll.groups[0].frame + framing->pdu_offset, poll.groups[0].frame_size - framing->pdu_offset);
+        expect = modbus_expect(UNIT, poll.groups[0].frame + framing->pdu_offset,
+                               poll.groups[0].frame_size - framing->pdu_offset);
         expect.transaction = 0x0102;
         sum = run(framing, &expect, &poll.groups[0], exact, size, piece);
         modbus_poll_done(&poll);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scheduler of one line with a fake clock and a fake link: order, repetitions, pauses, bounds, requesters that go. */
+/* The scheduler of one line with a fake clock and a fake link: order, repetitions, pauses, bounds,
+ * requesters that go. */
 
 #include "devices/modbus/modbus-bus.h"
 
@@ -30,7 +31,8 @@ typedef struct Job {
         struct Job *cancels; /* when done */
 } Job;
 
-static void fake_submit(ModbusLink *l, const ModbusRequest *request, ModbusLinkCallback callback, void *userdata) {
+static void fake_submit(ModbusLink *l, const ModbusRequest *request, ModbusLinkCallback callback,
+                        void *userdata) {
         Fixture *f = (Fixture *) l;
 
         g_assert_null(f->callback);
@@ -75,7 +77,10 @@ static void on_done(ModbusJob *job, int error, const ModbusResponse *response) {
         g_assert_false(modbus_job_submitted(job));
         g_assert_cmpint(!response, ==, error < 0);
         g_string_append_printf(f->log, "%c=%s@%u ", j->name,
-                               error == -ETIMEDOUT ? "T" : error == -ENOTCONN ? "N" : response->result ? "E" : "ok",
+                               error == -ETIMEDOUT  ? "T"
+                               : error == -ENOTCONN ? "N"
+                               : response->result   ? "E"
+                                                    : "ok",
                                (unsigned) (f->now / 1000));
         if (j->cancels)
                 modbus_bus_cancel(f->bus, &j->cancels->job);
@@ -112,7 +117,8 @@ static void run_until(Fixture *f, unsigned end_ms) {
         usec_t end = end_ms * USEC_PER_MSEC;
 
         for (;;) {
-                usec_t attempt = f->callback ? f->transmitted + (f->answering ? 10 * USEC_PER_MSEC : TIMEOUT) : USEC_INFINITY;
+                usec_t attempt = f->callback ? f->transmitted + (f->answering ? 10 * USEC_PER_MSEC : TIMEOUT)
+                                             : USEC_INFINITY;
                 usec_t next = MIN(attempt, f->wake);
 
                 if (next > end)
@@ -135,7 +141,8 @@ static void expect_log(Fixture *f, const char *expected) {
 
 /* The example of 4.4. */
 static void test_timing(void) {
-        Fixture *f = fixture_new(&(ModbusBusOptions) { .immediate_count = 1, .delayed_count = 2, .retry_delay = 50000 });
+        Fixture *f = fixture_new(&(ModbusBusOptions) {
+                        .immediate_count = 1, .delayed_count = 2, .retry_delay = 50000 });
         Job a;
 
         submit(f, job_init(&a, f, 'a'));
@@ -234,7 +241,8 @@ static void test_request_delay(void) {
 }
 
 static void test_cancel(void) {
-        Fixture *f = fixture_new(&(ModbusBusOptions) { .immediate_count = 2, .delayed_count = 1, .retry_delay = 50000 });
+        Fixture *f = fixture_new(&(ModbusBusOptions) {
+                        .immediate_count = 2, .delayed_count = 1, .retry_delay = 50000 });
         Job a, b, c;
 
         submit(f, job_init(&a, f, 'a'));
@@ -312,7 +320,8 @@ static void test_bound(void) {
 
         for (size_t i = 0; i < MODBUS_BUS_QUEUE_MAX + 1; i++) /* the first one is on the line */
                 submit(f, job_init(&jobs[i], f, 'a'));
-        g_assert_cmpint(modbus_bus_submit(f->bus, &job_init(&jobs[MODBUS_BUS_QUEUE_MAX + 1], f, 'b')->job), ==, -EAGAIN);
+        g_assert_cmpint(modbus_bus_submit(f->bus, &job_init(&jobs[MODBUS_BUS_QUEUE_MAX + 1], f, 'b')->job),
+                        ==, -EAGAIN);
         g_assert_false(modbus_job_submitted(&jobs[MODBUS_BUS_QUEUE_MAX + 1].job));
         g_assert_cmpint(modbus_bus_submit_always(f->bus, &jobs[MODBUS_BUS_QUEUE_MAX + 1].job), ==, 0);
 

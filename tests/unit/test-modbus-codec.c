@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PDUs and framings of Modbus: the vectors of the specification both ways, everything malformed, and the searches of both roles. */
+/* PDUs and framings of Modbus: the vectors of the specification both ways, everything malformed, and the
+ * searches of both roles. */
 
 #include "devices/modbus/modbus-codec.h"
 
@@ -8,7 +9,7 @@
 #define UNIT 0x11
 #define TRANSACTION 0x0102
 
-/* ---- helpers ------------------------------------------------------------------------------------------------------ */
+/* ---- helpers ----------------------------------------------------------------------------------------- */
 
 /* Bytes from hexadecimal digits with spaces. */
 static GByteArray *bytes(const char *hex) {
@@ -40,7 +41,7 @@ static ModbusExpect expect_of(const char *request_pdu) {
         return e;
 }
 
-/* ---- vectors of 3.3 ----------------------------------------------------------------------------------------------- */
+/* ---- vectors of 3.3 ---------------------------------------------------------------------------------- */
 
 typedef struct Vector {
         const char *request, *tcp, *rtu; /* PDU, whole frames */
@@ -81,7 +82,8 @@ static const Vector vectors[] = {
           { .function = 0x16, .address = 100, .quantity = 1, .value = 0x0034, .and_mask = 0xff00 }, NULL,
           MODBUS_SUCCESS, "" },
         { "18 0007", "0102 0000 0004 11 18 0007", "11 18 0007 c4dd",
-          "18 0006 0002 0001 0002", "0102 0000 000a 11 18 0006 0002 0001 0002", "11 18 0006 0002 0001 0002 4596",
+          "18 0006 0002 0001 0002", "0102 0000 000a 11 18 0006 0002 0001 0002",
+          "11 18 0006 0002 0001 0002 4596",
           { .function = 0x18, .address = 7 }, NULL, MODBUS_SUCCESS, "0001 0002" },
         { "03 03e8 0003", "0102 0000 0006 11 03 03e8 0003", "11 03 03e8 0003 872b",
           "83 02", "0102 0000 0003 11 83 02", "11 83 02 c134",
@@ -199,7 +201,7 @@ static void test_answers(void) {
         }
 }
 
-/* ---- malformed ---------------------------------------------------------------------------------------------------- */
+/* ---- malformed --------------------------------------------------------------------------------------- */
 
 static void test_bad_requests(void) {
         static const struct {
@@ -341,7 +343,7 @@ static void test_names(void) {
         g_assert_cmpuint(modbus_framing_pause(MODBUS_FRAMING_TCP, 0), ==, USEC_INFINITY);
 }
 
-/* ---- searches of the master --------------------------------------------------------------------------------------- */
+/* ---- searches of the master -------------------------------------------------------------------------- */
 
 typedef struct SearchRow {
         const char *input;
@@ -369,18 +371,19 @@ static void check_search(ModbusFramingKind kind, const char *request, const Sear
 static void test_tcp_search(void) {
         static const SearchRow rows[] = {
                 { "0102 0000 0005 11 03 02 1234", 1, 11, 0 },
-                { "0103 0000 0005 11 03 02 1234", 0, 11, 1 },                           /* transaction */
-                { "0102 0000 0005 12 03 02 1234", 0, 11, 1 },                           /* unit */
-                { "0102 0000 0005 11 04 02 1234", 0, 11, 1 },                           /* function */
-                { "0101 0000 0005 11 03 02 0001 0102 0000 0005 11 03 02 1234", 1, 22, 1 }, /* a late one first */
+                { "0103 0000 0005 11 03 02 1234", 0, 11, 1 }, /* transaction */
+                { "0102 0000 0005 12 03 02 1234", 0, 11, 1 }, /* unit */
+                { "0102 0000 0005 11 04 02 1234", 0, 11, 1 }, /* function */
+                /* a late one first */
+                { "0101 0000 0005 11 03 02 0001 0102 0000 0005 11 03 02 1234", 1, 22, 1 },
                 { "0102 0000 0003 11 83 02", 1, 9, 0 },
-                { "0102 0001 0005 11 03 02 1234", -EBADMSG, 0, 0 },                     /* protocol id */
-                { "0102 0001 0005", -EBADMSG, 0, 0 },                                   /* … as soon as it shows */
+                { "0102 0001 0005 11 03 02 1234", -EBADMSG, 0, 0 }, /* protocol id */
+                { "0102 0001 0005", -EBADMSG, 0, 0 },               /* … as soon as it shows */
                 { "0102 0000 0001 11", -EBADMSG, 0, 0 },
                 { "0102 0000 0000", -EBADMSG, 0, 0 },
                 { "0102 0000 00ff", -EBADMSG, 0, 0 },
-                { "0102 0000 0002 11 03", 1, 8, 0 },                                    /* shortest */
-                { "0102 0000 00fe 11 03", 0, 0, 0 },                                    /* longest, incomplete */
+                { "0102 0000 0002 11 03", 1, 8, 0 }, /* shortest */
+                { "0102 0000 00fe 11 03", 0, 0, 0 }, /* longest, incomplete */
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
@@ -390,23 +393,25 @@ static void test_tcp_search(void) {
 static void test_rtu_search(void) {
         static const SearchRow rows[] = {
                 { "11 03 02 1234 74f0", 1, 7, 0 },
-                { "11 03 0064 0003 872b", 0, 8, 8 },                                    /* our own request, echoed */
-                { "ff 11 03 02 1234 f530", 0, 8, 8 },                                   /* wrong CRC */
-                { "12 03 02 1234 0000", 0, 7, 7 },                                      /* another unit */
+                { "11 03 0064 0003 872b", 0, 8, 8 },  /* our own request, echoed */
+                { "ff 11 03 02 1234 f530", 0, 8, 8 }, /* wrong CRC */
+                { "12 03 02 1234 0000", 0, 7, 7 },    /* another unit */
                 { "11", 0, 0, 0 },
                 { "ff 11", 0, 1, 1 },
                 { "11 11 03", 0, 1, 1 },
                 { "11 83", 0, 0, 0 },
                 { "11 83 02 c134", 1, 5, 0 },
                 { "00 11 83 02 c134 ff", 1, 6, 1 },
-                { "12 83 02 3134 11 83 02 c134", 1, 10, 5 },                            /* another unit's error first */
+                { "12 83 02 3134 11 83 02 c134", 1, 10, 5 }, /* another unit's error first */
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
                 check_search(MODBUS_FRAMING_RTU, "03 0000 0001", &rows[i]);
 
-        check_search(MODBUS_FRAMING_RTU, "03 03e8 0003", &(SearchRow) { "11 11 03 06 1234 5678 9abc a483", 1, 12, 1 });
-        check_search(MODBUS_FRAMING_RTU, "18 0007", &(SearchRow) { "11 18 ffff 11 18 0006 0002 0001 0002 4596", 1, 16, 4 });
+        check_search(MODBUS_FRAMING_RTU, "03 03e8 0003",
+                     &(SearchRow) { "11 11 03 06 1234 5678 9abc a483", 1, 12, 1 });
+        check_search(MODBUS_FRAMING_RTU, "18 0007",
+                     &(SearchRow) { "11 18 ffff 11 18 0006 0002 0001 0002 4596", 1, 16, 4 });
 }
 
 /* Noise bytes of every value, one and two of them, before an answer never hide it. */
@@ -453,12 +458,12 @@ static void test_unfinished(void) {
                 g_autofree uint8_t *exact = g_memdup2(input->data, input->len);
 
                 g_test_message("%s", rows[i].input);
-                g_assert_cmpint(modbus_framing_get(MODBUS_FRAMING_TCP)->unfinished(&late, exact, input->len), ==,
-                                rows[i].unfinished);
+                g_assert_cmpint(modbus_framing_get(MODBUS_FRAMING_TCP)->unfinished(&late, exact, input->len),
+                                ==, rows[i].unfinished);
         }
 }
 
-/* ---- searches of the slave ---------------------------------------------------------------------------------------- */
+/* ---- searches of the slave --------------------------------------------------------------------------- */
 
 static void check_request_search(ModbusFramingKind kind, bool paused, const SearchRow *row) {
         const ModbusFraming *f = modbus_framing_get(kind);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values in registers: every row of the tables of the specification, and bits at every offset and length against a simple
- * model. */
+/* Values in registers: every row of the tables of the specification, and bits at every offset and length
+ * against a simple model. */
 
 #include "devices/modbus/modbus-data.h"
 
@@ -29,7 +29,7 @@ static char *json_of(const uint8_t *string, size_t offset, size_t n) {
         return json_writer_steal(&w);
 }
 
-/* ---- 2.2 ---------------------------------------------------------------------------------------------------------- */
+/* ---- 2.2 --------------------------------------------------------------------------------------------- */
 
 static void test_decode(void) {
         static const struct {
@@ -63,11 +63,12 @@ static void test_decode(void) {
                         modbus_bits_swap(exact, wire->len, exact);
                 value = json_of(exact, rows[i].offset, rows[i].count);
                 g_assert_cmpstr(value, ==, rows[i].value);
-                g_assert_cmpuint(modbus_data_quantity(rows[i].type, rows[i].offset, rows[i].count), ==, rows[i].quantity);
+                g_assert_cmpuint(modbus_data_quantity(rows[i].type, rows[i].offset, rows[i].count), ==,
+                                 rows[i].quantity);
         }
 }
 
-/* ---- 2.3 and 2.4 -------------------------------------------------------------------------------------------------- */
+/* ---- 2.3 and 2.4 ------------------------------------------------------------------------------------- */
 
 /* `06: 100=1234`, as the specification writes it. */
 static char *plan_to_text(const ModbusWritePlan *plan) {
@@ -110,7 +111,8 @@ static void test_write(void) {
                 { MODBUS_HOLDING_REGISTER, 0, 8, "171", "16: 100 and=00ff or=ab00" },
                 { MODBUS_HOLDING_REGISTER, 8, 8, "171", "16: 100 and=ff00 or=00ab" },
                 { MODBUS_HOLDING_REGISTER, 4, 8, "171", "16: 100 and=f00f or=0ab0" },
-                { MODBUS_HOLDING_REGISTER, 8, 16, "43981", "16: 100 and=ff00 or=00ab; 16: 101 and=00ff or=cd00" },
+                { MODBUS_HOLDING_REGISTER, 8, 16, "43981",
+                  "16: 100 and=ff00 or=00ab; 16: 101 and=00ff or=cd00" },
                 { MODBUS_HOLDING_REGISTER, 8, 24, "11259375", "16: 100 and=ff00 or=00ab; 06: 101=cdef" },
                 { MODBUS_HOLDING_REGISTER, 8, 32, "878082202",
                   "16: 100 and=ff00 or=0034; 06: 101=5678; 16: 102 and=00ff or=9a00" },
@@ -118,7 +120,8 @@ static void test_write(void) {
                   "16: 100 and=f000 or=0123; 06: 101=4567; 16: 102 and=000f or=89a0" },
                 { MODBUS_HOLDING_REGISTER, 20, 8, "171", "16: 101 and=f00f or=0ab0" },
                 { MODBUS_HOLDING_REGISTER, 16, 16, "43981", "06: 101=abcd" },
-                { MODBUS_HOLDING_REGISTER, 0, 80, "85968058283706962415906", "10: 100+5=123456789abcdef01122" },
+                { MODBUS_HOLDING_REGISTER, 0, 80, "85968058283706962415906",
+                  "10: 100+5=123456789abcdef01122" },
                 { MODBUS_HOLDING_REGISTER, 0, 24, "305419896", "06: 100=3456; 16: 101 and=00ff or=7800" },
                 { MODBUS_HOLDING_REGISTER, 0, 16, "-1", "06: 100=ffff" },
                 { MODBUS_HOLDING_REGISTER, 4, 40, "-2",
@@ -130,8 +133,12 @@ static void test_write(void) {
                 g_autofree ModbusWritePlan *plan = g_new(ModbusWritePlan, 1);
                 g_autofree char *text = NULL;
 
-                g_assert_cmpint(bits_from_decimal(rows[i].value, strlen(rows[i].value), rows[i].count, value, NULL), >=, 0);
-                g_assert_cmpint(modbus_write_plan(rows[i].type, 100, rows[i].offset, rows[i].count, value, plan), ==, 0);
+                g_assert_cmpint(bits_from_decimal(rows[i].value, strlen(rows[i].value), rows[i].count, value,
+                                                  NULL),
+                                >=, 0);
+                g_assert_cmpint(modbus_write_plan(rows[i].type, 100, rows[i].offset, rows[i].count, value,
+                                                  plan),
+                                ==, 0);
                 text = plan_to_text(plan);
                 g_assert_cmpstr(text, ==, rows[i].requests);
         }
@@ -155,12 +162,13 @@ static void test_write_limits(void) {
                 g_autofree uint8_t *value = g_malloc0(BITS_BYTES(rows[i].count));
                 g_autofree ModbusWritePlan *plan = g_new(ModbusWritePlan, 1);
 
-                g_assert_cmpint(modbus_write_plan(rows[i].type, 0, rows[i].offset, rows[i].count, value, plan), ==,
-                                rows[i].r);
+                g_assert_cmpint(modbus_write_plan(rows[i].type, 0, rows[i].offset, rows[i].count, value,
+                                                  plan),
+                                ==, rows[i].r);
         }
 }
 
-/* ---- 2.5 ---------------------------------------------------------------------------------------------------------- */
+/* ---- 2.5 --------------------------------------------------------------------------------------------- */
 
 static void test_place(void) {
         static const struct {
@@ -177,7 +185,8 @@ static void test_place(void) {
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-                ModbusPlace p = modbus_data_place(rows[i].type, rows[i].start, rows[i].offset, rows[i].count);
+                ModbusPlace p = modbus_data_place(rows[i].type, rows[i].start, rows[i].offset,
+                                                  rows[i].count);
                 size_t size = BITS_BYTES((p.last - p.first + 1) * modbus_data_type_width(rows[i].type));
                 g_autofree uint8_t *value = g_malloc(BITS_BYTES(rows[i].count)), *string = g_malloc0(size);
                 g_autoptr(GByteArray) expected = bytes(rows[i].registers);
@@ -185,13 +194,15 @@ static void test_place(void) {
                 g_assert_cmpuint(p.first, ==, rows[i].place.first);
                 g_assert_cmpuint(p.last, ==, rows[i].place.last);
                 g_assert_cmpuint(p.skip, ==, rows[i].place.skip);
-                g_assert_cmpint(bits_from_decimal(rows[i].value, strlen(rows[i].value), rows[i].count, value, NULL), >=, 0);
+                g_assert_cmpint(bits_from_decimal(rows[i].value, strlen(rows[i].value), rows[i].count, value,
+                                                  NULL),
+                                >=, 0);
                 modbus_bits_set(string, p.skip, rows[i].count, value);
                 g_assert_cmpmem(string, size, expected->data, expected->len);
         }
 }
 
-/* ---- 2.6 ---------------------------------------------------------------------------------------------------------- */
+/* ---- 2.6 --------------------------------------------------------------------------------------------- */
 
 static void test_integers(void) {
         static const struct {
@@ -222,7 +233,7 @@ static void test_integers(void) {
         }
 }
 
-/* ---- a simple model ----------------------------------------------------------------------------------------------- */
+/* ---- a simple model ---------------------------------------------------------------------------------- */
 
 static unsigned bit_of(const uint8_t *string, size_t i) {
         return string[i / 8] >> (7 - i % 8) & 1;
@@ -235,10 +246,12 @@ static void fill_random(uint8_t *data, size_t size) {
 
 static void test_bits_model(void) {
         for (unsigned round = 0; round < 20000; round++) {
-                size_t offset = (size_t) g_test_rand_int_range(0, 40), n = (size_t) g_test_rand_int_range(1, 200);
+                size_t offset = (size_t) g_test_rand_int_range(0, 40),
+                       n = (size_t) g_test_rand_int_range(1, 200);
                 size_t size = BITS_BYTES(offset + n);
                 g_autofree uint8_t *string = g_malloc(size), *copy = NULL, *value = g_malloc(BITS_BYTES(n));
-                size_t flipped = (size_t) g_test_rand_int_range(0, (gint32) (8 * size)), pad = 8 * BITS_BYTES(n) - n;
+                size_t flipped = (size_t) g_test_rand_int_range(0, (gint32) (8 * size)),
+                       pad = 8 * BITS_BYTES(n) - n;
 
                 fill_random(string, size);
                 copy = g_memdup2(string, size);
@@ -254,7 +267,8 @@ static void test_bits_model(void) {
 
                 g_assert_true(modbus_bits_equal(string, copy, offset, n));
                 copy[flipped / 8] ^= (uint8_t) (0x80 >> flipped % 8);
-                g_assert_cmpint(modbus_bits_equal(string, copy, offset, n), ==, flipped < offset || flipped >= offset + n);
+                g_assert_cmpint(modbus_bits_equal(string, copy, offset, n), ==,
+                                flipped < offset || flipped >= offset + n);
 
                 fill_random(copy, size);
                 {

@@ -15,7 +15,8 @@ typedef struct Fixture {
         ModbusPoll poll;
 } Fixture;
 
-static void fixture_add(Fixture *f, ModbusDataType type, double interval, unsigned start, unsigned offset, unsigned count) {
+static void fixture_add(Fixture *f, ModbusDataType type, double interval, unsigned start, unsigned offset,
+                        unsigned count) {
         size_t i = f->conf.data.n++;
 
         g_snprintf(f->names[i], sizeof(f->names[i]), "%zu", i);
@@ -43,7 +44,8 @@ static char *groups_to_text(const ModbusPoll *p) {
         for (size_t i = 0; i < p->n_groups; i++) {
                 const ModbusGroup *g = &p->groups[i];
 
-                g_string_append_printf(s, "%s%u:%u+%u(", i > 0 ? " " : "", modbus_read_function(g->type), g->start, g->quantity);
+                g_string_append_printf(s, "%s%u:%u+%u(", i > 0 ? " " : "", modbus_read_function(g->type),
+                                       g->start, g->quantity);
                 for (size_t j = 0; j < g->n_items; j++)
                         g_string_append_printf(s, "%s%s", j > 0 ? " " : "", g->items[j].name);
                 g_string_append_c(s, ')');
@@ -125,7 +127,7 @@ static void test_nothing(void) {
         modbus_poll_done(&f->poll);
 }
 
-/* ---- schedule ----------------------------------------------------------------------------------------------------- */
+/* ---- schedule ---------------------------------------------------------------------------------------- */
 
 static void expect_next(Fixture *f, usec_t now, int group) {
         usec_t wake;
@@ -157,7 +159,8 @@ static void test_schedule(void) {
         expect_wake(f, 100 * s + 3, 101 * s);
         expect_wake(f, 101 * s - 1, 101 * s);
         expect_next(f, 101 * s, 0);
-        expect_next(f, 102 * s + s / 2, 1);     /* longer than its interval: the next follows at once, none is made up for */
+        expect_next(f, 102 * s + s / 2,
+                    1); /* longer than its interval: the next follows at once, none is made up for */
         expect_next(f, 102 * s + s / 2, 0);
         expect_next(f, 102 * s + s / 2, 1);
         expect_wake(f, 102 * s + s / 2, 103 * s);
@@ -186,7 +189,7 @@ static void test_interval_0(void) {
         modbus_poll_done(&f->poll);
 }
 
-/* ---- changes ------------------------------------------------------------------------------------------------------ */
+/* ---- changes ----------------------------------------------------------------------------------------- */
 
 static void on_changed(const ModbusItem *item, const uint8_t *bits, bool fresh, void *userdata) {
         g_autofree char *text = NULL;
@@ -252,7 +255,8 @@ static void test_coil_padding(void) {
                 g = &f->poll.groups[0];
                 modbus_group_set_data(g, (const uint8_t *) "\x05", 1, on_changed, s);
                 g_string_truncate(s, 0);
-                modbus_group_set_data(g, (const uint8_t *) "\xf5", 1, on_changed, s); /* padding is nobody's */
+                modbus_group_set_data(g, (const uint8_t *) "\xf5", 1, on_changed,
+                                      s); /* padding is nobody's */
                 g_assert_cmpstr(s->str, ==, "");
         }
         modbus_poll_done(&f->poll);
