@@ -58,14 +58,15 @@ static void report(const Claim *first, ConfErrors *e, const void *field) {
         if (node) {
                 g_autofree char *pointer = conf_node_pointer(node);
 
-                conf_error_at(e, CONF_ERROR, field, "%s %s is already taken by %s (line %u)", first->kind, key, pointer,
-                              node->line);
+                conf_error_at(e, CONF_ERROR, field, "%s %s is already taken by %s (line %u)", first->kind,
+                              key, pointer, node->line);
         } else
                 conf_error_at(e, CONF_ERROR, field, "%s %s is already taken", first->kind, key);
 }
 
 void conf_claim(ConfClaims *c, ConfErrors *e, const char *kind, const char *key, const void *field) {
-        const Claim *first = g_hash_table_lookup(c->table, &(Claim) { .kind = (char *) kind, .key = (char *) key });
+        const Claim *first = g_hash_table_lookup(c->table,
+                                                 &(Claim) { .kind = (char *) kind, .key = (char *) key });
         Claim *claim;
 
         if (first) {

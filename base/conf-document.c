@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From YAML text to the document tree: libyaml's events, the core schema, and what configurations leave out (tags, merge keys, second
- * documents) refused with a reason. Bounds of base/bounds.h: nothing in a file makes this slow or big. Loop thread. */
+/* From YAML text to the document tree: libyaml's events, the core schema, and what configurations leave
+ * out (tags, merge keys, second documents) refused with a reason. Bounds of base/bounds.h: nothing in a
+ * file makes this slow or big. Loop thread. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,22 +20,22 @@ struct ConfDocument {
 
 typedef struct Anchor {
         ConfNode *node;
-        bool complete;  /* its end was seen: it may be named */
-        size_t n_nodes; /* of its subtree */
+        bool complete;   /* its end was seen: it may be named */
+        size_t n_nodes;  /* of its subtree */
         unsigned height; /* levels of arrays and objects in it */
 } Anchor;
 
 /* An array or object whose end was not seen yet. */
 typedef struct Frame {
         ConfNode *node;
-        GPtrArray *items;       /* ConfNode */
-        GHashTable *keys;       /* object: key → ConfNode */
-        Anchor *anchor;         /* NULL: none */
-        size_t n_before;        /* nodes of the document when it began */
-        unsigned height;        /* of what is in it */
-        const char *key;        /* object: of the value that comes, NULL: a key comes */
+        GPtrArray *items; /* ConfNode */
+        GHashTable *keys; /* object: key → ConfNode */
+        Anchor *anchor;   /* NULL: none */
+        size_t n_before;  /* nodes of the document when it began */
+        unsigned height;  /* of what is in it */
+        const char *key;  /* object: of the value that comes, NULL: a key comes */
         unsigned key_line, key_column;
-        bool drop;              /* the value that comes is read and left out */
+        bool drop; /* the value that comes is read and left out */
 } Frame;
 
 typedef struct Loader {
@@ -107,29 +108,33 @@ static int report_syntax(Loader *l) {
 
         if (p->error == YAML_READER_ERROR) {
                 locate(l->text, MIN(p->problem_offset, l->size), &line, &column);
-                conf_error_position(l->errors, CONF_ERROR, line, column, "YAML syntax: %s (U+%04X)", p->problem,
-                                    (unsigned) p->problem_value);
+                conf_error_position(l->errors, CONF_ERROR, line, column, "YAML syntax: %s (U+%04X)",
+                                    p->problem, (unsigned) p->problem_value);
                 return -EBADMSG;
         }
 
         line = mark_line(&p->problem_mark);
         column = mark_column(&p->problem_mark);
         if (p->problem && strstr(p->problem, "cannot start any token")) {
-                conf_error_position(l->errors, CONF_ERROR, line, column,
-                                    "YAML syntax: this character cannot stand here (no tabs for indentation, and quotes around "
-                                    "text that begins with @, ` or %%)");
+                conf_error_position(
+                                l->errors, CONF_ERROR, line, column,
+                                "YAML syntax: this character cannot stand here (no tabs for indentation, and quotes around "
+                                "text that begins with @, ` or %%)");
                 return -EBADMSG;
         }
         if (p->context)
-                conf_error_position(l->errors, CONF_ERROR, line, column, "YAML syntax: %s, %s that began at line %u, column %u",
+                conf_error_position(l->errors, CONF_ERROR, line, column,
+                                    "YAML syntax: %s, %s that began at line %u, column %u",
                                     p->problem ?: "error", p->context, mark_line(&p->context_mark),
                                     mark_column(&p->context_mark));
         else
-                conf_error_position(l->errors, CONF_ERROR, line, column, "YAML syntax: %s", p->problem ?: "error");
+                conf_error_position(l->errors, CONF_ERROR, line, column, "YAML syntax: %s",
+                                    p->problem ?: "error");
         return -EBADMSG;
 }
 
-/* Whether a value below this key, or a parent's, may be a secret: then messages about its spelling leave it out. */
+/* Whether a value below this key, or a parent's, may be a secret: then messages about its spelling leave
+ * it out. */
 static bool is_secret(const ConfNode *n) {
         static const char *const words[] = { "token", "pass", "secret", "key", "community", "credential" };
 
@@ -158,7 +163,8 @@ static Frame *top(Loader *l) {
 static int count_nodes(Loader *l, size_t n, const yaml_mark_t *mark) {
         if (n > CONF_NODES_MAX - l->n_nodes) {
                 conf_error_position(l->errors, CONF_ERROR, mark_line(mark), mark_column(mark),
-                                    "more than %u values (aliases expanded), the limit of a configuration", CONF_NODES_MAX);
+                                    "more than %u values (aliases expanded), the limit of a configuration",
+                                    CONF_NODES_MAX);
                 return -EBADMSG;
         }
         l->n_nodes += n;
@@ -251,7 +257,8 @@ static int take_scalar(Loader *l, const yaml_event_t *event) {
         return 0;
 }
 
-static int begin_container(Loader *l, ConfKind kind, const yaml_char_t *anchor, const yaml_char_t *tag, const yaml_mark_t *mark) {
+static int begin_container(Loader *l, ConfKind kind, const yaml_char_t *anchor, const yaml_char_t *tag,
+                           const yaml_mark_t *mark) {
         ConfNode *n;
         int r;
 
@@ -337,7 +344,8 @@ static void copy_value(Loader *l, const ConfNode *from, ConfNode *to) {
         case CONF_ARRAY:
         case CONF_OBJECT:
                 to->children.n = from->children.n;
-                to->children.items = conf_arena_alloc(l->document->arena, MAX(from->children.n, 1U) * sizeof(ConfNode *));
+                to->children.items = conf_arena_alloc(l->document->arena,
+                                                      MAX(from->children.n, 1U) * sizeof(ConfNode *));
                 for (size_t i = 0; i < from->children.n; i++)
                         to->children.items[i] = copy_child(l, from->children.items[i], to);
                 break;
@@ -351,8 +359,10 @@ static int take_alias(Loader *l, const yaml_event_t *event) {
         int r;
 
         if (!a || !a->complete) {
-                conf_error_position(l->errors, CONF_ERROR, mark_line(&event->start_mark), mark_column(&event->start_mark),
-                                    a ? "alias %s stands inside the value that it names" : "alias %s: no anchor of this name stands before it",
+                conf_error_position(l->errors, CONF_ERROR, mark_line(&event->start_mark),
+                                    mark_column(&event->start_mark),
+                                    a ? "alias %s stands inside the value that it names"
+                                      : "alias %s: no anchor of this name stands before it",
                                     quoted);
                 return -EBADMSG;
         }
@@ -372,7 +382,8 @@ static int take_alias(Loader *l, const yaml_event_t *event) {
 /* ---- keys --------------------------------------------------------------------------------------------------------- */
 
 static int report_key(Loader *l, const yaml_mark_t *mark, const char *what) {
-        conf_error_position(l->errors, CONF_ERROR, mark_line(mark), mark_column(mark), "expected a string as key, got %s", what);
+        conf_error_position(l->errors, CONF_ERROR, mark_line(mark), mark_column(mark),
+                            "expected a string as key, got %s", what);
         return -EBADMSG;
 }
 
@@ -400,7 +411,8 @@ static void check_plain_key(Loader *l, const Frame *f) {
         if (resolved.kind != CONF_STRING) {
                 g_autofree char *got = conf_describe(&resolved);
 
-                conf_error(l->errors, CONF_ERROR, key_node(l, f), "expected a string as key, got %s: put it in quotes", got);
+                conf_error(l->errors, CONF_ERROR, key_node(l, f),
+                           "expected a string as key, got %s: put it in quotes", got);
                 return;
         }
         difference = conf_scalar_difference(f->key, &resolved, false);
@@ -417,7 +429,8 @@ static void check_duplicate(Loader *l, Frame *f) {
                 return;
         }
         quoted = conf_quote(f->key);
-        conf_error(l->errors, CONF_ERROR, key_node(l, f), "key %s is given a second time, first at line %u", quoted, first->line);
+        conf_error(l->errors, CONF_ERROR, key_node(l, f), "key %s is given a second time, first at line %u",
+                   quoted, first->line);
         f->drop = true;
 }
 
@@ -428,11 +441,13 @@ static int take_key(Loader *l, Frame *f, const yaml_event_t *event) {
         if (event->type == YAML_ALIAS_EVENT)
                 return report_key(l, mark, "an alias: write it out");
         if (event->type != YAML_SCALAR_EVENT)
-                return report_key(l, mark, event->type == YAML_SEQUENCE_START_EVENT ? "an array" : "an object");
+                return report_key(l, mark,
+                                  event->type == YAML_SEQUENCE_START_EVENT ? "an array" : "an object");
 
         if (event->data.scalar.length > CONF_KEY_MAX) {
                 conf_error_position(l->errors, CONF_ERROR, mark_line(mark), mark_column(mark),
-                                    "a key of %zu bytes, the limit is %u", event->data.scalar.length, CONF_KEY_MAX);
+                                    "a key of %zu bytes, the limit is %u", event->data.scalar.length,
+                                    CONF_KEY_MAX);
                 return -EBADMSG;
         }
 
@@ -477,7 +492,8 @@ static int take_event(Loader *l, const yaml_event_t *event) {
         case YAML_DOCUMENT_START_EVENT:
                 if (!l->document->root)
                         return 0;
-                conf_error_position(l->errors, CONF_ERROR, mark_line(&event->start_mark), mark_column(&event->start_mark),
+                conf_error_position(l->errors, CONF_ERROR, mark_line(&event->start_mark),
+                                    mark_column(&event->start_mark),
                                     "a second document begins here: a configuration is one document");
                 return -EBADMSG;
         case YAML_SCALAR_EVENT:
@@ -485,11 +501,11 @@ static int take_event(Loader *l, const yaml_event_t *event) {
         case YAML_ALIAS_EVENT:
                 return take_alias(l, event);
         case YAML_SEQUENCE_START_EVENT:
-                return begin_container(l, CONF_ARRAY, event->data.sequence_start.anchor, event->data.sequence_start.tag,
-                                       &event->start_mark);
+                return begin_container(l, CONF_ARRAY, event->data.sequence_start.anchor,
+                                       event->data.sequence_start.tag, &event->start_mark);
         case YAML_MAPPING_START_EVENT:
-                return begin_container(l, CONF_OBJECT, event->data.mapping_start.anchor, event->data.mapping_start.tag,
-                                       &event->start_mark);
+                return begin_container(l, CONF_OBJECT, event->data.mapping_start.anchor,
+                                       event->data.mapping_start.tag, &event->start_mark);
         case YAML_SEQUENCE_END_EVENT:
         case YAML_MAPPING_END_EVENT:
                 end_container(l);
@@ -527,7 +543,8 @@ static int check_bytes(const char *text, size_t size, ConfErrors *errors) {
         unsigned line, column;
 
         if (size > CONF_SIZE_MAX) {
-                conf_error(errors, CONF_ERROR, NULL, "larger than %u MiB, the limit of a configuration file", CONF_SIZE_MAX >> 20);
+                conf_error(errors, CONF_ERROR, NULL, "larger than %u MiB, the limit of a configuration file",
+                           CONF_SIZE_MAX >> 20);
                 return -EBADMSG;
         }
         if (g_utf8_validate(text, (gssize) size, &end))
@@ -535,10 +552,11 @@ static int check_bytes(const char *text, size_t size, ConfErrors *errors) {
 
         locate(text, (size_t) (end - text), &line, &column);
         if (*end == '\0')
-                conf_error_position(errors, CONF_ERROR, line, column, "a NUL character cannot stand in a text file");
+                conf_error_position(errors, CONF_ERROR, line, column,
+                                    "a NUL character cannot stand in a text file");
         else
-                conf_error_position(errors, CONF_ERROR, line, column, "the byte 0x%02x is not UTF-8: save the file in UTF-8",
-                                    (uint8_t) *end);
+                conf_error_position(errors, CONF_ERROR, line, column,
+                                    "the byte 0x%02x is not UTF-8: save the file in UTF-8", (uint8_t) *end);
         return -EBADMSG;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Configuration errors: everything of one run with its place, printed in the order of the file. Owns the places of parsed fields and keeps
- * the documents they stand in. Loop thread. */
+/* Configuration errors: everything of one run with its place, printed in the order of the file. Owns the
+ * places of parsed fields and keeps the documents they stand in. Loop thread. */
 
 #include "base/bounds.h"
 #include "base/conf-private.h"
@@ -9,22 +9,22 @@
 
 typedef struct Item {
         ConfSeverity severity;
-        unsigned line, column;  /* 0: unknown */
-        size_t order;           /* of reporting */
-        const ConfNode *node;   /* NULL: none */
-        char *text;             /* `pointer: message` */
-        size_t message;         /* offset in text; 0: no pointer */
+        unsigned line, column; /* 0: unknown */
+        size_t order;          /* of reporting */
+        const ConfNode *node;  /* NULL: none */
+        char *text;            /* `pointer: message` */
+        size_t message;        /* offset in text; 0: no pointer */
 } Item;
 
 struct ConfErrors {
         char *file;
-        GArray *items;          /* Item */
+        GArray *items; /* Item */
         size_t counts[CONF_ERROR + 1];
-        size_t omitted;         /* beyond CONF_ERRORS_MAX */
+        size_t omitted; /* beyond CONF_ERRORS_MAX */
         bool sorted;
-        GHashTable *places;     /* address of a field → const ConfNode * */
-        GPtrArray *documents;   /* ConfDocument, a reference each */
-        ConfArena *arena;       /* nodes of what was not given */
+        GHashTable *places;   /* address of a field → const ConfNode * */
+        GPtrArray *documents; /* ConfDocument, a reference each */
+        ConfArena *arena;     /* nodes of what was not given */
 };
 
 static void item_clear(void *p) {
@@ -129,8 +129,8 @@ char *conf_node_pointer(const ConfNode *n) {
 
 /* ---- collecting --------------------------------------------------------------------------------------------------- */
 
-static void add(ConfErrors *e, ConfSeverity severity, const ConfNode *node, unsigned line, unsigned column, const char *missing,
-                const char *format, va_list arguments) {
+static void add(ConfErrors *e, ConfSeverity severity, const ConfNode *node, unsigned line, unsigned column,
+                const char *missing, const char *format, va_list arguments) {
         GString *text;
         Item item = {
                 .severity = severity,
@@ -179,7 +179,8 @@ void conf_error_key(ConfErrors *e, ConfSeverity severity, const ConfNode *node, 
         va_end(arguments);
 }
 
-void conf_error_absent(ConfErrors *e, ConfSeverity severity, const ConfNode *object, const char *key, const char *format, ...) {
+void conf_error_absent(ConfErrors *e, ConfSeverity severity, const ConfNode *object, const char *key,
+                       const char *format, ...) {
         va_list arguments;
 
         va_start(arguments, format);
@@ -187,7 +188,8 @@ void conf_error_absent(ConfErrors *e, ConfSeverity severity, const ConfNode *obj
         va_end(arguments);
 }
 
-void conf_error_position(ConfErrors *e, ConfSeverity severity, unsigned line, unsigned column, const char *format, ...) {
+void conf_error_position(ConfErrors *e, ConfSeverity severity, unsigned line, unsigned column,
+                         const char *format, ...) {
         va_list arguments;
 
         va_start(arguments, format);
@@ -204,12 +206,14 @@ void conf_error_at(ConfErrors *e, ConfSeverity severity, const void *field, cons
         va_end(arguments);
 }
 
-void conf_error_missing(ConfErrors *e, ConfSeverity severity, const void *sibling, const char *key, const char *format, ...) {
+void conf_error_missing(ConfErrors *e, ConfSeverity severity, const void *sibling, const char *key,
+                        const char *format, ...) {
         const ConfNode *node = conf_errors_get_place(e, sibling), *object = node ? node->parent : NULL;
         va_list arguments;
 
         va_start(arguments, format);
-        add(e, severity, object, object ? object->line : 0, object ? object->column : 0, key, format, arguments);
+        add(e, severity, object, object ? object->line : 0, object ? object->column : 0, key, format,
+            arguments);
         va_end(arguments);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the document tree to C structs, by field tables. Everything wrong is reported, and parsing goes on. Loop thread. */
+/* From the document tree to C structs, by field tables. Everything wrong is reported, and parsing goes
+ * on. Loop thread. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,8 @@ typedef struct Parser {
 } Parser;
 
 static void parse_value(Parser *p, const ConfNode *node, const ConfField *field, void *at);
-static void parse_object(Parser *p, const ConfNode *object, const ConfField *fields, const char *tag, void *base);
+static void parse_object(Parser *p, const ConfNode *object, const ConfField *fields, const char *tag,
+                         void *base);
 static void set_absent(Parser *p, const ConfNode *object, const ConfField *field, void *at);
 
 /* ---- ranges ------------------------------------------------------------------------------------------------------- */
@@ -53,7 +55,8 @@ static bool in_range(const ConfField *f, double value) {
 /* ---- reports ------------------------------------------------------------------------------------------------------ */
 
 static void report_value(Parser *p, ConfSeverity severity, const ConfNode *node, const ConfField *field) {
-        static const char *const kinds[] = { "null", "a boolean", "an integer", "a number", "a string", "an array", "an object" };
+        static const char *const kinds[] = { "null",     "a boolean", "an integer", "a number",
+                                             "a string", "an array",  "an object" };
         g_autofree char *expected = conf_expected(field), *got = NULL;
 
         if (field->flags & CONF_CREDENTIAL)
@@ -69,8 +72,9 @@ static void report_word(Parser *p, const ConfNode *node, const char *const *word
         g_autofree char *expected = conf_join_quoted(words), *got = conf_describe(node);
         const char *nearest = node->kind == CONF_STRING ? conf_nearest(node->string, words) : NULL;
 
-        conf_error(p->errors, CONF_ERROR, node, "expected %s%s, got %s%s%s%s", words[0] && words[1] ? "one of " : "", expected, got,
-                   nearest ? ", did you mean \"" : "", nearest ?: "", nearest ? "\"?" : "");
+        conf_error(p->errors, CONF_ERROR, node, "expected %s%s, got %s%s%s%s",
+                   words[0] && words[1] ? "one of " : "", expected, got, nearest ? ", did you mean \"" : "",
+                   nearest ?: "", nearest ? "\"?" : "");
         p->holes = true;
 }
 
@@ -79,10 +83,11 @@ static void report_missing(Parser *p, const ConfNode *object, const ConfField *f
 
         if (field->instead)
                 conf_error_absent(p->errors, CONF_ERROR, object, field->name,
-                                  "required key is missing: expected %s (or the key \"%s\" in its place)", expected,
-                                  field->instead);
+                                  "required key is missing: expected %s (or the key \"%s\" in its place)",
+                                  expected, field->instead);
         else
-                conf_error_absent(p->errors, CONF_ERROR, object, field->name, "required key is missing: expected %s", expected);
+                conf_error_absent(p->errors, CONF_ERROR, object, field->name,
+                                  "required key is missing: expected %s", expected);
         p->holes = true;
 }
 
@@ -154,7 +159,8 @@ static void parse_credential(Parser *p, const ConfNode *node, const char **at) {
         r = credential_read(id, &secret);
         if (r < 0) {
                 quoted = conf_quote(id);
-                conf_error(p->errors, CONF_ERROR, node, "credential %s cannot be read: %s", quoted, credential_problem(r));
+                conf_error(p->errors, CONF_ERROR, node, "credential %s cannot be read: %s", quoted,
+                           credential_problem(r));
                 p->holes = true;
                 return;
         }
@@ -221,16 +227,19 @@ static void check_name(Parser *p, const ConfNode *node) {
 
         for (const char *c = node->string; *c; c = g_utf8_next_char(c))
                 if (g_unichar_iscntrl(g_utf8_get_char(c))) {
-                        conf_error(p->errors, CONF_ERROR, node, "expected a name without control characters, got %s", quoted);
+                        conf_error(p->errors, CONF_ERROR, node,
+                                   "expected a name without control characters, got %s", quoted);
                         return;
                 }
         if (!strpbrk(node->string, "/?*"))
                 return;
         if (p->form == CONF_FORM_HAT)
-                conf_error(p->errors, CONF_WARNING, node, "the name %s holds \"/\", \"?\" or \"*\", which event types use themselves",
+                conf_error(p->errors, CONF_WARNING, node,
+                           "the name %s holds \"/\", \"?\" or \"*\", which event types use themselves",
                            quoted);
         else
-                conf_error(p->errors, CONF_ERROR, node, "expected a name without \"/\", \"?\" and \"*\", got %s", quoted);
+                conf_error(p->errors, CONF_ERROR, node,
+                           "expected a name without \"/\", \"?\" and \"*\", got %s", quoted);
 }
 
 static void parse_string(Parser *p, const ConfNode *node, const ConfField *field, const char **at) {
@@ -246,8 +255,9 @@ static void parse_string(Parser *p, const ConfNode *node, const ConfField *field
         if (!in_range(field, (double) strlen(node->string))) {
                 g_autofree char *expected = conf_expected(field), *got = conf_quote(node->string);
 
-                conf_error(p->errors, CONF_RANGE, node, "expected %s, got %zu bytes%s%s", expected, strlen(node->string),
-                           field->flags & CONF_CREDENTIAL ? "" : ": ", field->flags & CONF_CREDENTIAL ? "" : got);
+                conf_error(p->errors, CONF_RANGE, node, "expected %s, got %zu bytes%s%s", expected,
+                           strlen(node->string), field->flags & CONF_CREDENTIAL ? "" : ": ",
+                           field->flags & CONF_CREDENTIAL ? "" : got);
         } else if (field->flags & CONF_NAME)
                 check_name(p, node);
         *at = conf_arena_strdup(p->arena, node->string);
@@ -351,7 +361,8 @@ static void report_not_object(Parser *p, const ConfNode *node, const ConfField *
         for (const ConfField *f = field->fields; f->name; f++)
                 needed = needed || conf_field_required(f, p->form) || f->instead || (f->flags & CONF_ONE_OF);
         if (node->kind == CONF_NULL && !needed) {
-                conf_error(p->errors, CONF_ERROR, node, "expected an object, got null: write {} for the defaults");
+                conf_error(p->errors, CONF_ERROR, node,
+                           "expected an object, got null: write {} for the defaults");
                 p->holes = true;
         } else
                 report_value(p, CONF_ERROR, node, field);
@@ -485,13 +496,15 @@ static void report_unknown(Parser *p, const ConfNode *node, const ConfField *fie
 
         nearest = conf_nearest(node->key, (const char *const *) names->pdata);
         if (nearest)
-                conf_error_key(p->errors, hat ? CONF_WARNING : CONF_ERROR, node, "unknown key %s%s, did you mean \"%s\"?", key,
-                               hat ? " is ignored" : "", nearest);
+                conf_error_key(p->errors, hat ? CONF_WARNING : CONF_ERROR, node,
+                               "unknown key %s%s, did you mean \"%s\"?", key, hat ? " is ignored" : "",
+                               nearest);
         else if (hat)
                 conf_error_key(p->errors, CONF_WARNING, node, "unknown key %s is ignored", key);
         else {
                 known = conf_join_quoted((const char *const *) names->pdata);
-                conf_error_key(p->errors, CONF_ERROR, node, "unknown key %s, expected one of %s", key, known);
+                conf_error_key(p->errors, CONF_ERROR, node, "unknown key %s, expected one of %s", key,
+                               known);
         }
 }
 
@@ -525,8 +538,9 @@ static void check_one_of(Parser *p, const ConfNode *object, const ConfField *fie
                 if (!g_strv_contains((const char *const *) names->pdata, node->key))
                         continue;
                 if (first)
-                        conf_error_key(p->errors, CONF_ERROR, node, "expected exactly one of %s, and \"%s\" is given already",
-                                       joined, first->key);
+                        conf_error_key(p->errors, CONF_ERROR, node,
+                                       "expected exactly one of %s, and \"%s\" is given already", joined,
+                                       first->key);
                 second = second || first;
                 first = first ?: node;
         }
@@ -541,7 +555,8 @@ static void parse_field(Parser *p, const ConfNode *object, const ConfField *fiel
         const ConfNode *instead = field->instead ? conf_node_get(object, field->instead) : NULL;
 
         if (node && instead)
-                conf_error(p->errors, CONF_ERROR, node, "cannot be given together with \"%s\": leave one of them out", field->instead);
+                conf_error(p->errors, CONF_ERROR, node,
+                           "cannot be given together with \"%s\": leave one of them out", field->instead);
         if (node) {
                 parse_value(p, node, field, at);
                 return;
@@ -551,7 +566,8 @@ static void parse_field(Parser *p, const ConfNode *object, const ConfField *fiel
         set_absent(p, object, field, at);
 }
 
-static void parse_object(Parser *p, const ConfNode *object, const ConfField *fields, const char *tag, void *base) {
+static void parse_object(Parser *p, const ConfNode *object, const ConfField *fields, const char *tag,
+                         void *base) {
         for (const ConfField *f = fields; f->name; f++)
                 if (!conf_field_is_other(f))
                         parse_field(p, object, f, (uint8_t *) base + f->offset);
@@ -559,7 +575,8 @@ static void parse_object(Parser *p, const ConfNode *object, const ConfField *fie
         check_one_of(p, object, fields);
 }
 
-int conf_parse(const ConfNode *object, const ConfField *fields, ConfForm form, ConfArena *arena, void *base, ConfErrors *errors) {
+int conf_parse(const ConfNode *object, const ConfField *fields, ConfForm form, ConfArena *arena, void *base,
+               ConfErrors *errors) {
         size_t before = conf_errors_count(errors, CONF_ERROR) + conf_errors_count(errors, CONF_RANGE);
         Parser p = { .form = form, .arena = arena, .errors = errors };
 
@@ -573,5 +590,7 @@ int conf_parse(const ConfNode *object, const ConfField *fields, ConfForm form, C
         parse_object(&p, object, fields, NULL, base);
         if (p.holes)
                 return -EINVAL;
-        return conf_errors_count(errors, CONF_ERROR) + conf_errors_count(errors, CONF_RANGE) > before ? -ERANGE : 0;
+        return conf_errors_count(errors, CONF_ERROR) + conf_errors_count(errors, CONF_RANGE) > before
+                               ? -ERANGE
+                               : 0;
 }

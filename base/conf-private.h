@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of base/conf share: the node, the places of parsed fields, texts for people. Loop thread. */
+/* What the files of base/conf share: the node, the places of parsed fields, texts for people. Loop
+ * thread. */
 #pragma once
 
 #include "base/conf.h"
 
-/* Of the document's arena, immutable once the document is loaded. An alias is a copy of the subtree it names, so that every node has one
- * parent and one pointer; the copy's root stands where the alias stands, what is below it where it is written. */
+/* Of the document's arena, immutable once the document is loaded. An alias is a copy of the subtree it
+ * names, so that every node has one parent and one pointer; the copy's root stands where the alias
+ * stands, what is below it where it is written. */
 struct ConfNode {
         ConfKind kind;
         unsigned line, column;         /* from 1; columns in characters */
@@ -32,8 +34,8 @@ struct ConfNode {
 
 /* Sets kind and value of a plain scalar by the core schema. text: terminated, lives as long as the node. */
 void conf_scalar_resolve(const char *text, ConfNode *node);
-/* When a YAML 1.1 reader takes this plain scalar for something else: a sentence that says so and how to write it; secret: without
- * the value. Else NULL. Caller frees. */
+/* When a YAML 1.1 reader takes this plain scalar for something else: a sentence that says so and how to
+ * write it; secret: without the value. Else NULL. Caller frees. */
 char *conf_scalar_difference(const char *text, const ConfNode *node, bool secret);
 
 /* ---- texts (conf-text.c) ------------------------------------------------------------------------------------------ */
@@ -59,10 +61,10 @@ const char **conf_variant_names(const ConfField *field);
 void conf_errors_keep(ConfErrors *e, ConfDocument *d);
 ConfDocument *conf_document_ref(ConfDocument *d);
 /* At the object, with the pointer of a key that is missing there. */
-void conf_error_absent(ConfErrors *e, ConfSeverity severity, const ConfNode *object, const char *key, const char *format, ...)
-        _printf_(5, 6);
-/* Where a field of a parsed struct was given. NULL: unknown. A field that was not given has a node of kind CONF_NULL at its
- * object's position (conf_errors_node_absent()). */
+void conf_error_absent(ConfErrors *e, ConfSeverity severity, const ConfNode *object, const char *key,
+                       const char *format, ...) _printf_(5, 6);
+/* Where a field of a parsed struct was given. NULL: unknown. A field that was not given has a node of
+ * kind CONF_NULL at its object's position (conf_errors_node_absent()). */
 void conf_errors_set_place(ConfErrors *e, const void *field, const ConfNode *node);
 const ConfNode *conf_errors_get_place(const ConfErrors *e, const void *field);
 ConfNode *conf_errors_node_absent(ConfErrors *e, const ConfNode *object, const char *key);
@@ -72,7 +74,7 @@ char *conf_node_pointer(const ConfNode *n);
 /* ---- field tables (conf-parse.c) ---------------------------------------------------------------------------------- */
 
 typedef struct ConfRange {
-        bool any;     /* there is a range */
+        bool any; /* there is a range */
         double min, max;
         bool exclusive;
 } ConfRange;
@@ -82,7 +84,8 @@ static inline bool conf_field_is_other(const ConfField *field) {
 }
 /* Whether the key is needed in this form, `instead` left aside. */
 static inline bool conf_field_required(const ConfField *field, ConfForm form) {
-        return (field->flags & CONF_REQUIRED) || ((field->flags & CONF_HAT_REQUIRED) && form == CONF_FORM_HAT);
+        return (field->flags & CONF_REQUIRED) ||
+               ((field->flags & CONF_HAT_REQUIRED) && form == CONF_FORM_HAT);
 }
 /* A node with the value of fallback text. */
 void conf_fallback_node(const char *fallback, ConfArena *arena, ConfNode *ret);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reference page from field tables: reStructuredText, a definition list with one entry a key. Loop thread. */
+/* Reference page from field tables: reStructuredText, a definition list with one entry a key. Loop
+ * thread. */
 
 #include "base/conf-private.h"
 
-static void write_fields(FILE *stream, const ConfField *fields, const char *tag, const char *value, unsigned indent);
+static void write_fields(FILE *stream, const ConfField *fields, const char *tag, const char *value,
+                         unsigned indent);
 
 static void write_indent(FILE *stream, unsigned indent) {
         fprintf(stream, "%*s", (int) (indent * 4), "");
@@ -49,7 +51,8 @@ static void write_below(FILE *stream, const ConfField *field, unsigned indent) {
                 g_autofree char *expected = conf_expected(field->element);
 
                 write_indent(stream, indent);
-                fprintf(stream, "Each item: %s%s\n\n", expected, field->element->type == CONF_TYPE_OBJECT ? " with" : ".");
+                fprintf(stream, "Each item: %s%s\n\n", expected,
+                        field->element->type == CONF_TYPE_OBJECT ? " with" : ".");
                 write_below(stream, field->element, indent);
         } else if (field->type == CONF_TYPE_VARIANT)
                 for (const ConfVariant *v = field->variants; v->name; v++)
@@ -57,7 +60,8 @@ static void write_below(FILE *stream, const ConfField *field, unsigned indent) {
 }
 
 /* tag, value: the key that chose these fields, of a variant; else NULL. */
-static void write_fields(FILE *stream, const ConfField *fields, const char *tag, const char *value, unsigned indent) {
+static void write_fields(FILE *stream, const ConfField *fields, const char *tag, const char *value,
+                         unsigned indent) {
         if (tag) {
                 write_indent(stream, indent);
                 fprintf(stream, "With ``%s: %s``:\n\n", tag, value);

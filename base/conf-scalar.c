@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plain YAML scalars: what the core schema of YAML 1.2 makes of them, and where a YAML 1.1 reader (PyYAML, which hat-gateway uses) makes
- * something else. Pure functions. */
+/* Plain YAML scalars: what the core schema of YAML 1.2 makes of them, and where a YAML 1.1 reader
+ * (PyYAML, which hat-gateway uses) makes something else. Pure functions. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -112,7 +112,15 @@ void conf_scalar_resolve(const char *text, ConfNode *node) {
 
 /* ---- YAML 1.1 ----------------------------------------------------------------------------------------------------- */
 
-typedef enum OldKind { OLD_STRING, OLD_NULL, OLD_BOOL, OLD_INTEGER, OLD_FLOAT, OLD_DATE, OLD_SPECIAL } OldKind;
+typedef enum OldKind {
+        OLD_STRING,
+        OLD_NULL,
+        OLD_BOOL,
+        OLD_INTEGER,
+        OLD_FLOAT,
+        OLD_DATE,
+        OLD_SPECIAL
+} OldKind;
 
 typedef struct Old {
         OldKind kind;
@@ -280,8 +288,10 @@ static bool old_date(const char *p) {
 
 static Old old_resolve(const char *text) {
         static const char *const nulls[] = { "", "~", "null", "Null", "NULL", NULL };
-        static const char *const trues[] = { "yes", "Yes", "YES", "on", "On", "ON", "true", "True", "TRUE", NULL };
-        static const char *const falses[] = { "no", "No", "NO", "off", "Off", "OFF", "false", "False", "FALSE", NULL };
+        static const char *const trues[] = { "yes", "Yes",  "YES",  "on",   "On",
+                                             "ON",  "true", "True", "TRUE", NULL };
+        static const char *const falses[] = { "no",  "No",    "NO",    "off",   "Off",
+                                              "OFF", "false", "False", "FALSE", NULL };
         Old old = { OLD_STRING };
 
         if (is_one_of(text, nulls))
@@ -385,8 +395,8 @@ char *conf_scalar_difference(const char *text, const ConfNode *node, bool secret
                 here = g_strdup(write_here);
         }
         if (!write_there)
-                return g_strdup_printf("%s is %s here and %s in YAML 1.1, which hat-gateway reads: write %s", text, here, there,
-                                       write_here);
-        return g_strdup_printf("%s is %s here and %s in YAML 1.1, which hat-gateway reads: write %s, or %s", text, here, there,
-                               write_here, write_there);
+                return g_strdup_printf("%s is %s here and %s in YAML 1.1, which hat-gateway reads: write %s",
+                                       text, here, there, write_here);
+        return g_strdup_printf("%s is %s here and %s in YAML 1.1, which hat-gateway reads: write %s, or %s",
+                               text, here, there, write_here, write_there);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON Schema 2020-12 from field tables, for editors. It accepts what conf_parse() accepts, but for lengths (it counts characters, we bytes) and
- * for what verify() checks between fields. Loop thread. */
+/* JSON Schema 2020-12 from field tables, for editors. It accepts what conf_parse() accepts, but for
+ * lengths (it counts characters, we bytes) and for what verify() checks between fields. Loop thread. */
 
 #include <math.h>
 
@@ -171,7 +171,8 @@ static void write_required(JsonWriter *w, const ConfField *fields, const char *t
 }
 
 /* tag, value: the key that chose these fields, of a variant; else NULL. */
-static void write_members(JsonWriter *w, const ConfField *fields, const char *tag, const char *value, ConfForm form) {
+static void write_members(JsonWriter *w, const ConfField *fields, const char *tag, const char *value,
+                          ConfForm form) {
         bool open = form == CONF_FORM_HAT;
 
         json_key(w, "properties");
@@ -264,7 +265,9 @@ static void write_text(JsonWriter *w, const ConfField *field, ConfForm form) {
         if (field->pattern)
                 write_string(w, "pattern", field->pattern);
         else if (field->flags & CONF_NAME)
-                write_string(w, "pattern", form == CONF_FORM_HAT ? "^[^\\x00-\\x1f\\x7f-\\x9f]*$" : "^[^/?*\\x00-\\x1f\\x7f-\\x9f]*$");
+                write_string(w, "pattern",
+                             form == CONF_FORM_HAT ? "^[^\\x00-\\x1f\\x7f-\\x9f]*$"
+                                                   : "^[^/?*\\x00-\\x1f\\x7f-\\x9f]*$");
 }
 
 static void write_value(JsonWriter *w, const ConfField *field, ConfForm form) {

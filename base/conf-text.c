@@ -197,7 +197,8 @@ char *conf_expected(const ConfField *field) {
         return g_string_free(out, FALSE);
 }
 
-/* Edits between two words: insert, delete, replace, swap of neighbours; letters without case. Bytes, both at most NEAREST_MAX. */
+/* Edits between two words: insert, delete, replace, swap of neighbours; letters without case. Bytes, both
+ * at most NEAREST_MAX. */
 static unsigned word_distance(const char *a, size_t na, const char *b, size_t nb) {
         unsigned rows[3][NEAREST_MAX + 1];
         unsigned *before = rows[0], *above = rows[1], *row = rows[2];
@@ -213,7 +214,8 @@ static unsigned word_distance(const char *a, size_t na, const char *b, size_t nb
                         char x = g_ascii_tolower(a[i - 1]), y = g_ascii_tolower(b[j - 1]);
 
                         row[j] = MIN(MIN(above[j], row[j - 1]) + 1, above[j - 1] + (x != y));
-                        if (i > 1 && j > 1 && x == g_ascii_tolower(b[j - 2]) && y == g_ascii_tolower(a[i - 2]))
+                        if (i > 1 && j > 1 && x == g_ascii_tolower(b[j - 2]) &&
+                            y == g_ascii_tolower(a[i - 2]))
                                 row[j] = MIN(row[j], before[j - 2] + 1);
                 }
                 before = above;

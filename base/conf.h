@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Configuration: a document tree with positions, errors that say where, and field tables that turn an object of the tree into
- * a C struct. The table is the only description of a key: parsing, ranges, variants, defaults, JSON Schema and the
- * reference page come from it. spec/config.md. Loop thread, at start. */
+/* Configuration: a document tree with positions, errors that say where, and field tables that turn an
+ * object of the tree into a C struct. The table is the only description of a key: parsing, ranges,
+ * variants, defaults, JSON Schema and the reference page come from it. spec/config.md. Loop thread, at
+ * start. */
 #pragma once
 
 #include <stdio.h>
@@ -32,7 +33,8 @@ DEFINE_CLEANUP(ConfErrors, conf_errors_free);
 void conf_error(ConfErrors *e, ConfSeverity severity, const ConfNode *node, const char *format, ...) _printf_(4, 5);
 /* At the key of a member of an object: what is wrong is that it is there. */
 void conf_error_key(ConfErrors *e, ConfSeverity severity, const ConfNode *node, const char *format, ...) _printf_(4, 5);
-/* At the value that conf_parse() stored in this field of a parsed struct: what verify() and claims() have. */
+/* At the value that conf_parse() stored in this field of a parsed struct: what verify() and claims()
+ * have. */
 void conf_error_at(ConfErrors *e, ConfSeverity severity, const void *field, const char *format, ...) _printf_(4, 5);
 /* At the object that holds this field, with the pointer of the key that is missing there. */
 void conf_error_missing(ConfErrors *e, ConfSeverity severity, const void *sibling, const char *key, const char *format, ...)
@@ -43,10 +45,12 @@ void conf_error_position(ConfErrors *e, ConfSeverity severity, unsigned line, un
 
 /* How many of this severity so far. A caller compares before and after. */
 size_t conf_errors_count(const ConfErrors *e, ConfSeverity severity);
-/* `/pointer: text` of the first message, by position, of at least `severity` at or below this node; NULL when none. Borrowed. */
+/* `/pointer: text` of the first message, by position, of at least `severity` at or below this node; NULL
+ * when none. Borrowed. */
 const char *conf_errors_first(const ConfErrors *e, ConfSeverity severity, const ConfNode *below);
-/* Sorted by position: one `file:line:column: /pointer: text` line each, on a stream; or an array of objects (`line`, `column`
- * and `path` are null where there is none). Beyond CONF_ERRORS_MAX only the number is kept, and told in a last line. */
+/* Sorted by position: one `file:line:column: /pointer: text` line each, on a stream; or an array of
+ * objects (`line`, `column` and `path` are null where there is none). Beyond CONF_ERRORS_MAX only the
+ * number is kept, and told in a last line. */
 void conf_errors_print(ConfErrors *e, FILE *stream);
 void conf_errors_write_json(ConfErrors *e, JsonWriter *w);
 
@@ -54,9 +58,10 @@ void conf_errors_write_json(ConfErrors *e, JsonWriter *w);
 
 typedef enum ConfKind { CONF_NULL, CONF_BOOL, CONF_INTEGER, CONF_NUMBER, CONF_STRING, CONF_ARRAY, CONF_OBJECT } ConfKind;
 
-/* YAML by libyaml, core schema; bounds of base/bounds.h. On failure errors holds at least one error. -errno when the file
- * cannot be read, -EBADMSG otherwise. Mistakes that leave a tree (duplicate and merge keys, tags) are CONF_ERRORs, yet 0 is
- * returned, so that the rest of the file is checked in the same run. Errors keep the document alive for their positions. */
+/* YAML by libyaml, core schema; bounds of base/bounds.h. On failure errors holds at least one error.
+ * -errno when the file cannot be read, -EBADMSG otherwise. Mistakes that leave a tree (duplicate and
+ * merge keys, tags) are CONF_ERRORs, yet 0 is returned, so that the rest of the file is checked in the
+ * same run. Errors keep the document alive for their positions. */
 int conf_document_load(const char *path, ConfErrors *errors, ConfDocument **ret);
 int conf_document_parse(const char *text, size_t size, ConfErrors *errors, ConfDocument **ret);
 ConfDocument *conf_document_free(ConfDocument *d);
@@ -146,11 +151,13 @@ DEFINE_CLEANUP(ConfArena, conf_arena_free);
 void *conf_arena_alloc(ConfArena *a, size_t size);      /* zeroed, aligned */
 char *conf_arena_strdup(ConfArena *a, const char *s);
 
-/* Fills the struct at base (zeroed by the caller, of the table's struct) from an object node. Reports everything wrong, with
- * unknown keys as the form wants them (error or warning, did you mean; `x-…` always ignored). The struct points into the arena
- * only, never into the document. A field named `*` at the end of a table (CONF_TYPE_ANY) takes every other key.
- * 0: good. -ERANGE: errors were reported, yet every field holds a value of its type (range errors, unknown keys), so verify()
- * can go on; integers out of range are stored as they are within ±10^15, where sums cannot overflow. -EINVAL: the struct has holes. */
+/* Fills the struct at base (zeroed by the caller, of the table's struct) from an object node. Reports
+ * everything wrong, with unknown keys as the form wants them (error or warning, did you mean; `x-…`
+ * always ignored). The struct points into the arena only, never into the document. A field named `*` at
+ * the end of a table (CONF_TYPE_ANY) takes every other key. 0: good. -ERANGE: errors were reported, yet
+ * every field holds a value of its type (range errors, unknown keys), so verify() can go on; integers out
+ * of range are stored as they are within ±10^15, where sums cannot overflow. -EINVAL: the struct has
+ * holes. */
 int conf_parse(const ConfNode *object, const ConfField *fields, ConfForm form, ConfArena *arena, void *base, ConfErrors *errors);
 
 /* What two devices must not share. claims() of a device type adds; the daemon finds the pairs. */
@@ -158,14 +165,15 @@ typedef struct ConfClaims ConfClaims;
 ConfClaims *conf_claims_new(void);
 ConfClaims *conf_claims_free(ConfClaims *c);
 DEFINE_CLEANUP(ConfClaims, conf_claims_free);
-/* kind: "serial port", "listening address", "passed socket", "GPIO line"; key: normalised name in it; field: where it is
- * given. A second claim of the same (kind, key) is a CONF_ERROR at field, naming the first place. */
+/* kind: "serial port", "listening address", "passed socket", "GPIO line"; key: normalised name in it;
+ * field: where it is given. A second claim of the same (kind, key) is a CONF_ERROR at field, naming the
+ * first place. */
 void conf_claim(ConfClaims *c, ConfErrors *e, const char *kind, const char *key, const void *field);
 /* The keys claimed of a kind, in order, NULL-terminated, in the arena. */
 const char *const *conf_claims_list(const ConfClaims *c, const char *kind, ConfArena *arena);
 
-/* JSON Schema 2020-12 of an object with these fields, written as members (`type`, `properties`, `required` …) of an object that the
- * caller has opened. */
+/* JSON Schema 2020-12 of an object with these fields, written as members (`type`, `properties`,
+ * `required` …) of an object that the caller has opened. */
 void conf_schema_write(JsonWriter *w, const ConfField *fields, ConfForm form);
 /* Reference page section: reStructuredText, one entry a key. */
 void conf_reference_write(FILE *stream, const char *title, const ConfField *fields);

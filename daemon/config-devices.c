@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The devices of a configuration: in which form they are given, by the table of their type; names that are given twice, things that two
- * claim. Loop thread, at start. */
+/* The devices of a configuration: in which form they are given, by the table of their type; names that
+ * are given twice, things that two claim. Loop thread, at start. */
 
 #include "base/bounds.h"
 #include "daemon/config-tables.h"
@@ -31,7 +31,8 @@ static bool device_form(const ConfNode *device, ConfForm *ret) {
 
 static size_t find_form(const ConfNode *devices, ConfForm *ret) {
         *ret = CONF_FORM_NATIVE;
-        for (size_t i = 0; devices && conf_node_kind(devices) == CONF_ARRAY && i < conf_node_length(devices); i++)
+        for (size_t i = 0; devices && conf_node_kind(devices) == CONF_ARRAY && i < conf_node_length(devices);
+             i++)
                 if (device_form(conf_node_item(devices, i), ret))
                         return i;
         return 0;
@@ -68,7 +69,8 @@ static bool check_form(DeviceParser *p, const ConfNode *device) {
         ConfForm form = p->config->form;
 
         if (type && module) {
-                conf_error_key(p->errors, CONF_ERROR, module, "a device is given by \"type\" or by \"module\", not by both");
+                conf_error_key(p->errors, CONF_ERROR, module,
+                               "a device is given by \"type\" or by \"module\", not by both");
                 return false;
         }
         if ((type || module) && !conf_node_get(device, config_selector(form))) {
@@ -99,8 +101,10 @@ static const DeviceType *find_type(DeviceParser *p, const ConfNode *device) {
         values = config_selector_values(form);
         built = g_strjoinv(", ", (char **) values);
         nearest = conf_nearest(value, values);
-        conf_error(p->errors, CONF_ERROR, node, "error: device type not built in: got \"%.200s\", this build has %s%s%s%s", value,
-                   built[0] ? built : "none", nearest ? "; did you mean \"" : "", nearest ?: "", nearest ? "\"?" : "");
+        conf_error(p->errors, CONF_ERROR, node,
+                   "error: device type not built in: got \"%.200s\", this build has %s%s%s%s", value,
+                   built[0] ? built : "none", nearest ? "; did you mean \"" : "", nearest ?: "",
+                   nearest ? "\"?" : "");
         return NULL;
 }
 
@@ -109,7 +113,8 @@ static void check_twin(DeviceParser *p, const DeviceType *type, const DeviceHead
         size_t first = GPOINTER_TO_SIZE(g_hash_table_lookup(p->names, key));
 
         if (first > 0)
-                conf_error_at(p->errors, CONF_ERROR, &head->name, "the name \"%s\" is that of /devices/%zu already, which is a %s too",
+                conf_error_at(p->errors, CONF_ERROR, &head->name,
+                              "the name \"%s\" is that of /devices/%zu already, which is a %s too",
                               head->name, first - 1, type->name);
         else
                 g_hash_table_insert(p->names, g_steal_pointer(&key), GSIZE_TO_POINTER(p->index + 1));
@@ -127,7 +132,8 @@ static void check_name(DeviceParser *p, const DeviceHead *head) {
         size_t n = strlen(head->name);
 
         if (n < 1 || n > CONF_NAME_MAX)
-                conf_error_at(p->errors, CONF_ERROR, &head->name, "a device without a usable name cannot be shown or enabled");
+                conf_error_at(p->errors, CONF_ERROR, &head->name,
+                              "a device without a usable name cannot be shown or enabled");
 }
 
 static void parse_device(DeviceParser *p, const ConfNode *node, DeviceConfig *ret) {
@@ -158,10 +164,12 @@ static void parse_device(DeviceParser *p, const ConfNode *node, DeviceConfig *re
                 .conf = conf,
         };
         if (conf_errors_count(p->errors, CONF_RANGE) > range)
-                ret->error = conf_arena_strdup(c->arena, conf_errors_first(p->errors, CONF_RANGE, node) ?: "a value is out of range");
+                ret->error = conf_arena_strdup(c->arena, conf_errors_first(p->errors, CONF_RANGE, node)
+                                                                         ?: "a value is out of range");
 }
 
-void config_parse_devices(Config *c, const ConfNode *devices, ConfClaims *claims, ConfErrors *errors, size_t *ret_range) {
+void config_parse_devices(Config *c, const ConfNode *devices, ConfClaims *claims, ConfErrors *errors,
+                          size_t *ret_range) {
         DeviceParser p = {
                 .config = c,
                 .claims = claims,

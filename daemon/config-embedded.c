@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of the embedded event server's configuration that a table cannot say (spec embedded.md 1). Loop thread, at start. */
+/* Rules of the embedded event server's configuration that a table cannot say (spec embedded.md 1). Loop
+ * thread, at start. */
 
 #include <arpa/inet.h>
 
@@ -17,11 +18,12 @@ static bool is_loopback(const char *host) {
         return g_ascii_strcasecmp(host, "localhost") == 0;
 }
 
-static void verify_tcp(const EmbeddedConfig *embedded, const char *const *listen, const Address *address, ConfClaims *claims,
-                       ConfErrors *errors) {
+static void verify_tcp(const EmbeddedConfig *embedded, const char *const *listen, const Address *address,
+                       ConfClaims *claims, ConfErrors *errors) {
         if (!embedded->client_token && !is_loopback(address->host))
                 conf_error_at(errors, CONF_ERROR, listen,
-                              "%s is not a loopback address and anybody could connect: give client_token, or listen on 127.0.0.1", *listen);
+                              "%s is not a loopback address and anybody could connect: give client_token, or listen on 127.0.0.1",
+                              *listen);
         if (address->port > 0) {
                 g_autofree char *key = g_strdup_printf("%s:%u", address->host, address->port);
 
@@ -29,7 +31,8 @@ static void verify_tcp(const EmbeddedConfig *embedded, const char *const *listen
         }
 }
 
-static void verify_listen(const EmbeddedConfig *embedded, const char *const *listen, ConfClaims *claims, ConfErrors *errors) {
+static void verify_listen(const EmbeddedConfig *embedded, const char *const *listen, ConfClaims *claims,
+                          ConfErrors *errors) {
         Address address;
 
         if (g_str_has_prefix(*listen, "fd:") && (*listen)[3] && !strchr(*listen + 3, ':')) {
@@ -38,7 +41,8 @@ static void verify_listen(const EmbeddedConfig *embedded, const char *const *lis
         }
         if (address_parse(*listen, &address) < 0) {
                 conf_error_at(errors, CONF_ERROR, listen,
-                              "expected unix:PATH, tcp:HOST:PORT, tcp:[IPv6]:PORT or fd:NAME, got \"%s\"", *listen);
+                              "expected unix:PATH, tcp:HOST:PORT, tcp:[IPv6]:PORT or fd:NAME, got \"%s\"",
+                              *listen);
                 return;
         }
 
@@ -54,7 +58,8 @@ static void verify_initial(const EmbeddedInitial *initial, ConfErrors *errors) {
 
         for (size_t i = 0; i < initial->type.n; i++)
                 if (streq(segments[i], "?") || streq(segments[i], "*"))
-                        conf_error_at(errors, CONF_ERROR, &segments[i], "expected a segment of an event type, got the wildcard \"%s\"",
+                        conf_error_at(errors, CONF_ERROR, &segments[i],
+                                      "expected a segment of an event type, got the wildcard \"%s\"",
                                       segments[i]);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is made of the field tables for people and editors: JSON Schema of either form, reference pages. Loop thread. */
+/* What is made of the field tables for people and editors: JSON Schema of either form, reference pages.
+ * Loop thread. */
 
 #include <stdio.h>
 
@@ -71,7 +72,8 @@ static void write_schema(JsonWriter *w, ConfForm form) {
         json_open_object(w);
         write_string(w, "$schema", "https://json-schema.org/draft/2020-12/schema");
         write_string(w, "title",
-                     form == CONF_FORM_HAT ? "Configuration of gatewayd, hat form" : "Configuration of gatewayd, native form");
+                     form == CONF_FORM_HAT ? "Configuration of gatewayd, hat form"
+                                           : "Configuration of gatewayd, native form");
         conf_schema_write(w, config_main_fields(form), form);
         json_key(w, "$defs");
         json_open_object(w);
@@ -81,7 +83,8 @@ static void write_schema(JsonWriter *w, ConfForm form) {
         json_close_object(w);
 }
 
-/* The writer's one line, with a line and an indentation for each member: for people and for diffs. Strings are left alone. */
+/* The writer's one line, with a line and an indentation for each member: for people and for diffs.
+ * Strings are left alone. */
 static void print_indented(const char *text, FILE *stream) {
         unsigned depth = 0;
         bool string = false;

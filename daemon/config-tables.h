@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of daemon/config*: the field tables of a configuration and the structs that they fill. Loop thread, at start. */
+/* Inside of daemon/config*: the field tables of a configuration and the structs that they fill. Loop
+ * thread, at start. */
 #pragma once
 
 #include "daemon/config.h"
@@ -47,7 +48,8 @@ typedef struct DeviceHead {
 
 /* Keys of the whole file. `devices` is taken as an array of anything. */
 const ConfField *config_main_fields(ConfForm form);
-/* Keys of one device: DeviceHead and, behind it at config_device_offset(), the type's; type NULL: any other key is good. Caller frees. */
+/* Keys of one device: DeviceHead and, behind it at config_device_offset(), the type's; type NULL: any
+ * other key is good. Caller frees. */
 ConfField *config_device_fields(const DeviceType *type, ConfForm form);
 size_t config_device_offset(void);
 /* "type" or "module". */
@@ -67,4 +69,5 @@ void config_verify_embedded(const EmbeddedConfig *embedded, ConfClaims *claims, 
 /* By the first device that says so. Devices that say otherwise are errors of config_parse_devices(). */
 ConfForm config_find_form(const ConfNode *root);
 /* Fills devices and n_devices. ret_range: range errors that cost only their device. */
-void config_parse_devices(Config *c, const ConfNode *devices, ConfClaims *claims, ConfErrors *errors, size_t *ret_range);
+void config_parse_devices(Config *c, const ConfNode *devices, ConfClaims *claims, ConfErrors *errors,
+                          size_t *ret_range);

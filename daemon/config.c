@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The whole configuration: from the file to the checked, immutable Config. Owns the rules between its parts. Loop thread, at start. */
+/* The whole configuration: from the file to the checked, immutable Config. Owns the rules between its
+ * parts. Loop thread, at start. */
 
 #include <errno.h>
 #include <unistd.h>
@@ -50,7 +51,8 @@ static void set_fixed(Config *c, const FixedServerConf *fixed, ConfErrors *error
 
         if (address_parse(fixed->address, &address) < 0) {
                 conf_error_at(errors, CONF_ERROR, &fixed->address,
-                              "expected tcp:HOST:PORT, tcp:[IPv6]:PORT or unix:PATH, got \"%s\"", fixed->address);
+                              "expected tcp:HOST:PORT, tcp:[IPv6]:PORT or unix:PATH, got \"%s\"",
+                              fixed->address);
                 return;
         }
         c->event_server = address;
@@ -89,8 +91,9 @@ static int python_level(const char *name) {
                 const char *name;
                 int level;
         } levels[] = {
-                { "CRITICAL", LOG_CRIT }, { "FATAL", LOG_CRIT },  { "ERROR", LOG_ERR },   { "WARNING", LOG_WARNING },
-                { "WARN", LOG_WARNING },  { "INFO", LOG_INFO },   { "DEBUG", LOG_DEBUG }, { "NOTSET", LOG_DEBUG },
+                { "CRITICAL", LOG_CRIT },   { "FATAL", LOG_CRIT },   { "ERROR", LOG_ERR },
+                { "WARNING", LOG_WARNING }, { "WARN", LOG_WARNING }, { "INFO", LOG_INFO },
+                { "DEBUG", LOG_DEBUG },     { "NOTSET", LOG_DEBUG },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(levels); i++)
@@ -106,9 +109,10 @@ static void set_hat_log(Config *c, const ConfNode *log, ConfErrors *errors) {
         c->log_level = name ? python_level(name) : -1;
         if (node && c->log_level < 0)
                 conf_error(errors, CONF_WARNING, node,
-                           "expected one of \"CRITICAL\", \"ERROR\", \"WARNING\", \"INFO\", \"DEBUG\", got %s%s%s: ignored", name ? "\"" : "",
-                           name ?: "something else", name ? "\"" : "");
-        conf_error(errors, CONF_WARNING, log, "of Python's logging configuration only root.level counts here: %s%s",
+                           "expected one of \"CRITICAL\", \"ERROR\", \"WARNING\", \"INFO\", \"DEBUG\", got %s%s%s: ignored",
+                           name ? "\"" : "", name ?: "something else", name ? "\"" : "");
+        conf_error(errors, CONF_WARNING, log,
+                   "of Python's logging configuration only root.level counts here: %s%s",
                    c->log_level >= 0 ? "the log level is " : "it gives none",
                    c->log_level >= 0 ? log_level_to_string(c->log_level) : "");
 }
@@ -150,12 +154,14 @@ static void parse_root(Config *c, const ConfNode *root, ConfErrors *errors, size
         set_by_form(c, m, root);
         set_log(c, m, root, errors);
         if (m->adminer.given)
-                conf_error_at(errors, CONF_WARNING, &m->adminer, "ignored: log levels are set by \"gatewayctl log-level\"");
+                conf_error_at(errors, CONF_WARNING, &m->adminer,
+                              "ignored: log levels are set by \"gatewayctl log-level\"");
         if (r != -EINVAL)
                 set_north(c, m, claims, errors);
 
         *ret_range = 0;
-        if (devices && conf_node_kind(devices) == CONF_ARRAY && conf_node_length(devices) <= CONF_DEVICES_MAX)
+        if (devices && conf_node_kind(devices) == CONF_ARRAY &&
+            conf_node_length(devices) <= CONF_DEVICES_MAX)
                 config_parse_devices(c, devices, claims, errors, ret_range);
         c->listen_names = conf_claims_list(claims, "passed socket", c->arena);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Fuzz target: any bytes as a document, and that document through a table that has a field of every type. What comes out must be bounded,
- * printable in both formats, and the same in a second run. */
+/* Fuzz target: any bytes as a document, and that document through a table that has a field of every type.
+ * What comes out must be bounded, printable in both formats, and the same in a second run. */
 
 #include <math.h>
 #include <stdio.h>
@@ -33,30 +33,54 @@ static const ConfField a_fields[] = {
         { .name = "text", .type = CONF_TYPE_STRING, .offset = offsetof(Part, text), .flags = CONF_REQUIRED },
         {}
 };
-static const ConfField b_fields[] = {
-        { .name = "integer", .type = CONF_TYPE_INTEGER, .offset = offsetof(Part, integer), .min = 1, .max = 5 },
-        {}
-};
+static const ConfField b_fields[] = { { .name = "integer",
+                                        .type = CONF_TYPE_INTEGER,
+                                        .offset = offsetof(Part, integer),
+                                        .min = 1,
+                                        .max = 5 },
+                                      {} };
 static const ConfVariant variants[] = { { "a", NULL, a_fields }, { "b", NULL, b_fields }, {} };
 static const ConfField part_element = { .type = CONF_TYPE_VARIANT, .tag = "type", .variants = variants };
 static const ConfField thing_fields[] = {
         { .name = "flag", .type = CONF_TYPE_BOOL, .offset = offsetof(Thing, flag), .flags = CONF_REQUIRED },
-        { .name = "integer", .type = CONF_TYPE_INTEGER, .offset = offsetof(Thing, integer), .flags = CONF_NULLABLE, .null_value = -1 },
-        { .name = "number", .type = CONF_TYPE_NUMBER, .offset = offsetof(Thing, number), .flags = CONF_EXCLUSIVE },
-        { .name = "seconds", .type = CONF_TYPE_SECONDS, .offset = offsetof(Thing, seconds), .fallback = "0.5" },
+        { .name = "integer",
+          .type = CONF_TYPE_INTEGER,
+          .offset = offsetof(Thing, integer),
+          .flags = CONF_NULLABLE,
+          .null_value = -1 },
+        { .name = "number",
+          .type = CONF_TYPE_NUMBER,
+          .offset = offsetof(Thing, number),
+          .flags = CONF_EXCLUSIVE },
+        { .name = "seconds",
+          .type = CONF_TYPE_SECONDS,
+          .offset = offsetof(Thing, seconds),
+          .fallback = "0.5" },
         { .name = "text", .type = CONF_TYPE_STRING, .offset = offsetof(Thing, text), .instead = "json" },
-        { .name = "name", .type = CONF_TYPE_STRING, .offset = offsetof(Thing, name), .flags = CONF_NAME, .max = 8 },
+        { .name = "name",
+          .type = CONF_TYPE_STRING,
+          .offset = offsetof(Thing, name),
+          .flags = CONF_NAME,
+          .max = 8 },
         { .name = "json", .type = CONF_TYPE_JSON, .offset = offsetof(Thing, json) },
-        { .name = "word", .type = CONF_TYPE_ENUM, .offset = offsetof(Thing, word), .names = words, .fallback = "\"two\"" },
-        { .name = "parts", .type = CONF_TYPE_ARRAY, .offset = offsetof(Thing, parts), .element = &part_element,
+        { .name = "word",
+          .type = CONF_TYPE_ENUM,
+          .offset = offsetof(Thing, word),
+          .names = words,
+          .fallback = "\"two\"" },
+        { .name = "parts",
+          .type = CONF_TYPE_ARRAY,
+          .offset = offsetof(Thing, parts),
+          .element = &part_element,
           .element_size = sizeof(Part) },
         {}
 };
-static const ConfField fields[] = {
-        { .name = "thing", .type = CONF_TYPE_OBJECT, .flags = CONF_ONE_OF | CONF_PRESENCE, .fields = thing_fields },
-        { .name = "other", .type = CONF_TYPE_ANY, .flags = CONF_ONE_OF },
-        {}
-};
+static const ConfField fields[] = { { .name = "thing",
+                                      .type = CONF_TYPE_OBJECT,
+                                      .flags = CONF_ONE_OF | CONF_PRESENCE,
+                                      .fields = thing_fields },
+                                    { .name = "other", .type = CONF_TYPE_ANY, .flags = CONF_ONE_OF },
+                                    {} };
 
 static void check(bool condition) {
         if (!condition)

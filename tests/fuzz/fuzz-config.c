@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Fuzz target: any bytes as a whole configuration, with the device types of the build. What config_load() accepts must be complete. */
+/* Fuzz target: any bytes as a whole configuration, with the device types of the build. What config_load()
+ * accepts must be complete. */
 
 #include <stdio.h>
 #include <sys/mman.h>

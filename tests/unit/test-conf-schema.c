@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON Schema and reference page of a field table. That the schema accepts and refuses what the parser does is shown by
- * tests/interop/test_schema.py with a real validator. */
+/* JSON Schema and reference page of a field table. That the schema accepts and refuses what the parser
+ * does is shown by tests/interop/test_schema.py with a real validator. */
 
 #include <math.h>
 
 #include "tests/unit/conf-lines.h"
-
 
 static const char *const colors[] = { "red", "green", NULL };
 
@@ -24,8 +23,10 @@ static void check_field(const ConfField *field, const char *expected) {
         const ConfField fields[] = { *field, {} };
         g_autofree char *got = schema(fields, CONF_FORM_NATIVE), *wanted = NULL;
 
-        wanted = g_strdup_printf("{\"type\": \"object\", \"properties\": {\"k\": %s}, \"patternProperties\": {\"^x-\": true}, "
-                                 "\"additionalProperties\": false}", expected);
+        wanted = g_strdup_printf(
+                        "{\"type\": \"object\", \"properties\": {\"k\": %s}, \"patternProperties\": {\"^x-\": true}, "
+                        "\"additionalProperties\": false}",
+                        expected);
         g_assert_cmpint(json_check(got, strlen(got), NULL), ==, 0);
         g_assert_cmpstr(got, ==, wanted);
 }
@@ -33,7 +34,8 @@ static void check_field(const ConfField *field, const char *expected) {
 #define FIELD(...) (&(const ConfField) { .name = "k", __VA_ARGS__ })
 
 static void test_scalars(void) {
-        check_field(FIELD(.type = CONF_TYPE_BOOL, .fallback = "true"), "{\"default\": true, \"type\": \"boolean\"}");
+        check_field(FIELD(.type = CONF_TYPE_BOOL, .fallback = "true"),
+                    "{\"default\": true, \"type\": \"boolean\"}");
         check_field(FIELD(.type = CONF_TYPE_INTEGER, .min = 1, .max = 65535, .help = "port"),
                     "{\"description\": \"port\", \"type\": \"integer\", \"minimum\": 1, \"maximum\": 65535}");
         check_field(FIELD(.type = CONF_TYPE_INTEGER, .max = INFINITY, .flags = CONF_NULLABLE),
@@ -43,11 +45,13 @@ static void test_scalars(void) {
                     "{\"type\": \"number\", \"exclusiveMinimum\": 0.5, \"maximum\": 2}");
         check_field(FIELD(.type = CONF_TYPE_SECONDS, .help = "pause", .unit = "s"),
                     "{\"description\": \"pause (s)\", \"type\": \"number\", \"minimum\": 0, \"maximum\": 10000000}");
-        check_field(FIELD(.type = CONF_TYPE_STRING, .min = 1, .max = 128), "{\"type\": \"string\", \"minLength\": 1, \"maxLength\": 128}");
+        check_field(FIELD(.type = CONF_TYPE_STRING, .min = 1, .max = 128),
+                    "{\"type\": \"string\", \"minLength\": 1, \"maxLength\": 128}");
         check_field(FIELD(.type = CONF_TYPE_STRING, .pattern = "^a$", .fallback = "\"a\""),
                     "{\"default\": \"a\", \"type\": \"string\", \"pattern\": \"^a$\"}");
         check_field(FIELD(.type = CONF_TYPE_ENUM, .names = colors), "{\"enum\": [\"red\", \"green\"]}");
-        check_field(FIELD(.type = CONF_TYPE_ENUM, .names = colors, .flags = CONF_NULLABLE), "{\"enum\": [\"red\", \"green\", null]}");
+        check_field(FIELD(.type = CONF_TYPE_ENUM, .names = colors, .flags = CONF_NULLABLE),
+                    "{\"enum\": [\"red\", \"green\", null]}");
         check_field(FIELD(.type = CONF_TYPE_ANY), "{}");
         check_field(FIELD(.type = CONF_TYPE_JSON), "{}");
         check_field(FIELD(.type = CONF_TYPE_ANY, .ref = "#/$defs/x"), "{\"$ref\": \"#/$defs/x\"}");
@@ -75,7 +79,9 @@ static const ConfField tcp_fields[] = {
         {}
 };
 static const ConfField serial_fields[] = { {} };
-static const ConfVariant links[] = { { "TCP", "network", tcp_fields }, { "SERIAL", NULL, serial_fields }, {} };
+static const ConfVariant links[] = { { "TCP", "network", tcp_fields },
+                                     { "SERIAL", NULL, serial_fields },
+                                     {} };
 static const ConfField element = { .type = CONF_TYPE_OBJECT, .fields = tcp_fields };
 
 static void test_containers(void) {
@@ -95,15 +101,13 @@ static void test_containers(void) {
 
 /* Rules between the keys of one object. */
 static void test_rules(void) {
-        static const ConfField fields[] = {
-                { .name = "host", .type = CONF_TYPE_ANY, .instead = "listen" },
-                { .name = "port", .type = CONF_TYPE_ANY, .instead = "listen" },
-                { .name = "listen", .type = CONF_TYPE_ANY },
-                { .name = "a", .type = CONF_TYPE_ANY, .flags = CONF_ONE_OF },
-                { .name = "b", .type = CONF_TYPE_ANY, .flags = CONF_ONE_OF },
-                { .name = "*", .type = CONF_TYPE_ANY },
-                {}
-        };
+        static const ConfField fields[] = { { .name = "host", .type = CONF_TYPE_ANY, .instead = "listen" },
+                                            { .name = "port", .type = CONF_TYPE_ANY, .instead = "listen" },
+                                            { .name = "listen", .type = CONF_TYPE_ANY },
+                                            { .name = "a", .type = CONF_TYPE_ANY, .flags = CONF_ONE_OF },
+                                            { .name = "b", .type = CONF_TYPE_ANY, .flags = CONF_ONE_OF },
+                                            { .name = "*", .type = CONF_TYPE_ANY },
+                                            {} };
         g_autofree char *got = schema(fields, CONF_FORM_NATIVE);
 
         g_assert_cmpstr(got, ==,
@@ -115,8 +119,19 @@ static void test_rules(void) {
 
 static void test_reference(void) {
         static const ConfField fields[] = {
-                { .name = "count", .type = CONF_TYPE_INTEGER, .min = 1, .max = 9, .fallback = "3", .unit = "pieces", .help = "how many" },
-                { .name = "link", .type = CONF_TYPE_VARIANT, .flags = CONF_REQUIRED, .tag = "type", .variants = links, .help = "the link" },
+                { .name = "count",
+                  .type = CONF_TYPE_INTEGER,
+                  .min = 1,
+                  .max = 9,
+                  .fallback = "3",
+                  .unit = "pieces",
+                  .help = "how many" },
+                { .name = "link",
+                  .type = CONF_TYPE_VARIANT,
+                  .flags = CONF_REQUIRED,
+                  .tag = "type",
+                  .variants = links,
+                  .help = "the link" },
                 { .name = "items", .type = CONF_TYPE_ARRAY, .element = &element },
                 {}
         };

@@ -56,9 +56,12 @@ static void test_scalars(void) {
                 { "[1.5, 5.0, -0.25, 1.5e+3, .5]", "[1.5, 5.0, -0.25, 1.5e+3, 0.5]", "" },
                 { "[a b, 'it''s', \"tab\\t\", 12a, a:b, '10']",
                   "[\"a b\", \"it's\", \"tab\\t\", \"12a\", \"a:b\", \"10\"]", "" },
-                { "{\"a\":[1,{\"b\":\"\\u017e\"}],\n\t\"c\": {}}", "{\"a\": [1, {\"b\": \"\\u017e\"}], \"c\": {}}", "" },
+                { "{\"a\":[1,{\"b\":\"\\u017e\"}],\n\t\"c\": {}}",
+                  "{\"a\": [1, {\"b\": \"\\u017e\"}], \"c\": {}}", "" },
                 { "a:\n- 1\n-\n  - x\nb: |\n  text\n", "{\"a\": [1, [\"x\"]], \"b\": \"text\\n\"}", "" },
-                { "\xef\xbb\xbf" "a: 1\r\nb: 2\r\n", "{\"a\": 1, \"b\": 2}", "" },
+                { "\xef\xbb\xbf"
+                  "a: 1\r\nb: 2\r\n",
+                  "{\"a\": 1, \"b\": 2}", "" },
         };
 
         check_all(cases, ELEMENTSOF(cases));
@@ -69,33 +72,48 @@ static void test_scalars(void) {
 static void test_yaml_1_1(void) {
         static const Case cases[] = {
                 { "a: yes", "{\"a\": \"yes\"}",
-                  "f:1:4: /a: warning: yes is the string \"yes\" here and true" OLD "\"yes\" in quotes, or true\n" },
+                  "f:1:4: /a: warning: yes is the string \"yes\" here and true" OLD
+                  "\"yes\" in quotes, or true\n" },
                 { "a: Off", "{\"a\": \"Off\"}",
-                  "f:1:4: /a: warning: Off is the string \"Off\" here and false" OLD "\"Off\" in quotes, or false\n" },
+                  "f:1:4: /a: warning: Off is the string \"Off\" here and false" OLD
+                  "\"Off\" in quotes, or false\n" },
                 { "a: 010", "{\"a\": 10}", "f:1:4: /a: warning: 010 is 10 here and 8" OLD "10, or 8\n" },
-                { "a: 09", "{\"a\": 9}", "f:1:4: /a: warning: 09 is 9 here and a string" OLD "9, or \"09\" in quotes\n" },
-                { "a: 0o17", "{\"a\": 15}", "f:1:4: /a: warning: 0o17 is 15 here and a string" OLD "15, or \"0o17\" in quotes\n" },
+                { "a: 09", "{\"a\": 9}",
+                  "f:1:4: /a: warning: 09 is 9 here and a string" OLD "9, or \"09\" in quotes\n" },
+                { "a: 0o17", "{\"a\": 15}",
+                  "f:1:4: /a: warning: 0o17 is 15 here and a string" OLD "15, or \"0o17\" in quotes\n" },
                 { "a: 1:30", "{\"a\": \"1:30\"}",
-                  "f:1:4: /a: warning: 1:30 is the string \"1:30\" here and 90" OLD "\"1:30\" in quotes, or 90\n" },
+                  "f:1:4: /a: warning: 1:30 is the string \"1:30\" here and 90" OLD
+                  "\"1:30\" in quotes, or 90\n" },
                 { "a: 1:30.5", "{\"a\": \"1:30.5\"}",
-                  "f:1:4: /a: warning: 1:30.5 is the string \"1:30.5\" here and a number" OLD "\"1:30.5\" in quotes\n" },
-                { "a: 1e3", "{\"a\": 1e3}", "f:1:4: /a: warning: 1e3 is 1000.0 here and a string" OLD "1000.0, or \"1e3\" in quotes\n" },
+                  "f:1:4: /a: warning: 1:30.5 is the string \"1:30.5\" here and a number" OLD
+                  "\"1:30.5\" in quotes\n" },
+                { "a: 1e3", "{\"a\": 1e3}",
+                  "f:1:4: /a: warning: 1e3 is 1000.0 here and a string" OLD
+                  "1000.0, or \"1e3\" in quotes\n" },
                 { "a: 1e-9", "{\"a\": 1e-9}",
                   "f:1:4: /a: warning: 1e-9 is 1.0e-09 here and a string" OLD
                   "1.0e-09, or \"1e-9\" in quotes\n" },
                 { "a: 1_000", "{\"a\": \"1_000\"}",
-                  "f:1:4: /a: warning: 1_000 is the string \"1_000\" here and 1000" OLD "\"1_000\" in quotes, or 1000\n" },
+                  "f:1:4: /a: warning: 1_000 is the string \"1_000\" here and 1000" OLD
+                  "\"1_000\" in quotes, or 1000\n" },
                 { "a: 0b101", "{\"a\": \"0b101\"}",
-                  "f:1:4: /a: warning: 0b101 is the string \"0b101\" here and 5" OLD "\"0b101\" in quotes, or 5\n" },
+                  "f:1:4: /a: warning: 0b101 is the string \"0b101\" here and 5" OLD
+                  "\"0b101\" in quotes, or 5\n" },
                 { "a: 2024-02-30", "{\"a\": \"2024-02-30\"}",
-                  "f:1:4: /a: warning: 2024-02-30 is the string \"2024-02-30\" here and a date" OLD "\"2024-02-30\" in quotes\n" },
+                  "f:1:4: /a: warning: 2024-02-30 is the string \"2024-02-30\" here and a date" OLD
+                  "\"2024-02-30\" in quotes\n" },
                 { "a: .inf", "{\"a\": \".inf\"}",
-                  "f:1:4: /a: warning: .inf is the string \".inf\" here and a number" OLD "\".inf\" in quotes\n" },
-                { "a: -.5", "{\"a\": -0.5}", "f:1:4: /a: warning: -.5 is -0.5 here and a string" OLD "-0.5, or \"-.5\" in quotes\n" },
+                  "f:1:4: /a: warning: .inf is the string \".inf\" here and a number" OLD
+                  "\".inf\" in quotes\n" },
+                { "a: -.5", "{\"a\": -0.5}",
+                  "f:1:4: /a: warning: -.5 is -0.5 here and a string" OLD "-0.5, or \"-.5\" in quotes\n" },
                 { "a: =", "{\"a\": \"=\"}",
-                  "f:1:4: /a: warning: = is the string \"=\" here and a sign of its own" OLD "\"=\" in quotes\n" },
+                  "f:1:4: /a: warning: = is the string \"=\" here and a sign of its own" OLD
+                  "\"=\" in quotes\n" },
                 { "on: 1", "{\"on\": 1}",
-                  "f:1:1: /on: warning: on is the string \"on\" here and true" OLD "\"on\" in quotes, or true\n" },
+                  "f:1:1: /on: warning: on is the string \"on\" here and true" OLD
+                  "\"on\" in quotes, or true\n" },
                 /* Never the value of what may be a secret. */
                 { "client_token: 0123", "{\"client_token\": 123}",
                   "f:1:15: /client_token: warning: YAML 1.1, which hat-gateway reads, takes this for something else: write it in quotes\n" },
@@ -122,12 +140,15 @@ static void test_refused(void) {
         static const Case cases[] = {
                 { "", NULL, "f:1:1: the file is empty: expected an object\n" },
                 { "# nothing\n", NULL, "f:1:1: the file is empty: expected an object\n" },
-                { "a: 1\n---\nb: 2\n", NULL, "f:2:1: a second document begins here: a configuration is one document\n" },
-                { "a: 1\n...\n---\n", NULL, "f:3:1: a second document begins here: a configuration is one document\n" },
+                { "a: 1\n---\nb: 2\n", NULL,
+                  "f:2:1: a second document begins here: a configuration is one document\n" },
+                { "a: 1\n...\n---\n", NULL,
+                  "f:3:1: a second document begins here: a configuration is one document\n" },
                 /* These leave a tree. */
                 { "a: 1\nb: 2\na: 3\n", "{\"a\": 1, \"b\": 2}",
                   "f:3:1: /a: key \"a\" is given a second time, first at line 1\n" },
-                { "a: {b: 1, b: [1, 2]}", "{\"a\": {\"b\": 1}}", "f:1:11: /a/b: key \"b\" is given a second time, first at line 1\n" },
+                { "a: {b: 1, b: [1, 2]}", "{\"a\": {\"b\": 1}}",
+                  "f:1:11: /a/b: key \"b\" is given a second time, first at line 1\n" },
                 { "a: !!int 3\nb: !x {}\n", "{\"a\": 3, \"b\": {}}",
                   "f:1:4: /a: YAML tags are not accepted, got \"tag:yaml.org,2002:int\": leave it out\n"
                   "f:2:4: /b: YAML tags are not accepted, got \"!x\": leave it out\n" },
@@ -137,8 +158,10 @@ static void test_refused(void) {
                 { "1: a\nnull: b\n", "{\"1\": \"a\", \"null\": \"b\"}",
                   "f:1:1: /1: expected a string as key, got 1: put it in quotes\n"
                   "f:2:1: /null: expected a string as key, got null: put it in quotes\n" },
-                { "a: \"x\\0y\"\n", "{\"a\": \"x\"}", "f:1:4: /a: a NUL character cannot stand in a string\n" },
-                { "~/x: \"a\\0\"", "{\"~/x\": \"a\"}", "f:1:6: /~0~1x: a NUL character cannot stand in a string\n" },
+                { "a: \"x\\0y\"\n", "{\"a\": \"x\"}",
+                  "f:1:4: /a: a NUL character cannot stand in a string\n" },
+                { "~/x: \"a\\0\"", "{\"~/x\": \"a\"}",
+                  "f:1:6: /~0~1x: a NUL character cannot stand in a string\n" },
                 /* These do not. */
                 { "? [a]\n: b\n", NULL, "f:1:3: expected a string as key, got an array\n" },
                 { "a: *b\n", NULL, "f:1:4: alias \"b\": no anchor of this name stands before it\n" },
@@ -151,7 +174,8 @@ static void test_refused(void) {
                 { "a: @x\n", NULL,
                   "f:1:4: YAML syntax: this character cannot stand here (no tabs for indentation, and quotes around text that begins "
                   "with @, ` or %)\n" },
-                { "ž: 1\nž: ä\x01\n", NULL, "f:2:5: YAML syntax: control characters are not allowed (U+0001)\n" },
+                { "ž: 1\nž: ä\x01\n", NULL,
+                  "f:2:5: YAML syntax: control characters are not allowed (U+0001)\n" },
                 { "a: ž\xff\n", NULL, "f:1:5: the byte 0xff is not UTF-8: save the file in UTF-8\n" },
         };
 
@@ -174,7 +198,8 @@ static void test_aliases(void) {
 
         check_all(cases, ELEMENTSOF(cases));
 
-        /* The pointer is that of the use; the place is the alias, and what is below stands where it is written. */
+        /* The pointer is that of the use; the place is the alias, and what is below stands where it is
+         * written. */
         g_assert_cmpint(conf_document_parse(text, strlen(text), e, &d), ==, 0);
         copy = conf_node_item(conf_node_get(conf_document_root(d), "b"), 0);
         conf_error(e, CONF_ERROR, copy, "alias");
@@ -197,9 +222,11 @@ static void test_billion_laughs(void) {
         g_autoptr(GString) text = g_string_new("a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
 
         for (char c = 'b'; c <= 'j'; c++)
-                g_string_append_printf(text, "%c: &%c [*%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c]\n", c, c, c - 1, c - 1, c - 1,
-                                       c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1);
-        check_bounded(text, "f:6:36: more than 1000000 values (aliases expanded), the limit of a configuration\n");
+                g_string_append_printf(text, "%c: &%c [*%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c]\n",
+                                       c, c, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1,
+                                       c - 1);
+        check_bounded(text,
+                      "f:6:36: more than 1000000 values (aliases expanded), the limit of a configuration\n");
 }
 
 static char *nested(unsigned levels) {
@@ -213,7 +240,8 @@ static char *nested(unsigned levels) {
 }
 
 static void test_depth(void) {
-        g_autofree char *most = nested(CONF_DEPTH_MAX), *more = nested(CONF_DEPTH_MAX + 1), *far = nested(1000000);
+        g_autofree char *most = nested(CONF_DEPTH_MAX), *more = nested(CONF_DEPTH_MAX + 1),
+                        *far = nested(1000000);
         static const char refused[] = "f:1:65: arrays and objects nested deeper than 64 levels\n";
         g_autoptr(GString) alias = g_string_new("a: &a ");
 
@@ -248,7 +276,8 @@ static void test_nodes(void) {
 
         g_string_truncate(text, text->len - 1);
         g_string_append(text, ",0]");
-        check_bounded(text, "f:1:2000000: more than 1000000 values (aliases expanded), the limit of a configuration\n");
+        check_bounded(text,
+                      "f:1:2000000: more than 1000000 values (aliases expanded), the limit of a configuration\n");
 }
 
 static void test_size(void) {
@@ -288,8 +317,9 @@ static void test_load(void) {
         g_assert_cmpint(conf_document_load("/", e, &other), ==, -EISDIR);
         g_assert_null(other);
         lines = conf_lines(e);
-        g_assert_cmpstr(lines, ==, "g: cannot be read: No such file or directory\ng: cannot be read: Is a directory\n"
-                                    "g:1:1: the file is empty: expected an object\n");
+        g_assert_cmpstr(lines, ==,
+                        "g: cannot be read: No such file or directory\ng: cannot be read: Is a directory\n"
+                        "g:1:1: the file is empty: expected an object\n");
 }
 
 int main(int argc, char *argv[]) {

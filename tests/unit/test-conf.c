@@ -56,7 +56,12 @@ static const ConfField item_element = { .type = CONF_TYPE_OBJECT, .fields = item
 static const ConfField word_element = { .type = CONF_TYPE_STRING };
 static const ConfField tcp_fields[] = {
         { .name = "host", .type = CONF_TYPE_STRING, .offset = offsetof(Link, host), .flags = CONF_REQUIRED },
-        { .name = "port", .type = CONF_TYPE_INTEGER, .offset = offsetof(Link, port), .flags = CONF_REQUIRED, .min = 1, .max = 65535 },
+        { .name = "port",
+          .type = CONF_TYPE_INTEGER,
+          .offset = offsetof(Link, port),
+          .flags = CONF_REQUIRED,
+          .min = 1,
+          .max = 65535 },
         {}
 };
 static const ConfField serial_fields[] = {
@@ -67,27 +72,69 @@ static const ConfVariant links[] = { { "TCP", NULL, tcp_fields }, { "SERIAL", NU
 
 static const ConfField fields[] = {
         { .name = "flag", .type = CONF_TYPE_BOOL, .offset = offsetof(Thing, flag), .fallback = "true" },
-        { .name = "count", .type = CONF_TYPE_INTEGER, .offset = offsetof(Thing, count), .min = 0, .max = 10 },
-        { .name = "limit", .type = CONF_TYPE_INTEGER, .offset = offsetof(Thing, limit), .min = 1, .max = INFINITY,
-          .flags = CONF_NULLABLE, .null_value = -1 },
+        { .name = "count",
+          .type = CONF_TYPE_INTEGER,
+          .offset = offsetof(Thing, count),
+          .min = 0,
+          .max = 10 },
+        { .name = "limit",
+          .type = CONF_TYPE_INTEGER,
+          .offset = offsetof(Thing, limit),
+          .min = 1,
+          .max = INFINITY,
+          .flags = CONF_NULLABLE,
+          .null_value = -1 },
         { .name = "any", .type = CONF_TYPE_INTEGER, .offset = offsetof(Thing, any) },
-        { .name = "ratio", .type = CONF_TYPE_NUMBER, .offset = offsetof(Thing, ratio), .flags = CONF_EXCLUSIVE },
-        { .name = "period", .type = CONF_TYPE_SECONDS, .offset = offsetof(Thing, period), .flags = CONF_NULLABLE },
-        { .name = "pause", .type = CONF_TYPE_SECONDS, .offset = offsetof(Thing, pause), .flags = CONF_EXCLUSIVE, .fallback = "0.25" },
-        { .name = "text", .type = CONF_TYPE_STRING, .offset = offsetof(Thing, text), .max = 4, .fallback = "\"abc\"" },
+        { .name = "ratio",
+          .type = CONF_TYPE_NUMBER,
+          .offset = offsetof(Thing, ratio),
+          .flags = CONF_EXCLUSIVE },
+        { .name = "period",
+          .type = CONF_TYPE_SECONDS,
+          .offset = offsetof(Thing, period),
+          .flags = CONF_NULLABLE },
+        { .name = "pause",
+          .type = CONF_TYPE_SECONDS,
+          .offset = offsetof(Thing, pause),
+          .flags = CONF_EXCLUSIVE,
+          .fallback = "0.25" },
+        { .name = "text",
+          .type = CONF_TYPE_STRING,
+          .offset = offsetof(Thing, text),
+          .max = 4,
+          .fallback = "\"abc\"" },
         { .name = "name", .type = CONF_TYPE_STRING, .offset = offsetof(Thing, name), .flags = CONF_NAME },
         { .name = "json", .type = CONF_TYPE_JSON, .offset = offsetof(Thing, json) },
         { .name = "color", .type = CONF_TYPE_ENUM, .offset = offsetof(Thing, color), .names = colors },
-        { .name = "inner", .type = CONF_TYPE_OBJECT, .offset = offsetof(Thing, inner), .flags = CONF_PRESENCE, .fields = inner_fields },
-        { .name = "items", .type = CONF_TYPE_ARRAY, .offset = offsetof(Thing, items), .element = &item_element,
-          .element_size = sizeof(Item), .max = 3 },
-        { .name = "words", .type = CONF_TYPE_ARRAY, .offset = offsetof(Thing, words), .element = &word_element,
-          .element_size = sizeof(char *), .flags = CONF_NULLABLE },
-        { .name = "link", .type = CONF_TYPE_VARIANT, .offset = offsetof(Thing, link), .tag = "type", .variants = links },
+        { .name = "inner",
+          .type = CONF_TYPE_OBJECT,
+          .offset = offsetof(Thing, inner),
+          .flags = CONF_PRESENCE,
+          .fields = inner_fields },
+        { .name = "items",
+          .type = CONF_TYPE_ARRAY,
+          .offset = offsetof(Thing, items),
+          .element = &item_element,
+          .element_size = sizeof(Item),
+          .max = 3 },
+        { .name = "words",
+          .type = CONF_TYPE_ARRAY,
+          .offset = offsetof(Thing, words),
+          .element = &word_element,
+          .element_size = sizeof(char *),
+          .flags = CONF_NULLABLE },
+        { .name = "link",
+          .type = CONF_TYPE_VARIANT,
+          .offset = offsetof(Thing, link),
+          .tag = "type",
+          .variants = links },
         { .name = "host", .type = CONF_TYPE_STRING, .offset = offsetof(Thing, host), .instead = "listen" },
         { .name = "port", .type = CONF_TYPE_INTEGER, .offset = offsetof(Thing, port), .instead = "listen" },
         { .name = "listen", .type = CONF_TYPE_STRING, .offset = offsetof(Thing, listen) },
-        { .name = "hat_only", .type = CONF_TYPE_INTEGER, .offset = offsetof(Thing, hat_only), .flags = CONF_HAT_REQUIRED },
+        { .name = "hat_only",
+          .type = CONF_TYPE_INTEGER,
+          .offset = offsetof(Thing, hat_only),
+          .flags = CONF_HAT_REQUIRED },
         { .name = "free", .type = CONF_TYPE_ANY },
         {}
 };
@@ -188,7 +235,8 @@ static void test_absent(void) {
 
 static void test_types(void) {
         check("[1]", CONF_FORM_NATIVE, -EINVAL, "f:1:1: expected an object, got an array of 1\n");
-        check(L "flag: 1\ncount: true\nany: 1.5\nratio: x\nperiod: '1'\ntext: 12\ncolor: 5\njson: null\n", CONF_FORM_NATIVE, -EINVAL,
+        check(L "flag: 1\ncount: true\nany: 1.5\nratio: x\nperiod: '1'\ntext: 12\ncolor: 5\njson: null\n",
+              CONF_FORM_NATIVE, -EINVAL,
               "f:2:7: /flag: expected true or false, got 1\n"
               "f:3:8: /count: expected an integer from 0 to 10, got true\n"
               "f:4:6: /any: expected an integer, got 1.5\n"
@@ -215,8 +263,9 @@ static void test_types(void) {
 }
 
 static void test_ranges(void) {
-        check(L "count: 11\nlimit: 0\nany: 9223372036854775808\nratio: 0\nperiod: -0.5\npause: 0\ntext: ababa\n", CONF_FORM_NATIVE,
-              -ERANGE,
+        check(L
+              "count: 11\nlimit: 0\nany: 9223372036854775808\nratio: 0\nperiod: -0.5\npause: 0\ntext: ababa\n",
+              CONF_FORM_NATIVE, -ERANGE,
               "f:2:8: /count: expected an integer from 0 to 10, got 11\n"
               "f:3:8: /limit: expected an integer of at least 1, or null, got 0\n"
               "f:4:6: /any: expected an integer, got 9223372036854775808\n"
@@ -224,8 +273,10 @@ static void test_ranges(void) {
               "f:6:9: /period: expected a number of seconds from 0 to 10000000, or null, got -0.5\n"
               "f:7:8: /pause: expected a number of seconds greater than 0 and at most 10000000, got 0\n"
               "f:8:7: /text: expected a string of at most 4 bytes, got 5 bytes: \"ababa\"\n");
-        check(L "count: 10\nlimit: 1\nratio: 0.1\nperiod: 10000000\npause: 10000000\ntext: abab\n", CONF_FORM_NATIVE, 0, "");
-        check(L "period: 10000000.1\nitems: [{name: a}, {name: a}, {name: a}, {}]\n", CONF_FORM_NATIVE, -ERANGE,
+        check(L "count: 10\nlimit: 1\nratio: 0.1\nperiod: 10000000\npause: 10000000\ntext: abab\n",
+              CONF_FORM_NATIVE, 0, "");
+        check(L "period: 10000000.1\nitems: [{name: a}, {name: a}, {name: a}, {}]\n", CONF_FORM_NATIVE,
+              -ERANGE,
               "f:2:9: /period: expected a number of seconds from 0 to 10000000, or null, got 10000000.1\n"
               "f:3:8: /items: expected an array of at most 3 items, got an array of 4\n");
 }
@@ -276,7 +327,8 @@ static void test_words(void) {
         check(L "link: {type: TCP, host: h, pause: 1}\n", CONF_FORM_NATIVE, -EINVAL,
               "f:2:7: /link/port: required key is missing: expected an integer from 1 to 65535\n"
               "f:2:28: /link/pause: unknown key \"pause\", expected one of \"host\", \"port\", \"type\"\n");
-        check(L "name: a?\n", CONF_FORM_NATIVE, -ERANGE, "f:2:7: /name: expected a name without \"/\", \"?\" and \"*\", got \"a?\"\n");
+        check(L "name: a?\n", CONF_FORM_NATIVE, -ERANGE,
+              "f:2:7: /name: expected a name without \"/\", \"?\" and \"*\", got \"a?\"\n");
         check(L "hat_only: 1\nname: a?\n", CONF_FORM_HAT, 0,
               "f:3:7: /name: warning: the name \"a?\" holds \"/\", \"?\" or \"*\", which event types use themselves\n");
         check(L "name: \"\\e[2J\\u009b\"\n", CONF_FORM_HAT, -EINVAL,
@@ -331,12 +383,18 @@ static void test_places(void) {
                                  "f:9: line\n");
 
         json = conf_json(got.errors);
-        g_assert_true(g_str_has_prefix(json, "[{\"file\": \"f\", \"line\": null, \"column\": null, \"path\": null, \"severity\": \"error\", "
-                                             "\"message\": \"nowhere\"}, "));
-        g_assert_nonnull(strstr(json, "{\"file\": \"f\", \"line\": 3, \"column\": 10, \"path\": \"/items/0/name\", \"severity\": \"warning\", "
-                                      "\"message\": \"name\"}"));
-        g_assert_nonnull(strstr(json, "{\"file\": \"f\", \"line\": 5, \"column\": 10, \"path\": \"/items/1/value\", \"severity\": \"error\", "
-                                      "\"message\": \"value\"}"));
+        g_assert_true(g_str_has_prefix(
+                        json,
+                        "[{\"file\": \"f\", \"line\": null, \"column\": null, \"path\": null, \"severity\": \"error\", "
+                        "\"message\": \"nowhere\"}, "));
+        g_assert_nonnull(strstr(
+                        json,
+                        "{\"file\": \"f\", \"line\": 3, \"column\": 10, \"path\": \"/items/0/name\", \"severity\": \"warning\", "
+                        "\"message\": \"name\"}"));
+        g_assert_nonnull(strstr(
+                        json,
+                        "{\"file\": \"f\", \"line\": 5, \"column\": 10, \"path\": \"/items/1/value\", \"severity\": \"error\", "
+                        "\"message\": \"value\"}"));
 }
 
 static void test_first(void) {

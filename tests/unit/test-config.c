@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The whole configuration: every rule of both forms, by the exact lines that a user reads. Uses the Modbus device types of the build. */
+/* The whole configuration: every rule of both forms, by the exact lines that a user reads. Uses the
+ * Modbus device types of the build. */
 
 #include <glib/gstdio.h>
 #include <math.h>
@@ -9,13 +10,13 @@
 #include "tests/unit/conf-lines.h"
 
 #define FIXED "event_server: {eventer_server: {host: h, port: 1}}\n"
-#define TIMES                                                                                             \
-        "connect_timeout: 5, connect_delay: 1, request_timeout: 2, request_delay: 0, "                    \
+#define TIMES                                                                          \
+        "connect_timeout: 5, connect_delay: 1, request_timeout: 2, request_delay: 0, " \
         "request_retry_immediate_count: 1, request_retry_delayed_count: 3, request_retry_delay: 0.5"
 #define TCP(port) "{modbus_type: TCP, transport: {type: TCP, host: h, port: " port "}, " TIMES "}"
 #define MASTER "hat.gateway.devices.modbus.master"
 #define SLAVE_TCP "remote_hosts: null, max_connections: null, response_timeout: 1, keep_alive_timeout: null}"
-#define SERIAL_TRANSPORT(port)                                                                            \
+#define SERIAL_TRANSPORT(port)                                                                              \
         "{type: SERIAL, port: " port ", baudrate: 9600, bytesize: EIGHTBITS, parity: NONE, stopbits: ONE, " \
         "flow_control: {xonxoff: false, rtscts: false, dsrdtr: false}, silent_interval: 0.1}"
 #define SERIAL(port) "{modbus_type: RTU, transport: " SERIAL_TRANSPORT(port) ", " TIMES "}"
@@ -67,9 +68,10 @@ static void test_native(void) {
                       "log: {level: debug, target: stderr}\n"
                       "event_server:\n  eventer_server: {address: 'tcp:[::1]:23012'}\n  client_token: secret\n"
                       "devices:\n"
-                      "- {type: modbus_master, name: plc, description: A PLC, connection: " TCP("502") ", remote_devices: []}\n"
-                      "- {type: modbus_slave, name: plc, modbus_type: TCP, transport: {type: TCP, listen: 'fd:modbus', " SLAVE_TCP
-                      ", data: [], x-note: 1}\n");
+                      "- {type: modbus_master, name: plc, description: A PLC, connection: " TCP(
+                                      "502") ", remote_devices: []}\n"
+                                             "- {type: modbus_slave, name: plc, modbus_type: TCP, transport: {type: TCP, listen: 'fd:modbus', " SLAVE_TCP
+                                             ", data: [], x-note: 1}\n");
         g_assert_cmpint(c->form, ==, CONF_FORM_NATIVE);
         g_assert_cmpint(c->layout, ==, LAYOUT_NAMED);
         g_assert_true(c->require_operational);
@@ -98,8 +100,8 @@ static void test_native(void) {
 static void test_hat(void) {
         _cleanup_(config_unrefp) Config *c = NULL;
 
-        c = load_good("name: g\ntype: gateway\n" FIXED
-                      "devices:\n- {module: " MASTER ", name: plc, connection: " TCP("502") ", remote_devices: []}\n");
+        c = load_good("name: g\ntype: gateway\n" FIXED "devices:\n- {module: " MASTER
+                      ", name: plc, connection: " TCP("502") ", remote_devices: []}\n");
         g_assert_cmpint(c->form, ==, CONF_FORM_HAT);
         g_assert_cmpint(c->layout, ==, LAYOUT_FLAT);
         g_assert_false(c->require_operational);
@@ -112,7 +114,8 @@ static void test_hat(void) {
 
         c = load_good("name: g\nevent_types: named\n"
                       "event_server: {eventer_server: {address: 'unix:/run/e'}, require_operational: true}\n"
-                      "devices:\n- {module: " MASTER ", name: plc, connection: " TCP("502") ", remote_devices: []}\n");
+                      "devices:\n- {module: " MASTER
+                      ", name: plc, connection: " TCP("502") ", remote_devices: []}\n");
         g_assert_cmpint(c->layout, ==, LAYOUT_NAMED);
         g_assert_true(c->require_operational);
         g_assert_cmpint(c->event_server.kind, ==, ADDRESS_UNIX);
@@ -190,7 +193,8 @@ static void test_embedded(void) {
         g_assert_cmpuint(initial[0].type.n, ==, 6);
         g_assert_cmpstr(((const char *const *) initial[0].type.items)[3], ==, "plc");
         g_assert_cmpstr(initial[0].payload, ==, "true");
-        g_assert_cmpstr(initial[1].payload, ==, "{\"x\": [1, 2.5, \"\\u00e9\", null, 18446744073709551616]}");
+        g_assert_cmpstr(initial[1].payload, ==,
+                        "{\"x\": [1, 2.5, \"\\u00e9\", null, 18446744073709551616]}");
         g_assert_null(initial[2].payload);
         g_assert_cmpuint(c->embedded->history.max_age, ==, USEC_INFINITY);
         g_assert_cmpint(c->embedded->history.max_events, ==, 0);
@@ -221,7 +225,8 @@ static void test_embedded_refused(void) {
                 "f:10:7: /event_server/embedded/listen/5: listening address \"unix:a\" is already taken by /event_server/embedded/listen/4 "
                 "(line 9)\n"
                 "f:11:26: /event_server/embedded/initial/0/type/1: expected a segment of an event type, got the wildcard \"*\"\n");
-        accepted("name: g\nevent_server: {embedded: {listen: ['tcp:0.0.0.0:23012'], client_token: t}}\n", "");
+        accepted("name: g\nevent_server: {embedded: {listen: ['tcp:0.0.0.0:23012'], client_token: t}}\n",
+                 "");
         refused("name: g\n"
                 "event_server:\n"
                 "  embedded:\n"
@@ -247,16 +252,19 @@ static void test_embedded_refused(void) {
 
 static void test_main_refused(void) {
         refused("[]", "f:1:1: expected an object, got an array of 0\n");
-        refused("name: 5\nnaem: x\n",
-                "f:1:7: /name: expected a string of 1 to 128 bytes, got 5\n"
-                "f:2:1: /naem: unknown key \"naem\", did you mean \"name\"?\n");
-        refused("devices: []\n", "f:1:1: /name: required key is missing: expected a string of 1 to 128 bytes\n");
-        refused("name: a/b\n", "f:1:7: /name: expected a name without \"/\", \"?\" and \"*\", got \"a/b\"\n");
-        refused("name: \"a\\tb\"\n", "f:1:7: /name: expected a name without control characters, got \"a\\tb\"\n");
+        refused("name: 5\nnaem: x\n", "f:1:7: /name: expected a string of 1 to 128 bytes, got 5\n"
+                                      "f:2:1: /naem: unknown key \"naem\", did you mean \"name\"?\n");
+        refused("devices: []\n",
+                "f:1:1: /name: required key is missing: expected a string of 1 to 128 bytes\n");
+        refused("name: a/b\n",
+                "f:1:7: /name: expected a name without \"/\", \"?\" and \"*\", got \"a/b\"\n");
+        refused("name: \"a\\tb\"\n",
+                "f:1:7: /name: expected a name without control characters, got \"a\\tb\"\n");
         refused("name: ''\n", "f:1:7: /name: expected a string of 1 to 128 bytes, got 0 bytes: \"\"\n");
         refused("name: g\nevent_types: name\n",
                 "f:2:14: /event_types: expected one of \"named\", \"flat\", got \"name\", did you mean \"named\"?\n");
-        refused("name: g\ndevices: {}\n", "f:2:10: /devices: expected an array of at most 10000 items, got an object\n");
+        refused("name: g\ndevices: {}\n",
+                "f:2:10: /devices: expected an array of at most 10000 items, got an object\n");
         refused("name: g\nlog: {level: loud, target: sterr}\n",
                 "f:2:14: /log/level: expected one of \"emerg\", \"alert\", \"crit\", \"err\", \"warning\", \"notice\", \"info\", \"debug\", got "
                 "\"loud\"\n"
@@ -291,15 +299,19 @@ static void test_event_server_refused(void) {
 /* ---- secrets ------------------------------------------------------------------------------------------------------ */
 
 static void test_credentials(void) {
-        g_autofree char *folder = g_dir_make_tmp("test-config-XXXXXX", NULL), *file = g_build_filename(folder, "token", NULL);
-        static const char text[] = "name: g\nevent_server: {embedded: {}, client_token: 'credential:token'}\n";
+        g_autofree char *folder = g_dir_make_tmp("test-config-XXXXXX", NULL),
+                        *file = g_build_filename(folder, "token", NULL);
+        static const char text[] =
+                        "name: g\nevent_server: {embedded: {}, client_token: 'credential:token'}\n";
         _cleanup_(config_unrefp) Config *c = NULL;
 
         g_unsetenv("CREDENTIALS_DIRECTORY");
-        refused(text, "f:2:44: /event_server/client_token: credential \"token\" cannot be read: $CREDENTIALS_DIRECTORY is not set\n");
+        refused(text,
+                "f:2:44: /event_server/client_token: credential \"token\" cannot be read: $CREDENTIALS_DIRECTORY is not set\n");
 
         g_setenv("CREDENTIALS_DIRECTORY", folder, true);
-        refused(text, "f:2:44: /event_server/client_token: credential \"token\" cannot be read: No such file or directory\n");
+        refused(text,
+                "f:2:44: /event_server/client_token: credential \"token\" cannot be read: No such file or directory\n");
         refused("name: g\nevent_server: {embedded: {client_token: 'credential:../x'}}\n",
                 "f:2:41: /event_server/embedded/client_token: credential \"../x\" cannot be read: not the name of a credential\n");
         g_assert_true(g_file_set_contents(file, "", -1, NULL));
@@ -341,47 +353,60 @@ static void test_devices_refused(void) {
 
 static void test_mixed_forms(void) {
         refused("name: g\n" FIXED "devices:\n"
-                "- {type: modbus_master, name: a, connection: " TCP("1") ", remote_devices: []}\n"
-                "- {module: " MASTER ", name: b, connection: " TCP("1") ", remote_devices: []}\n"
-                "- {type: modbus_master, module: x, name: a}\n",
+                "- {type: modbus_master, name: a, connection: " TCP(
+                                "1") ", remote_devices: []}\n"
+                                     "- {module: " MASTER ", name: b, connection: " TCP(
+                                                     "1") ", remote_devices: []}\n"
+                                                          "- {type: modbus_master, module: x, name: a}\n",
                 "f:5:4: /devices/1/module: a device given by \"module\" in a file that gives /devices/0 by \"type\": a file has one form\n"
                 "f:6:25: /devices/2/module: a device is given by \"type\" or by \"module\", not by both\n");
         refused("name: g\n" FIXED "devices:\n"
                 "- {name: z}\n"
                 "- {module: " MASTER ", name: b, connection: " TCP("1") ", remote_devices: []}\n"
-                "- {type: modbus_master, name: a}\n",
+                                                                        "- {type: modbus_master, name: a}\n",
                 "f:4:3: /devices/0/module: required key is missing: expected a string\n"
                 "f:6:4: /devices/2/type: a device given by \"type\" in a file that gives /devices/1 by \"module\": a file has one form\n");
 }
 
 static void test_names(void) {
-        g_autofree char *longest = g_strnfill(CONF_NAME_MAX, 'n'), *text = NULL, *longer = NULL, *lines = NULL;
+        g_autofree char *longest = g_strnfill(CONF_NAME_MAX, 'n'), *text = NULL, *longer = NULL,
+                        *lines = NULL;
 
         text = g_strdup_printf("name: %s\n", longest);
         accepted(text, "");
 
         longer = g_strdup_printf("name: g\n" FIXED "devices:\n"
-                                 "- {module: " MASTER ", name: %sx, connection: " TCP("1") ", remote_devices: []}\n", longest);
-        lines = g_strdup_printf("f:4:53: /devices/0/name: expected a string of 1 to 128 bytes, got 129 bytes: \"%.80s…\"\n"
-                                "f:4:53: /devices/0/name: a device without a usable name cannot be shown or enabled\n", longest);
+                                 "- {module: " MASTER
+                                 ", name: %sx, connection: " TCP("1") ", remote_devices: []}\n",
+                                 longest);
+        lines = g_strdup_printf(
+                        "f:4:53: /devices/0/name: expected a string of 1 to 128 bytes, got 129 bytes: \"%.80s…\"\n"
+                        "f:4:53: /devices/0/name: a device without a usable name cannot be shown or enabled\n",
+                        longest);
         refused(longer, lines);
 
-        refused("name: g\n" FIXED "devices:\n- {type: modbus_master, name: 'a*', connection: " TCP("1") ", remote_devices: []}\n",
+        refused("name: g\n" FIXED "devices:\n- {type: modbus_master, name: 'a*', connection: " TCP(
+                                "1") ", remote_devices: []}\n",
                 "f:4:31: /devices/0/name: expected a name without \"/\", \"?\" and \"*\", got \"a*\"\n");
-        accepted("name: g\n" FIXED "devices:\n- {module: " MASTER ", name: 'a*', connection: " TCP("1") ", remote_devices: []}\n",
+        accepted("name: g\n" FIXED "devices:\n- {module: " MASTER
+                 ", name: 'a*', connection: " TCP("1") ", remote_devices: []}\n",
                  "f:4:53: /devices/0/name: warning: the name \"a*\" holds \"/\", \"?\" or \"*\", which event types use themselves\n");
 }
 
 static void test_twins(void) {
         refused("name: g\n" FIXED "devices:\n"
-                "- {type: modbus_master, name: a, connection: " SERIAL("/dev/ttyS0") ", remote_devices: []}\n"
-                "- {type: modbus_master, name: a, connection: " SERIAL("/dev//ttyS0") ", remote_devices: []}\n"
-                "- {type: modbus_slave, name: a, modbus_type: TCP, transport: {type: TCP, local_host: h, local_port: 502, " SLAVE_TCP
-                ", data: []}\n"
-                "- {type: modbus_slave, name: b, modbus_type: TCP, transport: {type: TCP, local_host: h, local_port: 502, " SLAVE_TCP
-                ", data: []}\n"
-                "- {type: modbus_slave, name: c, modbus_type: TCP, transport: {type: TCP, listen: 'fd:m', " SLAVE_TCP ", data: []}\n"
-                "- {type: modbus_slave, name: d, modbus_type: TCP, transport: {type: TCP, listen: 'fd:m', " SLAVE_TCP ", data: []}\n",
+                "- {type: modbus_master, name: a, connection: " SERIAL(
+                                "/dev/ttyS0") ", remote_devices: []}\n"
+                                              "- {type: modbus_master, name: a, connection: " SERIAL(
+                                                              "/dev//ttyS0") ", remote_devices: []}\n"
+                                                                             "- {type: modbus_slave, name: a, modbus_type: TCP, transport: {type: TCP, local_host: h, local_port: 502, " SLAVE_TCP
+                                                                             ", data: []}\n"
+                                                                             "- {type: modbus_slave, name: b, modbus_type: TCP, transport: {type: TCP, local_host: h, local_port: 502, " SLAVE_TCP
+                                                                             ", data: []}\n"
+                                                                             "- {type: modbus_slave, name: c, modbus_type: TCP, transport: {type: TCP, listen: 'fd:m', " SLAVE_TCP
+                                                                             ", data: []}\n"
+                                                                             "- {type: modbus_slave, name: d, modbus_type: TCP, transport: {type: TCP, listen: 'fd:m', " SLAVE_TCP
+                                                                             ", data: []}\n",
                 "f:5:31: /devices/1/name: the name \"a\" is that of /devices/0 already, which is a modbus_master too\n"
                 "f:5:97: /devices/1/connection/transport/port: serial port \"/dev/ttyS0\" is already taken by "
                 "/devices/0/connection/transport/port (line 4)\n"
@@ -390,49 +415,52 @@ static void test_twins(void) {
                 "f:9:82: /devices/5/transport/listen: passed socket \"m\" is already taken by /devices/4/transport/listen (line 8)\n");
 }
 
-#define DEVICE_REST                                                                                       \
-        "  name: plc\n"                                                                                   \
-        "  connection:\n"                                                                                 \
-        "    modbus_type: tcp\n"                                                                          \
-        "    transport: {type: UDP, host: h, port: 1}\n"                                                  \
-        "    connect_timeot: 5\n"                                                                         \
-        "    connect_delay: true\n"                                                                       \
-        "    request_timeout: 0\n"                                                                        \
-        "    request_delay: '0'\n"                                                                        \
-        "    request_retry_immediate_count: 1.5\n"                                                        \
-        "    request_retry_delayed_count: null\n"                                                         \
-        "    request_retry_delay: 20000000\n"                                                             \
+#define DEVICE_REST                                      \
+        "  name: plc\n"                                  \
+        "  connection:\n"                                \
+        "    modbus_type: tcp\n"                         \
+        "    transport: {type: UDP, host: h, port: 1}\n" \
+        "    connect_timeot: 5\n"                        \
+        "    connect_delay: true\n"                      \
+        "    request_timeout: 0\n"                       \
+        "    request_delay: '0'\n"                       \
+        "    request_retry_immediate_count: 1.5\n"       \
+        "    request_retry_delayed_count: null\n"        \
+        "    request_retry_delay: 20000000\n"            \
         "  remote_devices: {}\n"
 
-#define LINES(unknown)                                                                                    \
-        "f:7:5: /devices/0/connection/connect_timeout: required key is missing: expected a number of seconds greater than 0 and at " \
-        "most 10000000\n"                                                                                 \
+#define LINES(unknown)                                                                                                                 \
+        "f:7:5: /devices/0/connection/connect_timeout: required key is missing: expected a number of seconds greater than 0 and at "   \
+        "most 10000000\n"                                                                                                              \
         "f:7:18: /devices/0/connection/modbus_type: expected one of \"TCP\", \"RTU\", \"ASCII\", got \"tcp\", did you mean \"TCP\"?\n" \
-        "f:8:23: /devices/0/connection/transport/type: expected one of \"TCP\", \"SERIAL\", got \"UDP\"\n" \
-        "f:9:5: /devices/0/connection/connect_timeot: " unknown ", did you mean \"connect_timeout\"?\n"   \
-        "f:10:20: /devices/0/connection/connect_delay: expected a number of seconds from 0 to 10000000, got true\n" \
-        "f:11:22: /devices/0/connection/request_timeout: expected a number of seconds greater than 0 and at most 10000000, got 0\n" \
-        "f:12:20: /devices/0/connection/request_delay: expected a number of seconds from 0 to 10000000, got \"0\"\n" \
-        "f:13:36: /devices/0/connection/request_retry_immediate_count: expected an integer of at least 0, got 1.5\n" \
-        "f:14:34: /devices/0/connection/request_retry_delayed_count: expected an integer of at least 0, got null\n" \
-        "f:15:26: /devices/0/connection/request_retry_delay: expected a number of seconds from 0 to 10000000, got 20000000\n" \
+        "f:8:23: /devices/0/connection/transport/type: expected one of \"TCP\", \"SERIAL\", got \"UDP\"\n"                             \
+        "f:9:5: /devices/0/connection/connect_timeot: " unknown ", did you mean \"connect_timeout\"?\n"                                \
+        "f:10:20: /devices/0/connection/connect_delay: expected a number of seconds from 0 to 10000000, got true\n"                    \
+        "f:11:22: /devices/0/connection/request_timeout: expected a number of seconds greater than 0 and at most 10000000, got 0\n"    \
+        "f:12:20: /devices/0/connection/request_delay: expected a number of seconds from 0 to 10000000, got \"0\"\n"                   \
+        "f:13:36: /devices/0/connection/request_retry_immediate_count: expected an integer of at least 0, got 1.5\n"                   \
+        "f:14:34: /devices/0/connection/request_retry_delayed_count: expected an integer of at least 0, got null\n"                    \
+        "f:15:26: /devices/0/connection/request_retry_delay: expected a number of seconds from 0 to 10000000, got 20000000\n"          \
         "f:16:19: /devices/0/remote_devices: expected an array, got an object\n"
 
 /* All of one run, in both forms. */
 static void test_all_at_once(void) {
-        refused("name: g\n" FIXED "devices:\n- type: modbus_master\n" DEVICE_REST, LINES("unknown key \"connect_timeot\""));
+        refused("name: g\n" FIXED "devices:\n- type: modbus_master\n" DEVICE_REST,
+                LINES("unknown key \"connect_timeot\""));
         refused("name: g\n" FIXED "devices:\n- module: " MASTER "\n" DEVICE_REST,
                 LINES("warning: unknown key \"connect_timeot\" is ignored"));
 }
 
 static void test_range_by_form(void) {
-        static const char devices[] = " name: a, connection: " TCP("70000") ", remote_devices: "
-                                      "[{device_id: 1, timeout_poll_delay: 0, data: []}, {device_id: 1, timeout_poll_delay: 0, data: []}]}\n"
-                                      "- {";
+        static const char devices[] = " name: a, connection: " TCP(
+                        "70000") ", remote_devices: "
+                                 "[{device_id: 1, timeout_poll_delay: 0, data: []}, {device_id: 1, timeout_poll_delay: 0, data: []}]}\n"
+                                 "- {";
         static const char second[] = ", name: b, connection: " TCP("502") ", remote_devices: []}\n";
-        g_autofree char *native = g_strconcat("name: g\n" FIXED "devices:\n- {type: modbus_master,", devices, "type: modbus_master", second,
-                                              NULL);
-        g_autofree char *hat = g_strconcat("name: g\n" FIXED "devices:\n- {module: " MASTER ",", devices, "module: " MASTER, second, NULL);
+        g_autofree char *native = g_strconcat("name: g\n" FIXED "devices:\n- {type: modbus_master,", devices,
+                                              "type: modbus_master", second, NULL);
+        g_autofree char *hat = g_strconcat("name: g\n" FIXED "devices:\n- {module: " MASTER ",", devices,
+                                           "module: " MASTER, second, NULL);
         _cleanup_(conf_errors_freep) ConfErrors *e = conf_errors_new("f");
         _cleanup_(config_unrefp) Config *c = NULL;
 
@@ -444,40 +472,46 @@ static void test_range_by_form(void) {
         g_assert_cmpuint(conf_errors_count(e, CONF_RANGE), ==, 2);
         g_assert_cmpuint(conf_errors_count(e, CONF_ERROR), ==, 0);
         g_assert_cmpuint(c->n_devices, ==, 2);
-        g_assert_cmpstr(c->devices[0].error, ==, "/devices/0/connection/transport/port: expected an integer from 1 to 65535, got 70000");
+        g_assert_cmpstr(c->devices[0].error, ==,
+                        "/devices/0/connection/transport/port: expected an integer from 1 to 65535, got 70000");
         g_assert_cmpstr(c->devices[0].name, ==, "a");
         g_assert_null(c->devices[1].error);
         g_assert_cmpint(config_check_built(c, e), ==, 0);
 }
 
 static void test_unknown_keys_by_form(void) {
-        refused("name: g\n" FIXED "foo: 1\ndevices:\n- {type: modbus_master, name: a, connection: " TCP("1")
-                ", remote_device: [], remote_devices: [], x-y: 1}\n",
+        refused("name: g\n" FIXED "foo: 1\ndevices:\n- {type: modbus_master, name: a, connection: " TCP(
+                                "1") ", remote_device: [], remote_devices: [], x-y: 1}\n",
                 "f:3:1: /foo: unknown key \"foo\", expected one of \"name\", \"type\", \"version\", \"$schema\", \"event_types\", "
                 "\"event_server\", \"devices\", \"log\", \"adminer_server\", \"metrics\"\n"
                 "f:5:276: /devices/0/remote_device: unknown key \"remote_device\", did you mean \"remote_devices\"?\n");
-        accepted("name: g\n" FIXED "foo: 1\ndevices:\n- {module: " MASTER ", name: a, connection: " TCP("1")
-                 ", remote_device: [], remote_devices: [], x-y: 1}\n",
+        accepted("name: g\n" FIXED "foo: 1\ndevices:\n- {module: " MASTER
+                 ", name: a, connection: " TCP("1") ", remote_device: [], remote_devices: [], x-y: 1}\n",
                  "f:3:1: /foo: warning: unknown key \"foo\" is ignored\n"
                  "f:5:298: /devices/0/remote_device: warning: unknown key \"remote_device\" is ignored, did you mean \"remote_devices\"?\n");
 }
 
 static void test_hat_log(void) {
-        static const char devices[] = FIXED "devices: [{module: " MASTER ", name: a, connection: " TCP("1") ", remote_devices: []}]\n";
+        static const char devices[] = FIXED "devices: [{module: " MASTER
+                                            ", name: a, connection: " TCP("1") ", remote_devices: []}]\n";
         static const struct {
                 const char *log, *lines;
                 int level;
         } cases[] = {
                 { "log: {version: 1, root: {level: INFO, handlers: [x]}}\n",
-                  "f:2:6: /log: warning: of Python's logging configuration only root.level counts here: the log level is info\n", LOG_INFO },
+                  "f:2:6: /log: warning: of Python's logging configuration only root.level counts here: the log level is info\n",
+                  LOG_INFO },
                 { "log: {root: {level: CRITICAL}}\n",
-                  "f:2:6: /log: warning: of Python's logging configuration only root.level counts here: the log level is crit\n", LOG_CRIT },
+                  "f:2:6: /log: warning: of Python's logging configuration only root.level counts here: the log level is crit\n",
+                  LOG_CRIT },
                 { "log: {version: 1}\n",
-                  "f:2:6: /log: warning: of Python's logging configuration only root.level counts here: it gives none\n", -1 },
+                  "f:2:6: /log: warning: of Python's logging configuration only root.level counts here: it gives none\n",
+                  -1 },
                 { "log: {root: {level: LOUD}}\n",
                   "f:2:6: /log: warning: of Python's logging configuration only root.level counts here: it gives none\n"
                   "f:2:21: /log/root/level: warning: expected one of \"CRITICAL\", \"ERROR\", \"WARNING\", \"INFO\", \"DEBUG\", got "
-                  "\"LOUD\": ignored\n", -1 },
+                  "\"LOUD\": ignored\n",
+                  -1 },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -508,12 +542,15 @@ static void check_not_built(const char *text, const char *lines) {
 static void test_not_built(void) {
         check_not_built("name: g\n",
                         "f:1:1: /event_server: without this key events go to the embedded event server, give eventer_server: not built in\n");
-        check_not_built("name: g\nevent_server: {embedded: {path: x}}\n", "f:2:26: /event_server/embedded: embedded event server: not built in\n");
+        check_not_built("name: g\nevent_server: {embedded: {path: x}}\n",
+                        "f:2:26: /event_server/embedded: embedded event server: not built in\n");
         check_not_built("name: g\nevent_server: {monitor_component: {host: m, port: 1, gateway_group: a, event_server_group: b}}\n",
                         "f:2:35: /event_server/monitor_component: monitor server: not built in\n");
         check_not_built("name: g\n" FIXED "devices:\n"
-                        "- {type: modbus_master, name: a, connection: " SERIAL("/dev/ttyS0") ", remote_devices: []}\n"
-                        "- {type: modbus_slave, name: b, modbus_type: ASCII, transport: {type: TCP, listen: 'fd:m', " SLAVE_TCP ", data: []}\n",
+                        "- {type: modbus_master, name: a, connection: " SERIAL(
+                                        "/dev/ttyS0") ", remote_devices: []}\n"
+                                                      "- {type: modbus_slave, name: b, modbus_type: ASCII, transport: {type: TCP, listen: 'fd:m', " SLAVE_TCP
+                                                      ", data: []}\n",
                         "f:4:83: /devices/0/connection/transport/type: serial transport: not built in\n"
                         "f:5:46: /devices/1/modbus_type: ASCII framing: not built in\n");
 }
@@ -543,8 +580,9 @@ static void test_schema(void) {
                 free(text);
 
                 g_assert_cmpint(json_check(got, strlen(got), NULL), ==, 0);
-                file = g_test_build_filename(G_TEST_DIST, "..", "data",
-                                             form == CONF_FORM_NATIVE ? "schema-native.json" : "schema-hat.json", NULL);
+                file = g_test_build_filename(
+                                G_TEST_DIST, "..", "data",
+                                form == CONF_FORM_NATIVE ? "schema-native.json" : "schema-hat.json", NULL);
                 if (g_getenv("UPDATE_GOLDEN"))
                         g_assert_true(g_file_set_contents(file, got, -1, NULL));
                 g_assert_true(g_file_get_contents(file, &golden, NULL, NULL));
@@ -559,7 +597,9 @@ static void test_reference(void) {
 
         config_print_reference(stream);
         fclose(stream);
-        g_assert_true(g_str_has_prefix(text, "Main keys\n---------\n\n``name``\n    a string of 1 to 128 bytes; required.\n"));
+        g_assert_true(g_str_has_prefix(
+                        text,
+                        "Main keys\n---------\n\n``name``\n    a string of 1 to 128 bytes; required.\n"));
         g_assert_nonnull(strstr(text, "modbus_master\n-------------\n"));
         g_assert_nonnull(strstr(text, "With ``type: SERIAL``:"));
         free(text);
