@@ -57,7 +57,9 @@ def start(gatewayd, event_server, eventer, bus_client, field, framing='tcp', **c
                                (f'{NATIVE.prefix(name)}/system/remote_device/1/enable', True)])
     for name in (SICK, HEALTHY):
         eventer.wait(f'{NATIVE.prefix(name)}/gateway/remote_device/1/read/word')
-        wait_until(lambda name=name: bus_client.device(name, 'Link') == 'up', 'link up')
+        # Both signals of that: the coalesced one may come 0.1 s later.
+        bus_client.wait_signal('LinkChanged', device_path(name), where=lambda s: s.body[1] == 'up')
+        bus_client.wait_signal('PropertiesChanged', device_path(name), where=lambda s: s.body[1].get('Link') == 'up')
     return Ward(sick, healthy, eventer, bus_client)
 
 
