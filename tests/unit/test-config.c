@@ -586,7 +586,11 @@ static void test_schema(void) {
                 if (g_getenv("UPDATE_GOLDEN"))
                         g_assert_true(g_file_set_contents(file, got, -1, NULL));
                 g_assert_true(g_file_get_contents(file, &golden, NULL, NULL));
-                g_assert_cmpstr(got, ==, golden);
+                if (!streq(got, golden)) {
+                        g_test_message("%s is out of date: run this test with UPDATE_GOLDEN=1, read the difference",
+                                       file);
+                        g_test_fail();
+                }
         }
 }
 
@@ -609,6 +613,11 @@ int main(int argc, char *argv[]) {
         int fd, r;
 
         g_test_init(&argc, &argv, NULL);
+        if (!device_type_find("modbus_master") || !device_type_find("modbus_slave")) {
+                printf("1..0 # SKIP needs both Modbus device types in the build\n");
+                return 0;
+        }
+
         fd = g_file_open_tmp("test-config-XXXXXX", &config_file, NULL);
         g_assert_cmpint(fd, >=, 0);
         (void) safe_close(fd);
