@@ -393,7 +393,6 @@ static int master_init(ModbusMaster *m) {
 static void master_done(Device *d) {
         ModbusMaster *m = (ModbusMaster *) d;
 
-        modbus_writes_cancel(&m->writes);
         for (size_t i = 0; i < m->n_units; i++)
                 modbus_unit_done(&m->units[i]);
         m->units = (g_free(m->units), NULL);
@@ -428,7 +427,6 @@ static void master_stop(Device *d) {
         m->state = MASTER_STOPPED;
         for (size_t i = 0; i < m->n_units; i++)
                 modbus_unit_stop(&m->units[i]);
-        modbus_writes_cancel(&m->writes);
         if (m->link) {
                 modbus_bus_detach(m->line.bus);
                 m->link = modbus_link_free(m->link);

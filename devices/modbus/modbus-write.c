@@ -6,10 +6,9 @@
 #include "base/bounds.h"
 #include "devices/modbus/modbus-data.h"
 
-struct ModbusWrite {
+typedef struct ModbusWrite {
         ModbusJob job;
         ModbusWrites *writes;
-        ModbusWrite *previous, *next;
         ModbusUnit *unit;
         const ModbusMasterData *data;
         char *request_id;       /* JSON text */
@@ -17,20 +16,13 @@ struct ModbusWrite {
         ModbusWritePlan plan;
         size_t step;            /* of the plan, under way */
         uint8_t frame[MODBUS_FRAME_MAX];
-};
+} ModbusWrite;
 
 static const LogContext *writes_log(const ModbusWrites *w) {
         return device_log(w->line->device);
 }
 
 static ModbusWrite *write_free(ModbusWrite *w) {
-        if (w->previous)
-                w->previous->next = w->next;
-        else
-                w->writes->first = w->next;
-        if (w->next)
-                w->next->previous = w->previous;
-
         g_free(w->request_id);
         g_free(w);
         return NULL;
@@ -77,7 +69,7 @@ static void write_on_done(ModbusJob *job, int error, const ModbusResponse *respo
 
         if (error == -ENOTCONN) {
                 log_context(LOG_WARNING, writes_log(w->writes),
-                            "Write of %s of remote device %s has no result: the connection is lost.",
+                            "Write of %s of remote device %s has no result: the connection is gone.",
                             w->data->name, w->unit->id_text);
                 (void) write_free(w);
                 return;
@@ -155,15 +147,11 @@ static void write_begin(ModbusWrites *writes, ModbusUnit *u, const ModbusMasterD
         *w = (ModbusWrite) {
                 .job.done = write_on_done,
                 .writes = writes,
-                .next = writes->first,
                 .unit = u,
                 .data = data,
                 .request_id = g_strndup(request_id.text, request_id.size),
                 .request_id_size = request_id.size,
         };
-        if (writes->first)
-                writes->first->previous = w;
-        writes->first = w;
 
         if (modbus_write_plan((ModbusDataType) data->type, (unsigned) data->start_address,
                               (unsigned) data->bit_offset, (unsigned) data->bit_count, value, &w->plan) < 0)
@@ -199,11 +187,4 @@ void modbus_writes_begin(ModbusWrites *w, ModbusUnit *u, Subtype name, const Eve
         }
 
         write_begin(w, u, data, request_id, value);
-}
-
-void modbus_writes_cancel(ModbusWrites *w) {
-        while (w->first) {
-                modbus_bus_cancel(w->line->bus, &w->first->job);
-                (void) write_free(w->first);
-        }
 }

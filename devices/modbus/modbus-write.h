@@ -5,17 +5,12 @@
 
 #include "devices/modbus/modbus-unit.h"
 
-typedef struct ModbusWrite ModbusWrite;
-
-/* All writes of one master; plain data, embedded by it. */
+/* The writes of one master, embedded by it. Those under way are the bus's jobs: they end with the line. */
 typedef struct ModbusWrites {
         ModbusLine *line;
-        ModbusWrite *first;
         bool dropping;          /* the queue is full, and the warning was given */
         uint64_t dropped;       /* D26; for the status table */
 } ModbusWrites;
 
 /* A write event for this unit; what is wrong with it is logged and ends it without a result. */
 void modbus_writes_begin(ModbusWrites *w, ModbusUnit *u, Subtype name, const Event *event);
-/* The device stops: every write ends without a result. */
-void modbus_writes_cancel(ModbusWrites *w);

@@ -254,6 +254,45 @@ static void test_disable_while_pausing(void) {
         fake_host_expect(f.host, R1("DISABLED"));
         g_assert_cmpint(f.host->link, ==, DEVICE_LINK_UP);
         fake_host_expect_nothing(f.host, 100 * MS);
+
+        fake_host_event(f.host, "remote_device/1/enable", "true"); /* nothing of the pause is left */
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, READ_X);
+        modbus_master_device_type.flow(f.host->device, false);
+        modbus_master_device_type.flow(f.host->device, true);
+        peer_answer(f.peer, "03 02 0001");
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0002");
+        fake_host_expect(f.host, CHANGE("2"));
+        fixture_done(&f);
+}
+
+/* D16: the request that is on the line is not repeated, and its answer is nobody's. */
+static void test_disable_while_reading(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .immediate = 2, .delayed = 2, .request_timeout = "0.06" }, POLLED);
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, READ_X);
+        fake_host_event(f.host, "remote_device/1/enable", "false");
+        fake_host_expect(f.host, R1("DISABLED"));
+        peer_expect_nothing(f.peer, 200 * MS);
+
+        fake_host_event(f.host, "remote_device/1/enable", "true");
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, READ_X);
+        fake_host_event(f.host, "remote_device/1/enable", "false");
+        fake_host_event(f.host, "remote_device/1/enable", "true"); /* waits behind the one on the line */
+        fake_host_expect(f.host, R1("DISABLED"), R1("CONNECTING"));
+        peer_expect_nothing(f.peer, 10 * MS);
+        peer_answer(f.peer, "03 02 0001");
+        peer_expect(f.peer, READ_X);
+        fake_host_expect_nothing(f.host, 10 * MS);
+        peer_answer(f.peer, "03 02 0002");
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("2"));
         fixture_done(&f);
 }
 
@@ -570,6 +609,26 @@ static void test_late_answer(void) {
         }
 }
 
+/* The same when it begins to come while nobody waits any more. */
+static void test_late_answer_while_idle(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .request_timeout = "0.06" }, WRITTEN);
+        connect_master(&f);
+        fake_host_expect(f.host, R1("DISABLED"));
+        write_value(&f, "reg", "{\"request_id\": \"a\", \"value\": 1}");
+        peer_expect(f.peer, "01 06 0064 0001");
+        fake_host_expect(f.host, WRITE_RESULT("reg", "\"a\"", "TIMEOUT"));
+        peer_send(f.peer, "T 0000 0006 01");
+        fake_host_run(f.host, 5 * MS);
+        write_value(&f, "reg", "{\"request_id\": \"b\", \"value\": 2}");
+        peer_send(f.peer, "06 0064 0001");
+        peer_expect(f.peer, "01 06 0064 0002");
+        peer_answer(f.peer, "06 0064 0002");
+        fake_host_expect(f.host, WRITE_RESULT("reg", "\"b\"", "SUCCESS"));
+        fixture_done(&f);
+}
+
 /* What comes unasked is thrown away, even if it is no Modbus. */
 static void test_unasked(void) {
         Fixture f;
@@ -840,6 +899,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-master/peer-closes", test_peer_closes);
         g_test_add_func("/modbus-master/poll-sequence", test_poll_sequence);
         g_test_add_func("/modbus-master/disable-while-pausing", test_disable_while_pausing);
+        g_test_add_func("/modbus-master/disable-while-reading", test_disable_while_reading);
         g_test_add_func("/modbus-master/values", test_values);
         g_test_add_func("/modbus-master/writes", test_writes);
         g_test_add_func("/modbus-master/writes-ignored", test_writes_ignored);
@@ -850,6 +910,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-master/invalid-answers", test_invalid_answers);
         g_test_add_func("/modbus-master/same-deadline", test_same_deadline);
         g_test_add_func("/modbus-master/late-answer", test_late_answer);
+        g_test_add_func("/modbus-master/late-answer-while-idle", test_late_answer_while_idle);
         g_test_add_func("/modbus-master/unasked", test_unasked);
         g_test_add_func("/modbus-master/request-delay", test_request_delay);
         g_test_add_func("/modbus-master/rtu", test_rtu);
