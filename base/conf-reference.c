@@ -26,6 +26,13 @@ static void write_presence(FILE *stream, const ConfField *field) {
                 fputs("; optional", stream);
 }
 
+/* As a sentence: with a capital, but for `fd:NAME` and the like. */
+static void write_sentence(FILE *stream, const char *text) {
+        bool word = strcspn(text, " ,") <= strcspn(text, ":");
+
+        fprintf(stream, "%c%s.\n", word ? g_ascii_toupper(text[0]) : text[0], text + 1);
+}
+
 static void write_entry(FILE *stream, const ConfField *field, unsigned indent) {
         g_autofree char *expected = conf_expected(field);
 
@@ -39,7 +46,7 @@ static void write_entry(FILE *stream, const ConfField *field, unsigned indent) {
         fputs(".\n", stream);
         if (field->help) {
                 write_indent(stream, indent + 1);
-                fprintf(stream, "%c%s.\n", g_ascii_toupper(field->help[0]), field->help + 1);
+                write_sentence(stream, field->help);
         }
         fputc('\n', stream);
 }
