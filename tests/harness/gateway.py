@@ -82,7 +82,11 @@ class Gateway:
                                user=user, group=group, pass_fds=pass_fds)
         self._expect_clean = True
         if wait:
-            self.wait_ready()
+            try:
+                self.wait_ready()
+            except BaseException:
+                self._clean_up()
+                raise
 
     def write_config(self, config):
         self.config.write_text(config if isinstance(config, str) else json.dumps(config, indent=2))
@@ -106,6 +110,11 @@ class Gateway:
         self._expect_clean = False
         self.process.kill()
 
+    def _clean_up(self):
+        self.process.close()
+        self.notify.close()
+        shutil.rmtree(self._runtime, ignore_errors=True)
+
     def close(self):
         failure = None
         try:
@@ -116,9 +125,7 @@ class Gateway:
         except AssertionError as e:
             failure = str(e)
         finally:
-            self.process.close()
-            self.notify.close()
-            shutil.rmtree(self._runtime, ignore_errors=True)
+            self._clean_up()
 
         report = self.process.sanitizer_report()
         assert not report, f'sanitizer:\n{report}'

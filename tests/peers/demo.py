@@ -124,7 +124,7 @@ class Demo:
                           'modbus-device': device, 'gatewayd': gateway.process}
         self.bus = bus
         self.eventer = self.keep(Eventer(event_server.port, 'demo/observer'))
-        self.event_server_port = event_server.port
+        self.event_server_port, self.modbus_port = event_server.port, modbus_port
 
     def enable(self):
         """Enables the device by D-Bus and its remote device by an event."""
@@ -132,6 +132,8 @@ class Demo:
         ctl('enable', DEVICE, '--wait', '--timeout=10')
         self.eventer.register(f'{PREFIX}/system/remote_device/1/enable', True)
         self.eventer.wait(f'{PREFIX}/gateway/remote_device/1/status', 'CONNECTED')
+        print(f'gatewayd runs between a Hat event server (tcp:127.0.0.1:{self.event_server_port}) and a simulated Modbus '
+              f'device (tcp:127.0.0.1:{self.modbus_port}).\n')
         print(ctl('list').stdout, end='', flush=True)
 
     def follow(self, end):

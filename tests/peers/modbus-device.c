@@ -289,6 +289,8 @@ int main(int argc, char *argv[]) {
                 return 1;
 
         device_set_constants(&d);
+        if (arguments.move_msec > 0)
+                device_move(&d);
         r = device_listen(&d, &arguments);
         if (r >= 0)
                 r = device_start_timer(&d, arguments.move_msec);
