@@ -252,7 +252,7 @@ static const ConfField slave_tcp_fields[] = {
             .help = "name or address to listen on; 0.0.0.0 or :: for all"),
         KEY(ModbusSlaveTransport, local_port, CONF_TYPE_INTEGER, .instead = "listen", .max = 65535,
             .help = "usually 502"),
-        KEY(ModbusSlaveTransport, listen, CONF_TYPE_STRING, .pattern = "^fd:.+$",
+        KEY(ModbusSlaveTransport, listen, CONF_TYPE_STRING, .pattern = "^fd:[^:]+$",
             .help = "fd:NAME, a socket passed by the service manager, instead of local_host and local_port"),
         KEY(ModbusSlaveTransport, remote_hosts, CONF_TYPE_ARRAY, .flags = CONF_REQUIRED | CONF_NULLABLE,
             .element = &remote_host_element, .element_size = sizeof(char *),
@@ -379,7 +379,7 @@ const char *modbus_slave_conf_not_built(const void *conf, const void **ret_field
 const char *modbus_slave_conf_listen_name(const ModbusSlaveConf *conf) {
         const char *listen = conf->transport.listen;
 
-        if (!listen || !g_str_has_prefix(listen, "fd:") || listen[3] == '\0')
+        if (!listen || !g_str_has_prefix(listen, "fd:") || listen[3] == '\0' || strchr(listen + 3, ':'))
                 return NULL;
         return listen + 3;
 }

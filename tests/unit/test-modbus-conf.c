@@ -13,15 +13,16 @@
 static const char master[] =
                 "{connection: {modbus_type: TCP, transport: {type: TCP, host: h, port: 502}, "
                 "connect_timeout: 1, connect_delay: 0.05, request_timeout: 0.1, request_delay: 0, "
-                "request_retry_immediate_count: 0, request_retry_delayed_count: 0, request_retry_delay: 0}, remote_devices: ["
+                "request_retry_immediate_count: 0, request_retry_delayed_count: 0, request_retry_delay: 0}, "
+                "remote_devices: ["
                 "{device_id: 1, timeout_poll_delay: 0.05, data: [" ITEM(
                                 "x", "interval: 0.02, ") "]}, "
                                                          "{device_id: 2, timeout_poll_delay: 0, data: []}]}";
 
 static const char slave[] =
                 "{modbus_type: TCP, transport: {type: TCP, local_host: 0.0.0.0, local_port: 502, "
-                "remote_hosts: null, max_connections: null, response_timeout: 1, keep_alive_timeout: null}, data: [" ITEM(
-                                "x", "device_id: 1, ") "]}";
+                "remote_hosts: null, max_connections: null, response_timeout: 1, keep_alive_timeout: null}, "
+                "data: [" ITEM("x", "device_id: 1, ") "]}";
 
 #define SERIAL \
         "{type: SERIAL, port: /dev/ttyS0, baudrate: 9600, bytesize: EIGHTBITS, parity: MARK, " \
@@ -169,6 +170,8 @@ static void test_slave(void) {
                 { "local_port: 502", "local_port: 65536", RANGE, "/transport/local_port: " },
                 { "local_host: 0.0.0.0, local_port: 502", "listen: 'fd:modbus'", GOOD },
                 { "local_host: 0.0.0.0, local_port: 502", "listen: 'fd:'", ERROR,
+                  "/transport/listen: expected fd:NAME" },
+                { "local_host: 0.0.0.0, local_port: 502", "listen: 'fd:a:b'", ERROR,
                   "/transport/listen: expected fd:NAME" },
                 { "local_host: 0.0.0.0, local_port: 502", "listen: modbus", ERROR,
                   "/transport/listen: expected fd:NAME" },
