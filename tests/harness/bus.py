@@ -136,10 +136,10 @@ class Bus:
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def busctl(self, *arguments, user=None, check=True):
-        """Runs busctl on this bus and returns its completed process."""
+    def busctl(self, *arguments, user=None, group=None, check=True):
+        """Runs busctl on this bus, as somebody else with this as the only group if given, and returns its completed process."""
         result = subprocess.run(['busctl', f'--address={self.address}', '--no-pager', *map(str, arguments)],
-                                capture_output=True, text=True, timeout=DEADLINE, user=user,
+                                capture_output=True, text=True, timeout=DEADLINE, user=user, group=group,
                                 extra_groups=[] if user is not None else None)
         if check:
             assert result.returncode == 0, f'busctl {arguments}: {result.stderr}'

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 from harness.paths import CTL, DAEMON
@@ -23,42 +24,50 @@ SANITIZER_ENV = {
 
 
 class NotifySocket:
-    """The service manager's end of $NOTIFY_SOCKET: keeps every assignment that came."""
+    """The service manager's end of $NOTIFY_SOCKET: a thread reads, as the real one always does, for the queue holds only
+    a few datagrams and sd_notify() blocks on a full one. Keeps every assignment that came."""
 
     def __init__(self, directory):
         self.path = str(pathlib.Path(directory) / 'notify')
-        self.messages = []
+        self._changed = threading.Condition()
+        self._messages = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._socket.bind(self.path)
         os.chmod(self.path, 0o777)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
 
-    def _receive(self, timeout):
-        self._socket.settimeout(timeout)
-        try:
-            data, ancillary, _, _ = self._socket.recvmsg(65536, socket.CMSG_SPACE(4 * 64))
-        except TimeoutError:
-            return False
-        for _level, _kind, fds in ancillary:
-            for i in range(0, len(fds) - len(fds) % 4, 4):
-                os.close(int.from_bytes(fds[i:i + 4], 'little'))
-        self.messages += data.decode().split('\n')
-        return True
+    def _read(self):
+        while True:
+            data, fds, _, _ = socket.recv_fds(self._socket, 65536, 16)
+            for fd in fds:
+                os.close(fd)
+            if data == b'':             # our own close(): sd_notify() sends no empty datagram
+                return
+            with self._changed:
+                self._messages += data.decode().split('\n')
+                self._changed.notify_all()
 
-    def poll(self):
-        while self._receive(1e-6):
-            pass
-        return self.messages
+    @property
+    def messages(self):
+        with self._changed:
+            return list(self._messages)
 
     def wait(self, assignment, process, timeout=DEADLINE):
         end = time.monotonic() + timeout
-        while assignment not in self.messages:
-            if not process.running:
-                raise DeadlineError(f'ended with {process.returncode} before {assignment}:\n{process.log_tail()}')
-            if time.monotonic() >= end:
-                raise DeadlineError(f'not in {timeout:g} s: {assignment}; came {self.messages}:\n{process.log_tail()}')
-            self._receive(0.05)
+        with self._changed:
+            while assignment not in self._messages:
+                if not process.running:
+                    raise DeadlineError(f'ended with {process.returncode} before {assignment}:\n{process.log_tail()}')
+                if time.monotonic() >= end:
+                    raise DeadlineError(f'not in {timeout:g} s: {assignment}; came {self._messages}:\n'
+                                        f'{process.log_tail()}')
+                self._changed.wait(0.05)
 
     def close(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b'', self.path)
+        self._thread.join()
         self._socket.close()
 
 

@@ -168,7 +168,7 @@ def test_end_registers_running_false(own_form, event_server, eventer, bus, gatew
     eventer.wait(f'{prefix}/gateway/remote_device/1/status', 'CONNECTED')
     since = eventer.mark()
     gateway.stop(5)
-    assert 'STOPPING=1' in gateway.notify.poll()
+    wait_until(lambda: 'STOPPING=1' in gateway.notify.messages, 'STOPPING=1')
     eventer.wait(f'{prefix}/gateway/running', False, since=since)
     assert eventer.payloads(f'{prefix}/gateway/remote_device/1/status', since) == ['DISABLED']
     assert eventer.payloads(f'{prefix}/gateway/status', since) == ['DISCONNECTED']
