@@ -190,6 +190,8 @@ static void list_drop(JobList *l) {
 void modbus_bus_detach(ModbusBus *b) {
         ModbusJob *job = TAKE_PTR(b->current);
 
+        if (b->busy)
+                b->link->vtable->cancel(b->link);
         b->link = NULL;
         b->busy = false;
         bus_set_wake(b, USEC_INFINITY);

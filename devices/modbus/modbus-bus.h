@@ -55,7 +55,8 @@ DEFINE_CLEANUP(ModbusBus, modbus_bus_free);
 
 /* The line is there; it stays the caller's. */
 void modbus_bus_attach(ModbusBus *b, ModbusLink *link);
-/* The line went: every job ends with -ENOTCONN. The link is not touched. */
+/* The line goes: every job ends with -ENOTCONN, and no callback of the link comes here any more. Before the
+ * link is freed. */
 void modbus_bus_detach(ModbusBus *b);
 
 /* Appends to the queue. done() is never called inside. -ENOTCONN: no line; -EAGAIN: the queue is full

@@ -173,6 +173,14 @@ static void master_on_connected(void *userdata) {
                 modbus_unit_connected(&m->units[i]);
 }
 
+/* Polling ends, then whatever else waits for the line. */
+static void master_drop_line(ModbusMaster *m) {
+        for (size_t i = 0; i < m->n_units; i++)
+                modbus_unit_stop(&m->units[i]);
+        modbus_bus_detach(m->line.bus);
+        m->link = modbus_link_free(m->link);
+}
+
 /* 4.1 step 5: the next attempt comes at once, unless that could become a storm. */
 static void master_lost(ModbusMaster *m, int error) {
         usec_t delay = master_connection(m)->connect_delay;
@@ -180,9 +188,7 @@ static void master_lost(ModbusMaster *m, int error) {
         bool storm = error == -EBADMSG || (m->at_once && lived < delay);
 
         m->state = MASTER_WAITING;
-        for (size_t i = 0; i < m->n_units; i++)
-                modbus_unit_stop(&m->units[i]);
-        modbus_bus_detach(m->line.bus);
+        master_drop_line(m);
         master_set_link_down(m, error, true);
         master_set_status(m, MASTER_STATUS_DISCONNECTED);
 
@@ -193,11 +199,12 @@ static void master_lost(ModbusMaster *m, int error) {
 static void master_on_closed(int error, void *userdata) {
         ModbusMaster *m = userdata;
 
-        m->link = modbus_link_free(m->link);
-        if (m->state == MASTER_CONNECTED)
+        if (m->state == MASTER_CONNECTED) {
                 master_lost(m, error);
-        else
-                master_failed(m, error);
+                return;
+        }
+        m->link = modbus_link_free(m->link);
+        master_failed(m, error);
 }
 
 static void master_on_timer(void *userdata) {
@@ -425,12 +432,7 @@ static void master_stop(Device *d) {
                 return;
 
         m->state = MASTER_STOPPED;
-        for (size_t i = 0; i < m->n_units; i++)
-                modbus_unit_stop(&m->units[i]);
-        if (m->link) {
-                modbus_bus_detach(m->line.bus);
-                m->link = modbus_link_free(m->link);
-        }
+        master_drop_line(m);
         if (m->status != _MASTER_STATUS_INVALID)
                 master_set_status(m, MASTER_STATUS_DISCONNECTED);
         deadline_set(m->timer, 0); /* the next turn tells the end */

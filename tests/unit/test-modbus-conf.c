@@ -14,10 +14,9 @@ static const char master[] =
                 "{connection: {modbus_type: TCP, transport: {type: TCP, host: h, port: 502}, "
                 "connect_timeout: 1, connect_delay: 0.05, request_timeout: 0.1, request_delay: 0, "
                 "request_retry_immediate_count: 0, request_retry_delayed_count: 0, request_retry_delay: 0}, "
-                "remote_devices: ["
-                "{device_id: 1, timeout_poll_delay: 0.05, data: [" ITEM(
-                                "x", "interval: 0.02, ") "]}, "
-                                                         "{device_id: 2, timeout_poll_delay: 0, data: []}]}";
+                "remote_devices: [{device_id: 1, timeout_poll_delay: 0.05, "
+                "data: [" ITEM("x", "interval: 0.02, ") "]}, "
+                "{device_id: 2, timeout_poll_delay: 0, data: []}]}";
 
 static const char slave[] =
                 "{modbus_type: TCP, transport: {type: TCP, local_host: 0.0.0.0, local_port: 502, "
