@@ -71,6 +71,11 @@ def ward(gatewayd, event_server, eventer, bus, bus_client, field):
 def wait_recovered(ward, since):
     """The device answers again: connected, its remote device too, a new first value."""
     ward.sick.holding[0] += 1
+    wait_reconnected(ward, since)
+
+
+def wait_reconnected(ward, since):
+    """As wait_recovered, when the first read may already be over."""
     ward.eventer.wait(READ, {'result': 'SUCCESS', 'value': ward.sick.holding[0], 'cause': 'INTERROGATE'}, since=since)
     wait_until(lambda: ward.link() == ('up', 'none'), lambda: f'link up, is {ward.link()}')
     assert ward.bus_client.device(SICK, 'State') == 'running'
@@ -103,7 +108,7 @@ def test_reset(ward):
     before = ward.rate()
     since = ward.eventer.mark()
     ward.sick.drop_connections(reset=True)
-    wait_recovered(ward, since)
+    wait_reconnected(ward, since)
     assert ward.eventer.payloads(STATUS, since) == ['DISCONNECTED', 'CONNECTING', 'CONNECTED']
     assert ward.eventer.payloads(REMOTE, since) == ['DISABLED', 'CONNECTING', 'CONNECTED']
     order = [(i.type[-1] if i.type[-2] != '1' else 'remote', i.payload.data)
