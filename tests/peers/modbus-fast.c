@@ -5,13 +5,15 @@
  * with its header; anything else ends the connection.
  *
  * With --changing every register differs from the one of the same address in the answer before; without it register n
- * holds n. --write-time prints the monotonic time in ns at which each write arrived.
+ * holds n. --write-time prints the monotonic time in ns at which each write arrived. --stop-after=N answers N requests
+ * and no more, and says so. SIGUSR1 prints how many were answered so far.
  */
 
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -38,7 +40,22 @@ typedef struct Client {
 typedef struct Server {
         int listener, epoll;
         bool changing, write_time;
+        unsigned long answered, stop_after; /* 0: never */
 } Server;
+
+static volatile sig_atomic_t asked;
+
+static void on_signal(int number) {
+        asked = 1;
+}
+
+static void print_answered(const Server *s, const char *what) {
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        printf("%s=%lu ns=%lld\n", what, s->answered, (long long) now.tv_sec * 1000000000LL + now.tv_nsec);
+        fflush(stdout);
+}
 
 static unsigned get16(const uint8_t *p) {
         return (unsigned) p[0] << 8 | p[1];
@@ -88,7 +105,7 @@ static size_t answer(const Server *s, Client *c, const uint8_t *request, size_t 
 }
 
 /* Answers every whole request that has come. False: close. */
-static bool client_serve(const Server *s, Client *c) {
+static bool client_serve(Server *s, Client *c) {
         uint8_t out[BUFFER_SIZE / 12 * ANSWER_MAX];
         size_t begin = 0, n_out = 0;
         ssize_t n;
@@ -109,11 +126,17 @@ static bool client_serve(const Server *s, Client *c) {
 
                 if (n_out + ANSWER_MAX > sizeof(out))
                         return false;
+                if (s->stop_after > 0 && s->answered == s->stop_after) {
+                        begin += 6 + length;
+                        continue;
+                }
 
                 made = answer(s, c, request, 6 + length, out + n_out);
                 if (made == 0)
                         return false;
                 n_out += made;
+                if (++s->answered == s->stop_after)
+                        print_answered(s, "stopped");
                 begin += 6 + length;
         }
 
@@ -165,15 +188,22 @@ static int server_listen(Server *s, int port) {
         return epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->listener, &(struct epoll_event) { .events = EPOLLIN });
 }
 
-static int server_run(const Server *s) {
+/* The signal is let in only while waiting. */
+static int server_run(Server *s) {
         struct epoll_event events[64];
+        sigset_t none;
 
+        (void) sigemptyset(&none);
         for (;;) {
                 int n;
 
-                n = epoll_wait(s->epoll, events, 64, -1);
-                if (n < 0)
+                n = epoll_pwait(s->epoll, events, 64, -1, &none);
+                if (n < 0 && errno != EINTR)
                         return -errno;
+                if (asked) {
+                        asked = 0;
+                        print_answered(s, "answered");
+                }
 
                 for (int i = 0; i < n; i++) {
                         Client *c = events[i].data.ptr;
@@ -193,10 +223,17 @@ int main(int argc, char *argv[]) {
                 { "port",       required_argument, NULL, 'p' },
                 { "changing",   no_argument,       NULL, 'c' },
                 { "write-time", no_argument,       NULL, 'w' },
+                { "stop-after", required_argument, NULL, 's' },
                 {}
         };
         Server s = {};
+        sigset_t usr1;
         int port = 0, r;
+
+        (void) sigemptyset(&usr1);
+        (void) sigaddset(&usr1, SIGUSR1);
+        (void) sigprocmask(SIG_BLOCK, &usr1, NULL);
+        (void) sigaction(SIGUSR1, &(struct sigaction) { .sa_handler = on_signal }, NULL);
 
         for (int c; (c = getopt_long(argc, argv, "", options, NULL)) >= 0;)
                 switch (c) {
@@ -208,6 +245,9 @@ int main(int argc, char *argv[]) {
                         break;
                 case 'w':
                         s.write_time = true;
+                        break;
+                case 's':
+                        s.stop_after = strtoul(optarg, NULL, 10);
                         break;
                 default:
                         return 2;

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the measurements share: configurations, peers, processes tied to processors."""
+
+import os
+import pathlib
+import re
+import signal
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / 'tests'))
+
+from harness.config import HAT, NATIVE, data, master, remote   # noqa: E402
+from harness.paths import BUILD, PEERS                          # noqa: E402
+from harness.process import Process                             # noqa: E402
+from harness.waiting import wait_until                          # noqa: E402
+
+BENCH = BUILD / 'tests/bench'
+
+_LISTENING = re.compile(r'^listening on .*:(\d+)$', re.MULTILINE)
+_COUNTS = re.compile(r'^(?:answered|events)=(\d+) .*ns=(\d+)$', re.MULTILINE)
+
+
+def pinned(cpus):
+    """Arguments that tie a process to these processors."""
+    return ('taskset', '-c', ','.join(map(str, cpus))) if cpus else ()
+
+
+class Peer(Process):
+    """A C peer that prints where it listens, and how much it has done when it gets SIGUSR1."""
+
+    def __init__(self, program, *arguments, cpus=()):
+        super().__init__([*pinned(cpus), program, *arguments])
+        self.port = int(self.wait_line(_LISTENING)[1])
+
+    def counts(self):
+        """(how many, at which monotonic time in seconds)."""
+        before = len(_COUNTS.findall(self.text()))
+        self.signal(signal.SIGUSR1)
+        found = wait_until(lambda: _COUNTS.findall(self.text())[before:], f'{self.argv} prints its counts',
+                           interval=0.001)
+        return int(found[0][0]), int(found[0][1]) / 1e9
+
+
+def modbus_fast(*arguments, cpus=()):
+    return Peer(PEERS / 'modbus-fast', *arguments, cpus=cpus)
+
+
+def event_sink(*arguments, cpus=()):
+    return Peer(BENCH / 'event-sink', *arguments, cpus=cpus)
+
+
+def registers(n, interval):
+    """n holding registers as n data items."""
+    return [data(f'r{i}', start=i, interval=interval) for i in range(n)]
+
+
+def gateway_config(event_port, modbus_port, n_devices=1, n_registers=1000, interval=0, hat=False, **connection):
+    """A gateway `bench` whose devices `dev0` … poll n_registers of one modbus-fast each. hat: the configuration that both
+    gateways take, in the hat form."""
+    values = {'connect_timeout': 5, 'request_timeout': 5, **connection}
+    devices = [master(f'dev{i}', modbus_port, [remote(1, registers(n_registers, interval), timeout_poll_delay=1)],
+                      **values) for i in range(n_devices)]
+    if not hat:
+        return NATIVE.config(devices, event_port, name='bench')
+    return {'type': 'gateway', 'log': {'version': 1, 'disable_existing_loggers': False, 'root': {'level': 'ERROR'}},
+            **HAT.config(devices, event_port, name='bench')}
+
+
+def cpu_seconds(pid):
+    """User and system time of a process so far, in ns resolution where the kernel has it."""
+    fields = pathlib.Path(f'/proc/{pid}/schedstat').read_text().split()
+    return int(fields[0]) / 1e9
+
+
+def cpu_count():
+    return len(os.sched_getaffinity(0))
