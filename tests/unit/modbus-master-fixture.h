@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A modbus_master between a fake host and a peer that the test plays by hand: what its tests share. Main thread. */
+#pragma once
+
+#include "tests/unit/modbus-peer.h"
+
+extern const DeviceType modbus_master_device_type;
+
+#define MS USEC_PER_MSEC
+
+#define ITEM(name, interval, type, start, offset, count)                                              \
+        "{name: " name ", interval: " interval ", data_type: " type ", start_address: " start         \
+        ", bit_offset: " offset ", bit_count: " count "}"
+#define REMOTE(id, delay, items) "{device_id: " id ", timeout_poll_delay: " delay ", data: [" items "]}"
+#define WORD(name, interval) ITEM(name, interval, "HOLDING_REGISTER", "0", "0", "16")
+
+/* One holding register x at 0 of remote device 1: read every 20 ms, once and then no more, all the time. */
+#define POLLED REMOTE("1", "0.05", WORD("x", "0.02"))
+#define POLLED_ONCE REMOTE("1", "0.05", WORD("x", "1000"))
+#define POLLED_FAST REMOTE("1", "0", WORD("x", "0"))
+#define READ_X "01 03 0000 0001"
+
+/* Only written. */
+#define WRITTEN                                                                                       \
+        REMOTE("1", "0",                                                                              \
+               ITEM("coil", "null", "COIL", "10", "0", "1") ","                                       \
+               ITEM("coils", "null", "COIL", "100", "2", "3") ","                                     \
+               ITEM("reg", "null", "HOLDING_REGISTER", "100", "0", "16") ","                          \
+               ITEM("odd", "null", "HOLDING_REGISTER", "100", "8", "32") ","                          \
+               ITEM("big", "null", "HOLDING_REGISTER", "0", "0", "1984") ","                          \
+               ITEM("input", "null", "INPUT_REGISTER", "0", "0", "16"))
+
+/* Settings of a connection that tests change. */
+typedef struct Settings {
+        const char *connect_delay, *request_delay, *request_timeout;
+        unsigned immediate, delayed;
+        ModbusFramingKind framing;
+} Settings;
+
+typedef struct Fixture {
+        FakeHost *host;
+        Peer *peer;
+} Fixture;
+
+static _unused_ char *conf_text(const Settings *s, uint16_t port, const char *remote_devices) {
+        return g_strdup_printf(
+                        "{connection: {modbus_type: %s, transport: {type: TCP, host: 127.0.0.1, port: %u}, "
+                        "connect_timeout: 1, connect_delay: %s, request_timeout: %s, request_delay: %s, "
+                        "request_retry_immediate_count: %u, request_retry_delayed_count: %u, "
+                        "request_retry_delay: 0.02}, remote_devices: [%s]}",
+                        modbus_framing_to_string(s->framing), port, s->connect_delay ?: "0.05",
+                        s->request_timeout ?: "0.1", s->request_delay ?: "0", s->immediate, s->delayed,
+                        remote_devices);
+}
+
+static _unused_ void fixture_init(Fixture *f, const Settings *settings, const char *remote_devices) {
+        g_autofree char *conf = NULL;
+
+        f->peer = peer_new(settings->framing);
+        conf = conf_text(settings, f->peer->port, remote_devices);
+        f->host = fake_host_new(&modbus_master_device_type, conf);
+        f->peer->host = f->host;
+}
+
+static _unused_ void fixture_done(Fixture *f) {
+        f->host = fake_host_free(f->host);
+        f->peer = peer_free(f->peer);
+}
+
+static _unused_ void enable(Fixture *f, const char *id) {
+        g_ptr_array_add(f->host->answers, g_strdup_printf("remote_device/%s/enable true", id));
+}
+
+/* Up to a connection, with its statuses taken. */
+static _unused_ void connect_master(Fixture *f) {
+        fake_host_start(f->host);
+        fake_host_expect(f->host, "status \"CONNECTING\"", "status \"CONNECTED\"");
+        peer_accept(f->peer);
+        g_assert_true(f->host->started);
+}
+
+#define GOOD(name, value, cause) \
+        "read/" name " {\"result\": \"SUCCESS\", \"value\": " value ", \"cause\": \"" cause "\"}"
+#define INTERROGATE(value) "remote_device/1/" GOOD("x", value, "INTERROGATE")
+#define CHANGE(value) "remote_device/1/" GOOD("x", value, "CHANGE")
+#define R1(status) "remote_device/1/status \"" status "\""
+#define S(status) "status \"" status "\""
+
+#define WRITE_RESULT(name, id, result) \
+        "remote_device/1/write/" name " {\"request_id\": " id ", \"result\": \"" result "\"}"
+
+static _unused_ void write_value(Fixture *f, const char *name, const char *json) {
+        g_autofree char *type = g_strdup_printf("remote_device/1/write/%s", name);
+
+        fake_host_event(f->host, type, json);
+}
+
+static _unused_ uint64_t status_value(FakeHost *h, const char *name) {
+        for (const StatusField *s = h->device->type->status; s->name; s++)
+                if (streq(s->name, name))
+                        return *(const uint64_t *) ((const char *) h->device + s->offset);
+        g_assert_not_reached();
+}
