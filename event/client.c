@@ -112,27 +112,27 @@ static void request_answer(EventRequest *r, int error, const Event *events, size
         g_free(r);
 }
 
-/* What each error says to people; others say it with strerror(). */
+/* What each error says to people, behind the server's name; others say it with strerror(). */
 static const char *client_describe(int error) {
         switch (error) {
         case 0:
-                return "The connection was closed as asked.";
+                return "the connection was closed as asked";
         case -EBADMSG:
-                return "The event server sent a malformed message.";
+                return "sent a malformed message";
         case -EMSGSIZE:
-                return "The event server sent a message that is too large.";
+                return "sent a message that is too large";
         case -EPROTO:
-                return "The event server sent an unexpected message.";
+                return "sent an unexpected message";
         case -ETIMEDOUT:
-                return "The event server does not answer.";
+                return "does not answer";
         case -ECONNRESET:
-                return "The event server closed the connection.";
+                return "closed the connection";
         case -ECONNREFUSED:
-                return "The event server refused the connection.";
+                return "refused the connection";
         case -ENXIO:
-                return "The host name of the event server is not known.";
+                return "the host name is not known";
         case -ENOBUFS:
-                return "The event server reads too slowly: too much is unsent.";
+                return "reads too slowly, too much is unsent";
         default:
                 return g_strerror(-error);
         }
