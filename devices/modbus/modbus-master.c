@@ -101,7 +101,8 @@ static void master_set_link_down(ModbusMaster *m, int error, bool was_connected)
         g_autofree char *detail = NULL;
 
         if (!was_connected)
-                detail = g_strdup_printf("cannot connect to %s: %s", m->endpoint, g_strerror(-error));
+                detail = g_strdup_printf("cannot connect to %s: %s", m->endpoint,
+                                         error == -ENXIO ? "no such host" : g_strerror(-error));
         else if (error == 0)
                 detail = g_strdup_printf("%s closed the connection", m->endpoint);
         else if (error == -EBADMSG)
