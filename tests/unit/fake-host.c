@@ -140,15 +140,14 @@ int device_borrow_fd(Device *d, const char *name) {
 
 /* ---- configuration ----------------------------------------------------------------------------------- */
 
-static int parse(const DeviceType *type, const char *text, ConfForm form, ConfArena *arena, void *conf,
-                 ConfErrors *errors) {
+static int parse(const DeviceType *type, const char *text, ConfArena *arena, void *conf, ConfErrors *errors) {
         _cleanup_(conf_document_freep) ConfDocument *document = NULL;
         int r;
 
         r = conf_document_parse(text, strlen(text), errors, &document);
         if (r < 0)
                 return r;
-        r = conf_parse(conf_document_root(document), type->conf, form, arena, conf, errors);
+        r = conf_parse(conf_document_root(document), type->conf, CONF_FORM_NATIVE, arena, conf, errors);
         if ((r >= 0 || r == -ERANGE) && type->verify)
                 type->verify(conf, errors);
         return r;
@@ -162,15 +161,6 @@ static char *errors_to_text(ConfErrors *errors) {
         conf_errors_print(errors, stream);
         fclose(stream);
         return text;
-}
-
-char *fake_host_check(const DeviceType *type, const char *conf, ConfForm form) {
-        _cleanup_(conf_errors_freep) ConfErrors *errors = conf_errors_new("test");
-        _cleanup_(conf_arena_freep) ConfArena *arena = conf_arena_new();
-        void *parsed = conf_arena_alloc(arena, type->conf_size);
-
-        (void) parse(type, conf, form, arena, parsed, errors);
-        return errors_to_text(errors);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------- */
@@ -189,7 +179,7 @@ FakeHost *fake_host_new(const DeviceType *type, const char *conf) {
         h->auto_answer = true;
         h->borrowed_fd = -EBADF;
 
-        if (parse(type, conf, CONF_FORM_NATIVE, h->arena, h->conf, errors) < 0 ||
+        if (parse(type, conf, h->arena, h->conf, errors) < 0 ||
             conf_errors_count(errors, CONF_RANGE) + conf_errors_count(errors, CONF_ERROR) > 0) {
                 g_autofree char *text = errors_to_text(errors);
 

@@ -48,9 +48,6 @@ FakeHost *fake_host_new(const DeviceType *type, const char *conf);
 FakeHost *fake_host_free(FakeHost *h);
 DEFINE_CLEANUP(FakeHost, fake_host_free);
 
-/* Only parses and verifies: the messages as the daemon prints them, for the caller to free. */
-char *fake_host_check(const DeviceType *type, const char *conf, ConfForm form);
-
 /* Begins a run, the first or, after the end of one, the next; asserts success. */
 void fake_host_start(FakeHost *h);
 /* Calls stop() and waits for the end. */
