@@ -69,14 +69,10 @@ def ward(gatewayd, event_server, eventer, bus, bus_client, field):
 
 
 def wait_recovered(ward, since):
-    """The device answers again: connected, its remote device too, a new first value."""
+    """The device answers again: a new first value, then changes of it."""
+    ward.eventer.wait(READ, since=since, where=lambda p: p.get('cause') == 'INTERROGATE')
     ward.sick.holding[0] += 1
-    wait_reconnected(ward, since)
-
-
-def wait_reconnected(ward, since):
-    """As wait_recovered, when the first read may already be over."""
-    ward.eventer.wait(READ, {'result': 'SUCCESS', 'value': ward.sick.holding[0], 'cause': 'INTERROGATE'}, since=since)
+    ward.eventer.wait(READ, {'result': 'SUCCESS', 'value': ward.sick.holding[0], 'cause': 'CHANGE'}, since=since)
     wait_until(lambda: ward.link() == ('up', 'none'), lambda: f'link up, is {ward.link()}')
     assert ward.bus_client.device(SICK, 'State') == 'running'
 
