@@ -104,7 +104,7 @@ def test_reset(ward):
     before = ward.rate()
     since = ward.eventer.mark()
     ward.sick.drop_connections(reset=True)
-    wait_reconnected(ward, since)
+    wait_recovered(ward, since)
     assert ward.eventer.payloads(STATUS, since) == ['DISCONNECTED', 'CONNECTING', 'CONNECTED']
     assert ward.eventer.payloads(REMOTE, since) == ['DISABLED', 'CONNECTING', 'CONNECTED']
     order = [(i.type[-1] if i.type[-2] != '1' else 'remote', i.payload.data)
