@@ -36,11 +36,10 @@ static BusValue field_value(const StatusField *f, const void *base) {
 }
 
 /* ret_text keeps a constant; the caller frees. */
-static BusValue status_value(const DeviceType *type, const ProxyView *view, const Device *device, const StatusField *f,
-                             char **ret_text) {
-        if (!f->constant || !type->constant)
+static BusValue status_value(const ProxyView *view, const Device *device, const StatusField *f, char **ret_text) {
+        if (!f->constant)
                 return field_value(f, device);
-        *ret_text = type->constant(view->config->conf, f);
+        *ret_text = f->constant(view->config->conf);
         return bus_string(*ret_text);
 }
 
@@ -61,11 +60,8 @@ static void write_parts(JsonWriter *w, const DeviceType *type, const Device *dev
         json_key(w, type->parts_name);
         json_open_array(w);
         for (size_t i = 0; i < n; i++) {
-                DevicePart part;
-
-                type->part(device, i, &part);
                 json_open_object(w);
-                write_fields(w, part.fields, part.base);
+                write_fields(w, type->part_fields, type->part(device, i));
                 json_close_object(w);
         }
         json_close_array(w);
@@ -74,7 +70,7 @@ static void write_parts(JsonWriter *w, const DeviceType *type, const Device *dev
 void bus_type_write(JsonWriter *w, const DeviceType *type, const ProxyView *view, const Device *device) {
         for (const StatusField *f = type->status; f && f->name; f++) {
                 g_autofree char *text = NULL;
-                BusValue v = status_value(type, view, device, f, &text);
+                BusValue v = status_value(view, device, f, &text);
 
                 json_key(w, f->name);
                 bus_value_write(w, &v);
@@ -107,14 +103,14 @@ static int append_field(sd_bus_message *m, const StatusField *f, const void *bas
         return sd_bus_message_close_container(m);
 }
 
-static int append_part(sd_bus_message *m, const DevicePart *part) {
+static int append_part(sd_bus_message *m, const StatusField *fields, const void *part) {
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
         if (r < 0)
                 return r;
-        for (const StatusField *f = part->fields; f->name; f++) {
-                r = append_field(m, f, part->base);
+        for (const StatusField *f = fields; f->name; f++) {
+                r = append_field(m, f, part);
                 if (r < 0)
                         return r;
         }
@@ -133,10 +129,7 @@ static int get_parts(sd_bus *bus, const char *path, const char *interface, const
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
-                DevicePart part;
-
-                type->part(device, i, &part);
-                r = append_part(reply, &part);
+                r = append_part(reply, type->part_fields, type->part(device, i));
                 if (r < 0)
                         return r;
         }
@@ -153,7 +146,7 @@ static int get_status(sd_bus *bus, const char *path, const char *interface, cons
 
         while (!streq(f->name, property))
                 f++;
-        v = status_value(view->config->type, view, proxy_get_device(d->proxy), f, &text);
+        v = status_value(view, proxy_get_device(d->proxy), f, &text);
         return bus_value_append(reply, &v);
 }
 

@@ -61,13 +61,9 @@ typedef struct StatusField {
         const char *unit, *help;
         StatusKind kind;
         size_t offset;
-        bool constant;          /* never changes: EmitsChangedSignal const. In DeviceType.status: a string of the configuration, see there */
+        char *(*constant)(const void *conf); /* given: a string of the configuration, the same with or without a run; caller
+                                              * frees. offset is not used; EmitsChangedSignal const */
 } StatusField;
-/* One unit, line or connection of a device, borrowed. */
-typedef struct DevicePart {
-        const StatusField *fields;
-        const void *base;
-} DevicePart;
 
 struct DeviceType {
         const char *name;       /* "modbus_master": event subtype, D-Bus path, `type:` */
@@ -94,13 +90,10 @@ struct DeviceType {
         int (*reconfigure)(Device *d, const void *conf);  /* may be NULL. 0: links kept; -EOPNOTSUPP: restart me */
 
         const StatusField *status;                        /* NULL: none */
-        /* Value of a constant field of `status` from the configuration, with or without a run; caller frees; NULL: none. May be
-         * NULL: then constants are read at their offset, during a run only. */
-        char *(*constant)(const void *conf, const StatusField *f);
         const char *parts_name;                           /* D-Bus property of the parts, "RemoteDevices"; NULL: none */
         size_t (*n_parts)(const Device *d);
-        void (*part)(const Device *d, size_t i, DevicePart *ret);
-        const StatusField *part_fields;                   /* the same for all parts */
+        const StatusField *part_fields;                   /* offsets inside what part() returns: one unit, line or connection, borrowed */
+        const void *(*part)(const Device *d, size_t i);
 };
 
 struct Device {

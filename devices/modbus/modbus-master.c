@@ -45,7 +45,6 @@ typedef struct ModbusMaster {
         bool at_once;           /* the last attempt followed a loss without a pause */
 
         /* for the status table */
-        const char *transport, *framing;
         char *endpoint;
         ModbusCounters counters;
         uint64_t connections;
@@ -333,17 +332,15 @@ static void master_on_enable_events(Device *d, int error, const Event *events, s
 
 /* ---- device type ------------------------------------------------------------------------------------- */
 
-static void master_init_texts(ModbusMaster *m) {
-        const ModbusConnectionConf *c = master_connection(m);
+static char *connection_endpoint(const ModbusConnectionConf *c) {
         Address address = {
                 .kind = ADDRESS_TCP,
                 .host = (char *) c->transport.host,
                 .port = (uint16_t) c->transport.port,
         };
 
-        m->transport = modbus_transport_to_string((ModbusTransportKind) c->transport.kind);
-        m->framing = modbus_framing_to_string((ModbusFramingKind) c->framing);
-        m->endpoint = address_format(&address);
+        return c->transport.kind == MODBUS_TRANSPORT_TCP ? address_format(&address)  :
+                                                                g_strdup(c->transport.serial.port);
 }
 
 static int master_init_units(ModbusMaster *m, sd_event *event) {
@@ -387,7 +384,7 @@ static int master_init(ModbusMaster *m) {
         if (!m->line.framing || master_connection(m)->transport.kind != MODBUS_TRANSPORT_TCP)
                 return -EOPNOTSUPP;
 
-        master_init_texts(m);
+        m->endpoint = connection_endpoint(master_connection(m));
         master_init_bus(m);
         r = deadline_new(event, "modbus-master", master_on_timer, m, &m->timer);
         if (r < 0)
@@ -452,17 +449,30 @@ static size_t master_n_parts(const Device *d) {
         return ((const ModbusMaster *) d)->n_units;
 }
 
-static void master_part(const Device *d, size_t i, DevicePart *ret) {
-        *ret = (DevicePart) { .fields = modbus_unit_fields, .base = &((const ModbusMaster *) d)->units[i] };
+static const void *master_part(const Device *d, size_t i) {
+        return &((const ModbusMaster *) d)->units[i];
+}
+
+static char *master_transport(const void *conf) {
+        const ModbusMasterConf *c = conf;
+
+        return g_strdup(modbus_transport_to_string((ModbusTransportKind) c->connection.transport.kind));
+}
+
+static char *master_framing(const void *conf) {
+        const ModbusMasterConf *c = conf;
+
+        return g_strdup(modbus_framing_to_string((ModbusFramingKind) c->connection.framing));
+}
+
+static char *master_endpoint(const void *conf) {
+        return connection_endpoint(&((const ModbusMasterConf *) conf)->connection);
 }
 
 static const StatusField master_status_fields[] = {
-        { "Transport", NULL, "TCP or SERIAL", STATUS_STRING, offsetof(ModbusMaster, transport),
-          .constant = true },
-        { "Framing", NULL, "TCP, RTU or ASCII", STATUS_STRING, offsetof(ModbusMaster, framing),
-          .constant = true },
-        { "Endpoint", NULL, "far end of the line", STATUS_STRING, offsetof(ModbusMaster, endpoint),
-          .constant = true },
+        { "Transport", NULL, "TCP or SERIAL", STATUS_STRING, .constant = master_transport },
+        { "Framing", NULL, "TCP, RTU or ASCII", STATUS_STRING, .constant = master_framing },
+        { "Endpoint", NULL, "far end of the line", STATUS_STRING, .constant = master_endpoint },
         { "Connections", NULL, "connections made", STATUS_COUNTER, offsetof(ModbusMaster, connections) },
         { "Timeouts", NULL, "transmitted requests without an answer", STATUS_COUNTER,
           offsetof(ModbusMaster, counters.timeouts) },

@@ -21,7 +21,7 @@ static const char *const unit_status_names[] = {
 DEFINE_STRING_TABLE(modbus_unit_status, ModbusUnitStatus, unit_status_names);
 
 const StatusField modbus_unit_fields[] = {
-        { "DeviceId", NULL, "unit id", STATUS_GAUGE, offsetof(ModbusUnit, device_id), .constant = true },
+        { "DeviceId", NULL, "unit id", STATUS_GAUGE, offsetof(ModbusUnit, device_id) },
         { "Status", NULL, "status as in its last event", STATUS_STRING, offsetof(ModbusUnit, status_name) },
         { "Enabled", NULL, "whether its last enable event enables it", STATUS_BOOL,
           offsetof(ModbusUnit, enabled) },

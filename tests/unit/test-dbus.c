@@ -35,8 +35,8 @@ typedef struct FakeDevice {
         FakeUnit units[2];
 } FakeDevice;
 
-static char *fake_constant(const void *conf, const StatusField *f) {
-        return streq(f->name, "Endpoint") ? g_strdup_printf("tcp:%s", (const char *) conf) : NULL;
+static char *fake_endpoint(const void *conf) {
+        return g_strdup_printf("tcp:%s", (const char *) conf);
 }
 
 static size_t fake_n_parts(const Device *d) {
@@ -50,12 +50,12 @@ static const StatusField unit_fields[] = {
         {},
 };
 
-static void fake_part(const Device *d, size_t i, DevicePart *ret) {
-        *ret = (DevicePart) { .fields = unit_fields, .base = &((const FakeDevice *) d)->units[i] };
+static const void *fake_part(const Device *d, size_t i) {
+        return &((const FakeDevice *) d)->units[i];
 }
 
 static const StatusField fake_status[] = {
-        { "Endpoint", .kind = STATUS_STRING, .constant = true },
+        { "Endpoint", .kind = STATUS_STRING, .constant = fake_endpoint },
         { "Timeouts", .kind = STATUS_COUNTER, .offset = offsetof(FakeDevice, timeouts) },
         { "LastRoundTripUSec", .kind = STATUS_USEC, .offset = offsetof(FakeDevice, round_trip) },
         { "Busy", .kind = STATUS_BOOL, .offset = offsetof(FakeDevice, busy) },
@@ -68,7 +68,6 @@ static const DeviceType fake_master_device_type = {
         .interface = "FakeMaster",
         .device_size = sizeof(FakeDevice),
         .status = fake_status,
-        .constant = fake_constant,
         .parts_name = "RemoteDevices",
         .n_parts = fake_n_parts,
         .part = fake_part,
