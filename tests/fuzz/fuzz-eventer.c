@@ -16,6 +16,7 @@ typedef struct Run {
         Buffer in, out;
         usec_t now;
         unsigned n_requests; /* that wait */
+        EventerStatus status; /* the last one that was told; standby before */
         bool accepted, dead, nested;
 } Run;
 
@@ -36,6 +37,11 @@ static const Payload binary = { .kind = PAYLOAD_BINARY,
 static void request(Run *run, bool query) {
         EventerRequest *r = g_new0(EventerRequest, 1);
 
+        if (!query && run->status != EVENTER_OPERATIONAL) {
+                check(eventer_request_register(run->eventer, prefix, name, NULL, &json, run->now, r) == -EHOSTDOWN);
+                g_free(r);
+                return;
+        }
         if (query)
                 check(eventer_request_query(run->eventer, &(EventerQuery) { .types = &prefix, .n_types = 1 },
                                             run->now, r) == 0);
@@ -68,6 +74,7 @@ static void on_accepted(EventerStatus status, void *userdata) {
 
         check(!run->accepted && eventer_status_to_string(status));
         run->accepted = true;
+        run->status = status;
 }
 
 static void on_refused(const char *text, size_t size, void *userdata) {
@@ -80,6 +87,7 @@ static void on_status(EventerStatus status, void *userdata) {
         Run *run = userdata;
 
         check(run->accepted && eventer_status_to_string(status));
+        run->status = status;
 }
 
 static void on_events(const Event *events, size_t n, void *userdata) {
