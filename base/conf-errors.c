@@ -141,7 +141,7 @@ static void add(ConfErrors *e, ConfSeverity severity, const ConfNode *node, unsi
         };
 
         e->counts[severity]++;
-        if (e->items->len >= CONF_ERRORS_MAX) {
+        if (conf_errors_full(e)) {
                 e->omitted++;
                 return;
         }
@@ -215,6 +215,10 @@ void conf_error_missing(ConfErrors *e, ConfSeverity severity, const void *siblin
         add(e, severity, object, object ? object->line : 0, object ? object->column : 0, key, format,
             arguments);
         va_end(arguments);
+}
+
+bool conf_errors_full(const ConfErrors *e) {
+        return e->items->len >= CONF_ERRORS_MAX;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */

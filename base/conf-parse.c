@@ -485,9 +485,15 @@ static bool is_known(const ConfField *fields, const char *tag, const char *key) 
 static void report_unknown(Parser *p, const ConfNode *node, const ConfField *fields, const char *tag) {
         bool hat = p->form == CONF_FORM_HAT;
         g_autoptr(GPtrArray) names = g_ptr_array_new();
-        g_autofree char *key = conf_quote(node->key), *known = NULL;
+        g_autofree char *key = NULL, *known = NULL;
         const char *nearest;
 
+        if (conf_errors_full(p->errors)) {
+                conf_error_key(p->errors, hat ? CONF_WARNING : CONF_ERROR, node, "unknown key");
+                return;
+        }
+
+        key = conf_quote(node->key);
         for (const ConfField *f = fields; f->name; f++)
                 g_ptr_array_add(names, (char *) f->name);
         if (tag)

@@ -57,6 +57,8 @@ const char **conf_variant_names(const ConfField *field);
 
 /* ---- errors (conf-errors.c) --------------------------------------------------------------------------------------- */
 
+/* Further messages are only counted: their texts need not be made. */
+bool conf_errors_full(const ConfErrors *e);
 /* Keeps the document of a tree until errors are freed. */
 void conf_errors_keep(ConfErrors *e, ConfDocument *d);
 ConfDocument *conf_document_ref(ConfDocument *d);
