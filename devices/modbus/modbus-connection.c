@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns one accepted connection. Loop thread: the buffer in which answers are gathered is one for the
+ * process, in use only while requests are taken. */
+
+#include "devices/modbus/modbus-connection.h"
+
+#define RECEIVE_MAX 1024U                       /* unconsumed: less than one frame */
+#define UNSENT_MAX (64U << 10)                  /* answers that the peer has not read: no more requests */
+#define KEEPALIVE_USEC (60 * USEC_PER_SEC)      /* SO_KEEPALIVE */
+#define BATCH_SIZE (8U << 10)
+
+/* Answers that leave together. */
+typedef struct Batch {
+        uint8_t data[BATCH_SIZE];
+        size_t size;
+} Batch;
+
+static Batch batch;
+
+static usec_t connection_now(const ModbusConnection *c) {
+        uint64_t now;
+
+        return sd_event_now(c->server->event, CLOCK_MONOTONIC, &now) >= 0 ? now : now_usec(CLOCK_MONOTONIC);
+}
+
+static void connection_update_deadline(ModbusConnection *c) {
+        usec_t when = MIN(c->answer_until, c->pause_until);
+
+        deadline_set(c->deadline, c->held ? when : MIN(when, c->alive_until));
+}
+
+static void connection_update_reading(ModbusConnection *c) {
+        bool wanted = !c->pending && !c->held && !c->stalled;
+
+        if (wanted == c->reading)
+                return;
+        c->reading = wanted;
+        c->paused = false;
+        c->pause_until = USEC_INFINITY;
+        stream_set_reading(c->stream, wanted);
+}
+
+/* ---- answers ----------------------------------------------------------------------------------------- */
+
+static void connection_flush(ModbusConnection *c) {
+        if (batch.size > 0)
+                (void) stream_write(c->stream, batch.data, batch.size); /* a failure comes by closed() */
+        batch.size = 0;
+        c->stalled = stream_unsent(c->stream) >= UNSENT_MAX;
+}
+
+/* Where the PDU of the next answer is to be built. */
+static uint8_t *connection_answer_pdu(ModbusConnection *c) {
+        if (sizeof(batch.data) - batch.size < MODBUS_FRAME_MAX)
+                connection_flush(c);
+        return batch.data + batch.size + c->server->framing->pdu_offset;
+}
+
+static void connection_add_answer(ModbusConnection *c, uint16_t transaction, uint8_t unit, size_t pdu_size) {
+        uint8_t *frame = batch.data + batch.size;
+        size_t size = c->server->framing->wrap(frame, transaction, unit, pdu_size);
+
+        tap_frame(c->server->tap, TAP_SENT, frame, size);
+        batch.size += size;
+}
+
+/* Ends a request of any kind with the error that it came to, a write also with success. */
+static void connection_add_result(ModbusConnection *c, uint16_t transaction, uint8_t unit,
+                                  const ModbusPdu *request, ModbusResult result) {
+        uint8_t *pdu = connection_answer_pdu(c);
+        size_t size;
+
+        if (result == MODBUS_SUCCESS)
+                size = modbus_response_build_write(request, pdu);
+        else {
+                size = modbus_response_build_exception(request->function, result, pdu);
+                c->server->counters.exceptions++;
+        }
+        connection_add_answer(c, transaction, unit, size);
+}
+
+/* ---- requests ---------------------------------------------------------------------------------------- */
+
+static void connection_read(ModbusConnection *c, const ModbusFrame *frame, const ModbusPdu *request) {
+        uint8_t *pdu = connection_answer_pdu(c), size;
+        ModbusResult result;
+
+        result = modbus_store_read(c->server->store, frame->unit, request, pdu + MODBUS_READ_DATA, &size);
+        if (result != MODBUS_SUCCESS) {
+                connection_add_result(c, frame->transaction, frame->unit, request, result);
+                return;
+        }
+        connection_add_answer(c, frame->transaction, frame->unit,
+                              modbus_response_build_read(request->function, pdu + MODBUS_READ_DATA, size,
+                                                         pdu));
+}
+
+/* The request is answered later. */
+static void connection_begin_pending(ModbusConnection *c, const ModbusFrame *frame,
+                                     const ModbusPdu *request) {
+        c->pending = true;
+        c->unit = frame->unit;
+        c->transaction = frame->transaction;
+        c->request = *request;
+        c->request.data = NULL;
+        c->request.data_size = 0;
+        c->answer_until = usec_add(now_usec(CLOCK_MONOTONIC), c->server->response_timeout);
+}
+
+static void connection_write(ModbusConnection *c, const ModbusFrame *frame, const ModbusPdu *request) {
+        ModbusServer *s = c->server;
+        ModbusStoreWrite w, first;
+        ModbusResult result;
+
+        result = modbus_store_write(s->store, frame->unit, request, &w);
+        if (result == MODBUS_SUCCESS) {
+                first = w;
+                if (modbus_store_write_next(&first)) {
+                        if (s->handler->write(c, &w, s->userdata)) {
+                                s->counters.writes++;
+                                connection_begin_pending(c, frame, request);
+                                return;
+                        }
+                        result = MODBUS_FUNCTION_ERROR;
+                }
+        }
+        connection_add_result(c, frame->transaction, frame->unit, request, result);
+}
+
+static bool function_is_write(uint8_t function) {
+        switch (function) {
+        case MODBUS_WRITE_COIL:
+        case MODBUS_WRITE_REGISTER:
+        case MODBUS_WRITE_COILS:
+        case MODBUS_WRITE_REGISTERS:
+        case MODBUS_MASK_WRITE:
+                return true;
+        default:
+                return false;
+        }
+}
+
+/* The table of 6.6, in its order. */
+static void connection_request(ModbusConnection *c, const ModbusFrame *frame) {
+        ModbusPdu request;
+        ModbusResult result;
+
+        c->server->counters.requests++;
+        result = modbus_request_parse(frame->pdu, frame->pdu_size, &request);
+        if (frame->unit == 0 || !modbus_units_has(modbus_store_units(c->server->store), frame->unit))
+                result = MODBUS_INVALID_DATA_ADDRESS;
+        else
+                c->alive_until = usec_add(connection_now(c), c->server->keep_alive);
+
+        if (result != MODBUS_SUCCESS)
+                connection_add_result(c, frame->transaction, frame->unit, &request, result);
+        else if (function_is_write(request.function))
+                connection_write(c, frame, &request);
+        else
+                connection_read(c, frame, &request);
+}
+
+/* Takes requests until there are no more, or one has to wait. -EBADMSG: the stream cannot be trusted. */
+static int connection_take(ModbusConnection *c, const uint8_t *data, size_t size, size_t *ret_consumed) {
+        const ModbusFraming *framing = c->server->framing;
+        LinkTap *tap = c->server->tap;
+        uint8_t scratch[MODBUS_PDU_MAX];
+        size_t at = 0;
+        int r = 0;
+
+        while (!c->pending && !c->stalled) {
+                ModbusSearch s = {};
+
+                r = framing->find_request(modbus_store_units(c->server->store), c->paused, data + at,
+                                          size - at, scratch, &s);
+                tap->errors += s.dropped;
+                if (r <= 0) {
+                        at += s.consumed;
+                        break;
+                }
+                tap_frame(tap, TAP_RECEIVED, data + at + s.frame.offset, s.frame.size);
+                connection_request(c, &s.frame);
+                at += s.consumed;
+        }
+        connection_flush(c);
+
+        *ret_consumed = at;
+        return r;
+}
+
+/* ---- the stream's side ------------------------------------------------------------------------------- */
+
+static void connection_closed(ModbusConnection *c, int error) {
+        c->server->handler->closed(c, error, c->server->userdata);
+}
+
+static size_t connection_on_received(Stream *stream, const uint8_t *data, size_t size, void *userdata) {
+        ModbusConnection *c = userdata;
+        usec_t pause = modbus_framing_pause(c->server->framing->kind, 0);
+        size_t consumed = 0;
+
+        if (size != c->left)
+                c->paused = false; /* something came after all */
+        if (connection_take(c, data, size, &consumed) < 0) {
+                tap_error(c->server->tap);
+                connection_closed(c, -EBADMSG);
+                return size;
+        }
+
+        c->left = size - consumed;
+        c->paused = false;
+        c->pause_until = c->left > 0 ? usec_add(connection_now(c), pause) : USEC_INFINITY;
+        connection_update_reading(c);
+        connection_update_deadline(c);
+        return consumed;
+}
+
+static void connection_on_drained(Stream *stream, void *userdata) {
+        ModbusConnection *c = userdata;
+
+        c->stalled = false;
+        connection_update_reading(c);
+}
+
+static void connection_on_closed(Stream *stream, int error, void *userdata) {
+        connection_closed(userdata, error);
+}
+
+static const StreamHandler connection_stream_handler = {
+        .received = connection_on_received,
+        .drained = connection_on_drained,
+        .closed = connection_on_closed,
+};
+
+/* ---- time and owner ---------------------------------------------------------------------------------- */
+
+static void connection_end_pending(ModbusConnection *c, ModbusResult result) {
+        c->pending = false;
+        c->answer_until = USEC_INFINITY;
+        connection_add_result(c, c->transaction, c->unit, &c->request, result);
+        connection_flush(c);
+        connection_update_reading(c);
+        connection_update_deadline(c);
+}
+
+static void connection_on_deadline(void *userdata) {
+        ModbusConnection *c = userdata;
+        usec_t now = now_usec(CLOCK_MONOTONIC);
+
+        if (!c->held && now >= c->alive_until) {
+                connection_closed(c, -ETIMEDOUT);
+                return;
+        }
+        if (now >= c->pause_until) {
+                c->pause_until = USEC_INFINITY;
+                c->paused = true;
+                stream_process(c->stream);
+        }
+        if (now >= c->answer_until)
+                connection_end_pending(c, MODBUS_FUNCTION_ERROR);
+        else
+                connection_update_deadline(c);
+}
+
+void modbus_connection_answer(ModbusConnection *c, bool success) {
+        if (c->pending)
+                connection_end_pending(c, success ? MODBUS_SUCCESS : MODBUS_FUNCTION_ERROR);
+}
+
+void modbus_connection_hold(ModbusConnection *c, bool held) {
+        if (c->held == held)
+                return;
+
+        c->held = held;
+        if (!held) /* requests may have been waiting all the time */
+                c->alive_until = usec_add(now_usec(CLOCK_MONOTONIC), c->server->keep_alive);
+        connection_update_reading(c);
+        connection_update_deadline(c);
+}
+
+/* An IPv4 peer of a socket that serves both families is shown as what it is. */
+static char *plain_host(char *host) {
+        static const char mapped[] = "::ffff:";
+
+        if (g_str_has_prefix(host, mapped) && strchr(host, '.'))
+                memmove(host, host + strlen(mapped), strlen(host + strlen(mapped)) + 1);
+        return host;
+}
+
+static int connection_init_names(ModbusConnection *c, int fd) {
+        Address remote = { .kind = ADDRESS_TCP };
+        int r;
+
+        r = socket_name(fd, /* peer= */ false, &c->local_host, &c->local_port);
+        if (r >= 0)
+                r = socket_name(fd, /* peer= */ true, &c->remote_host, &c->remote_port);
+        if (r < 0)
+                return r;
+
+        remote.host = plain_host(c->remote_host);
+        remote.port = c->remote_port;
+        (void) plain_host(c->local_host);
+        c->remote = address_format(&remote);
+        return 0;
+}
+
+int modbus_connection_new(ModbusServer *server, int fd, uint64_t id, bool held, ModbusConnection **ret) {
+        static const StreamOptions options = {
+                .keepalive_idle = KEEPALIVE_USEC,
+                .receive_max = RECEIVE_MAX,
+        };
+        _cleanup_(modbus_connection_freep) ModbusConnection *c = g_new0(ModbusConnection, 1);
+        int r;
+
+        c->server = server;
+        c->id = id;
+        c->reading = true;
+        c->answer_until = c->pause_until = USEC_INFINITY;
+        c->alive_until = usec_add(now_usec(CLOCK_MONOTONIC), server->keep_alive);
+
+        r = connection_init_names(c, fd);
+        if (r < 0)
+                return r;
+        r = deadline_new(server->event, "modbus-connection", connection_on_deadline, c, &c->deadline);
+        if (r < 0)
+                return r;
+        r = stream_adopt(server->event, fd, &options, "modbus-connection", &connection_stream_handler, c,
+                         &c->stream);
+        if (r < 0)
+                return r;
+
+        modbus_connection_hold(c, held);
+        connection_update_deadline(c);
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+ModbusConnection *modbus_connection_free(ModbusConnection *c) {
+        if (!c)
+                return NULL;
+
+        (void) stream_free(c->stream);
+        (void) deadline_free(c->deadline);
+        g_free(c->local_host);
+        g_free(c->remote_host);
+        g_free(c->remote);
+        g_free(c);
+        return NULL;
+}
+
+const StatusField modbus_connection_fields[] = {
+        { "ConnectionId", NULL, "counted over the life of the device", STATUS_GAUGE,
+          offsetof(ModbusConnection, id) },
+        { "Remote", NULL, "address of the master", STATUS_STRING, offsetof(ModbusConnection, remote) },
+        {}
+};

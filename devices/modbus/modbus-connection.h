@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One TCP connection of a master to a slave (spec modbus.md 6.3 to 6.9): finds requests, answers them in
+ * order, and waits while the system thinks about a write. What a write means to the system is its owner's.
+ * Requests that came together are answered by one write; a steady flow allocates nothing. Loop thread. */
+#pragma once
+
+#include "base/deadline.h"
+#include "devices/device.h"
+#include "devices/modbus/modbus-store.h"
+#include "link/stream.h"
+
+typedef struct ModbusConnection ModbusConnection;
+
+/* What a slave counts over all its connections. */
+typedef struct ModbusSlaveCounters {
+        uint64_t requests;      /* decodable ones, for whatever unit */
+        uint64_t exceptions;    /* error answers */
+        uint64_t writes;        /* registered */
+} ModbusSlaveCounters;
+
+typedef struct ModbusConnectionHandler {
+        /* A write that touches data: the owner registers it, and modbus_connection_answer() follows in a
+         * later turn. false: it cannot be registered, the answer is FUNCTION_ERROR. */
+        bool (*write)(ModbusConnection *c, ModbusStoreWrite *w, void *userdata);
+        /* Once, last, never inside a call: 0 the peer ended it, -ETIMEDOUT keep alive, -EBADMSG a broken
+         * frame, else another negative errno. The owner frees the connection. */
+        void (*closed)(ModbusConnection *c, int error, void *userdata);
+} ModbusConnectionHandler;
+
+/* What the connections of one slave share; the slave's, outlives them. */
+typedef struct ModbusServer {
+        sd_event *event;
+        const ModbusFraming *framing;
+        const ModbusStore *store;
+        LinkTap *tap;
+        usec_t response_timeout;
+        usec_t keep_alive;      /* USEC_INFINITY: none */
+        ModbusSlaveCounters counters;
+        const ModbusConnectionHandler *handler;
+        void *userdata;
+} ModbusServer;
+
+#define MODBUS_WRITE_ID_MAX 64U
+
+struct ModbusConnection {
+        ModbusServer *server;
+        uint64_t id;
+        char *local_host, *remote_host, *remote; /* remote: tcp:HOST:PORT, for people */
+        uint16_t local_port, remote_port;
+
+        Stream *stream;
+        Deadline *deadline;     /* the earliest of the next three */
+        usec_t alive_until, answer_until, pause_until;
+        size_t left;            /* input that is not consumed yet … */
+        bool paused;            /* … and for whose rest nobody waits any longer */
+        bool held;              /* the owner wants no requests now */
+        bool stalled;           /* the peer does not read its answers */
+        bool reading;
+
+        /* the write that waits for the system */
+        bool pending;
+        char write_id[MODBUS_WRITE_ID_MAX]; /* the owner's, terminated */
+        uint8_t unit;
+        uint16_t transaction;
+        ModbusPdu request;      /* without data */
+};
+extern const StatusField modbus_connection_fields[];
+
+/* Takes a connected TCP descriptor over, on success only. held: as by modbus_connection_hold(). */
+int modbus_connection_new(ModbusServer *server, int fd, uint64_t id, bool held, ModbusConnection **ret);
+/* Closes; no callback follows. */
+ModbusConnection *modbus_connection_free(ModbusConnection *c);
+DEFINE_CLEANUP(ModbusConnection, modbus_connection_free);
+
+/* The system's answer to the write that is pending; later requests follow. */
+void modbus_connection_answer(ModbusConnection *c, bool success);
+/* Stops taking requests, and goes on. What is pending still ends; keep alive rests. */
+void modbus_connection_hold(ModbusConnection *c, bool held);
