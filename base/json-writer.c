@@ -30,6 +30,10 @@ void json_writer_done(JsonWriter *w) {
         *w = (JsonWriter) { 0 };
 }
 
+void json_writer_reset(JsonWriter *w) {
+        *w = (JsonWriter) { .text = w->text, .allocated = w->allocated, .growing = w->growing };
+}
+
 int json_writer_end(JsonWriter *w, JsonSpan *ret) {
         if (w->failed)
                 return -ENOSPC;

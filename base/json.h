@@ -71,6 +71,8 @@ typedef struct JsonWriter {
 void json_writer_init(JsonWriter *w, char *buffer, size_t size);
 void json_writer_init_growing(JsonWriter *w);
 void json_writer_done(JsonWriter *w);           /* frees a growing writer's text */
+/* Empty again; a growing one keeps its memory. */
+void json_writer_reset(JsonWriter *w);
 /* The finished text, borrowed from the writer. -ENOSPC: the buffer was too small (or the depth too
  * great). */
 int json_writer_end(JsonWriter *w, JsonSpan *ret);
