@@ -5,8 +5,10 @@
  *   --read    every answer carries another value; from the answer's departure to the arrival of its event
  *   --write   a write event every 2 ms; from its departure to the arrival of the Modbus request
  *
- * After each sample the same way is measured through a child process that only reads one socket and writes
- * the other: what the machine takes by itself. Prints one line when --count samples are there. One thread.
+ * A millisecond after each sample, when everybody is idle again, the same way is measured through a child
+ * process that only reads one socket and writes the other: what the machine takes by itself. For a fair
+ * comparison the child can be tied to the processor of the gateway by --child-cpu. Prints one line when
+ * --count samples are there. One thread.
  *
  * The gateway must be named `bench`, in the layout `named`, and have a modbus_master `dev` with remote device
  * 1: data `r`, one holding register with an interval (--read), or `w`, one without (--write). */
@@ -15,6 +17,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -27,14 +30,19 @@
 
 enum {
         WARM_UP = 50,           /* samples that do not count */
-        PAUSE_NS = 2000000,
+        PAUSE_NS = 1000000,
         READ_REQUEST = 12,
         READ_ANSWER = 11,
         EVENT_MESSAGE = 200,    /* about what an event takes on the wire, for the floor */
 };
 
+/* What is to be done after a pause in which nothing came. */
+typedef enum Next { NEXT_NOTHING, NEXT_FLOOR, NEXT_WRITE } Next;
+
 typedef struct Peer {
         bool writes;
+        int child_cpu; /* negative: any */
+        Next next;
         int modbus, event;
         int child_modbus, child_event;
         Sink sink;
@@ -81,6 +89,18 @@ static void child_run(int from, int to, size_t size) {
         }
 }
 
+static void child_pin(const Peer *p) {
+        cpu_set_t set;
+
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (p->child_cpu < 0)
+                return;
+        CPU_ZERO(&set);
+        CPU_SET((unsigned) p->child_cpu, &set);
+        if (sched_setaffinity(0, sizeof(set), &set) < 0)
+                die("child-cpu", -errno);
+}
+
 static void child_start(Peer *p) {
         uint16_t port = 0;
         int listener = loopback_listen(&port), modbus, event;
@@ -95,7 +115,7 @@ static void child_start(Peer *p) {
                 die("connect", -errno);
 
         if (fork() == 0) {
-                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+                child_pin(p);
                 if (p->writes)
                         child_run(event, modbus, READ_REQUEST);
                 else
@@ -133,23 +153,18 @@ static void print_percentiles(const char *what, uint64_t *values, size_t n) {
 }
 
 static void sample_complete(Peer *p, uint64_t arrived) {
-        size_t at = p->n++;
-
         p->waiting = false;
-        if (at < WARM_UP) {
-                (void) measure_floor(p);
-                return;
-        }
+        if (p->n >= WARM_UP)
+                p->samples[p->n - WARM_UP] = arrived - p->sent_at;
+        p->next = NEXT_FLOOR;
+}
 
-        p->samples[at - WARM_UP] = arrived - p->sent_at;
-        p->floors[at - WARM_UP] = measure_floor(p);
-        if (p->n < p->wanted + WARM_UP)
-                return;
-
-        print_percentiles("p", p->samples, p->wanted);
-        print_percentiles("floor", p->floors, p->wanted);
-        printf("\n");
-        fflush(stdout);
+/* Completes the pair. */
+static void floor_complete(Peer *p, uint64_t took) {
+        if (p->n >= WARM_UP)
+                p->floors[p->n - WARM_UP] = took;
+        p->n++;
+        p->next = p->writes ? NEXT_WRITE : NEXT_NOTHING;
 }
 
 static bool peer_done(const Peer *p) {
@@ -178,7 +193,7 @@ static void on_request(Peer *p) {
         frame[8] = 2;
         frame[9] = (uint8_t) (p->value >> 8);
         frame[10] = (uint8_t) p->value;
-        p->waiting = !p->writes;
+        p->waiting = !p->writes && p->next == NEXT_NOTHING; /* not while a floor is due */
         p->sent_at = monotonic_ns();
         send_all(p->modbus, frame, READ_ANSWER);
 }
@@ -233,7 +248,21 @@ static void send_write_event(Peer *p) {
 
 /* ---- the loop ------------------------------------------------------------------------------------------ */
 
-/* Serves until the samples are there. In --write nothing else happens in the pause between two of them. */
+static void on_pause(Peer *p) {
+        switch (p->next) {
+        case NEXT_FLOOR:
+                floor_complete(p, measure_floor(p));
+                return;
+        case NEXT_WRITE:
+                p->next = NEXT_NOTHING;
+                send_write_event(p);
+                return;
+        case NEXT_NOTHING:
+                return;
+        }
+}
+
+/* Serves until the samples are there. */
 static void peer_run(Peer *p) {
         struct pollfd fds[] = {
                 { .fd = p->event, .events = POLLIN },
@@ -242,20 +271,21 @@ static void peer_run(Peer *p) {
         const struct timespec pause = { .tv_nsec = PAUSE_NS };
 
         while (!peer_done(p)) {
-                int n = ppoll(fds, p->modbus < 0 ? 1 : 2, p->writes && !p->waiting && p->modbus >= 0 ? &pause : NULL,
-                              NULL);
+                int n = ppoll(fds, ELEMENTSOF(fds), p->next == NEXT_NOTHING ? NULL : &pause, NULL);
 
                 if (n < 0)
                         die("poll", -errno);
-                if (n == 0) {
-                        send_write_event(p);
-                        continue;
-                }
+                if (n == 0)
+                        on_pause(p);
                 if (fds[0].revents)
                         on_event_bytes(p);
                 if (fds[1].revents)
                         on_request(p);
         }
+        print_percentiles("p", p->samples, p->wanted);
+        print_percentiles("floor", p->floors, p->wanted);
+        printf("\n");
+        fflush(stdout);
 }
 
 static void peer_accept(Peer *p) {
@@ -281,10 +311,11 @@ int main(int argc, char *argv[]) {
                 { "read",  no_argument,       NULL, 'r' },
                 { "write", no_argument,       NULL, 'w' },
                 { "count", required_argument, NULL, 'c' },
+                { "child-cpu", required_argument, NULL, 'C' },
                 {}
         };
         static const char *const ids[] = { "1", NULL };
-        Peer p = { .modbus = -EBADF, .event = -EBADF, .wanted = 2000 };
+        Peer p = { .modbus = -EBADF, .event = -EBADF, .child_cpu = -1, .wanted = 2000 };
 
         for (int c; (c = getopt_long(argc, argv, "", options, NULL)) >= 0;)
                 switch (c) {
@@ -296,10 +327,14 @@ int main(int argc, char *argv[]) {
                 case 'c':
                         p.wanted = MAX(strtoul(optarg, NULL, 10), 100U);
                         break;
+                case 'C':
+                        p.child_cpu = (int) strtol(optarg, NULL, 10);
+                        break;
                 default:
                         return 2;
                 }
 
+        p.next = p.writes ? NEXT_WRITE : NEXT_NOTHING;
         p.samples = g_new0(uint64_t, p.wanted);
         p.floors = g_new0(uint64_t, p.wanted);
         sink_init(&p.sink, ids);

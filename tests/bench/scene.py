@@ -67,10 +67,16 @@ def gateway_config(event_port, modbus_port, n_devices=1, n_registers=1000, inter
             **HAT.config(devices, event_port, name='bench')}
 
 
+def latency_config(event_port, modbus_port, mode):
+    """The gateway that latency-peer wants."""
+    item = data('r', interval=0.002) if mode == 'read' else data('w', interval=None)
+    device = master('dev', modbus_port, [remote(1, [item])], connect_timeout=5, request_timeout=5)
+    return NATIVE.config([device], event_port, name='bench')
+
+
 def cpu_seconds(pid):
-    """User and system time of a process so far, in ns resolution where the kernel has it."""
-    fields = pathlib.Path(f'/proc/{pid}/schedstat').read_text().split()
-    return int(fields[0]) / 1e9
+    """User and system time of all threads of a process so far, as exact as the scheduler has it."""
+    return sum(int(i.read_text().split()[0]) for i in pathlib.Path(f'/proc/{pid}/task').glob('*/schedstat')) / 1e9
 
 
 def cpu_count():
