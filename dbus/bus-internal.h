@@ -20,6 +20,7 @@
 #define BUS_RETRY_USEC (100 * USEC_PER_MSEC)     /* first try after a loss, then doubled … */
 #define BUS_RETRY_MAX_USEC (5 * USEC_PER_SEC)    /* … up to this */
 #define BUS_READY_USEC (10 * USEC_PER_SEC)       /* a bus that is there but does not answer no longer keeps us from being ready */
+#define BUS_LINGER_TRIES 6U                      /* how often our own last connection may still have the name */
 #define BUS_DRAIN_USEC (500 * USEC_PER_MSEC)     /* at the end */
 
 typedef struct BusDevice BusDevice;
@@ -68,6 +69,7 @@ struct Bus {
         bool complained;                /* the present trouble has been logged */
         bool ready;                     /* said so */
         usec_t retry;                   /* next delay */
+        unsigned lingering;             /* tries left; set when we hung up, which a bus that hung notices late */
         Deadline *connect, *patience;
 
         sd_bus_vtable *manager_vtable, *device_vtable;

@@ -49,6 +49,8 @@ void bus_lose(Bus *b, int error) {
         else
                 log_debug_errno(error, "No connection to D-Bus: %m");
         b->lost = true;
+        if (b->bus && sd_bus_is_open(b->bus) > 0)
+                b->lingering = BUS_LINGER_TRIES;
         bus_operations_cancel(b);
         bus_signals_reset(b);
         bus_set_ready(b);
@@ -86,9 +88,21 @@ static void on_name_denied(Bus *b, const sd_bus_error *e) {
 static void on_name_owned(Bus *b) {
         log_info("On D-Bus as %s.", BUS_NAME);
         b->retry = BUS_RETRY_USEC;
+        b->lingering = 0;
         b->complained = false;
         bus_begin(b);
         bus_set_ready(b);
+}
+
+static void on_name_exists(Bus *b) {
+        unsigned tries = b->lingering;
+
+        if (tries == 0) {
+                bus_refused(b, -EEXIST);
+                return;
+        }
+        bus_lose(b, -EEXIST);
+        b->lingering = tries - 1;
 }
 
 static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
@@ -109,7 +123,7 @@ static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         else if (answer == NAME_OWNER || answer == NAME_ALREADY_OWNER)
                 on_name_owned(b);
         else if (answer == NAME_EXISTS)
-                bus_refused(b, -EEXIST);
+                on_name_exists(b);
         else
                 bus_lose(b, -EPROTO);
         return 0;

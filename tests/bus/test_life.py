@@ -7,7 +7,7 @@ import pytest
 
 from harness.bus import DEVICE, ROOT_PATH, Bus, BusClient, device_path
 from harness.config import NATIVE, data, master, remote
-from harness.waiting import wait_until
+from harness.waiting import DEADLINE, wait_until
 
 PLC = 'modbus_master/plc'
 PATH = device_path(PLC)
@@ -122,6 +122,27 @@ def test_hanging_bus_does_not_hold_us(start_service, system_bus, event_server, e
         gateway.stop()
     finally:
         system_bus.process.signal(signal.SIGCONT)
+
+
+def test_bus_that_was_given_up_comes_back(start_service, system_bus, event_server, eventer, service_user):
+    """More edges than are kept for a stopped broker: it is given up, and taken again when it goes on; that it still knows
+    our last connection then is no reason to end."""
+    prefix = NATIVE.prefix(PLC)
+    gateway = start_service(config(event_server.port), log_level='info')
+    system_bus.process.signal(signal.SIGSTOP)
+    try:
+        def given_up():
+            for i in range(50):
+                eventer.register(f'{prefix}/system/enable', i % 2 == 0)
+            return 'D-Bus is lost' in gateway.log_text()
+
+        wait_until(given_up, 'the bus is given up', 4 * DEADLINE)
+    finally:
+        system_bus.process.signal(signal.SIGCONT)
+    with BusClient(system_bus) as client:
+        wait_until(lambda: client.owner() and 'On D-Bus' in gateway.log_text().split('D-Bus is lost')[1], 'taken again')
+        wait_until(lambda: client.device(PLC, 'State') == 'disabled', 'the gateway answers')
+    assert gateway.process.running
 
 
 def test_name_is_given_back_at_the_end(service, system_bus_client):

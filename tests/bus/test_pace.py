@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness.bus import device_path
+from harness.bus import BusClient, device_path
 from harness.config import NATIVE
 from harness.process import Process
 from harness.waiting import wait_until
@@ -86,3 +86,6 @@ def test_memory_with_a_bus_that_does_not_read(service, system_bus, eventer):
         assert service.process.memory_kib() <= before + 4096
     finally:
         system_bus.process.signal(signal.SIGCONT)
+    with BusClient(system_bus) as client:
+        wait_until(client.owner, 'the name is owned')
+        wait_until(lambda: client.device(PLC, 'State') == 'disabled', 'the gateway answers')
