@@ -24,7 +24,8 @@ INCLUDES = {
     "devices/modbus/": ["base/", "link/", "event/event.h", "devices/device.h", "devices/modbus/"],
     "daemon/": ["base/", "link/", "event/", "devices/device.h", "daemon/"],
     "daemon/main.c": ["base/", "link/", "event/", "devices/device.h", "daemon/", "dbus/"],
-    "dbus/": ["base/", "devices/device.h", "daemon/", "dbus/"],
+    "dbus/": ["base/", "devices/device.h", "daemon/config.h", "daemon/gateway.h", "daemon/proxy.h", "dbus/"],
+    "docs/": ["base/", "daemon/config.h"],
     "tools/": ["base/", "link/", "event/", "tools/"],
     "tests/": ["base/", "link/", "event/", "devices/", "daemon/", "dbus/", "tools/", "tests/"],
 }
