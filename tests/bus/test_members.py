@@ -3,13 +3,15 @@
 
 import json
 import re
+import socket
 import subprocess
 
 import pytest
 
 from harness.bus import DEVICE, MANAGER, NAME, ROOT_PATH, device_path
-from harness.config import NATIVE, data, master, remote
+from harness.config import NATIVE, data, master, remote, slave, slave_data
 from harness.paths import DAEMON, ROOT
+from harness.ports import free_port
 from harness.waiting import wait_until
 
 PLC = 'modbus_master/plc'
@@ -114,6 +116,22 @@ def test_constants_without_a_run(service, system_bus_client):
     properties = system_bus_client.get_all(device_path(PLC), MASTER)
     assert properties['Transport'] == 'TCP'
     assert str(service.device.port) in properties['Endpoint']
+
+
+def test_connections_of_a_slave(start_service, system_bus_client, event_server):
+    port = free_port()
+    start_service(NATIVE.config([slave('rtu', port, [slave_data('word')])], event_server.port))
+    path = device_path('modbus_slave/rtu')
+    system_bus_client.call(path, DEVICE, 'Enable')
+
+    def connections():
+        return system_bus_client.get(path, DEVICE + '.ModbusSlave', 'Connections')
+
+    wait_until(lambda: system_bus_client.device('modbus_slave/rtu', 'Running'), 'running')
+    assert connections() == []
+    with socket.create_connection(('127.0.0.1', port)):
+        wait_until(lambda: len(connections()) == 1, 'the connection is shown')
+    wait_until(lambda: connections() == [], 'the connection is gone')
 
 
 # ---- Describe
