@@ -280,10 +280,10 @@ void modbus_connection_hold(ModbusConnection *c, bool held) {
 
 /* An IPv4 peer of a socket that serves both families is shown as what it is. */
 static char *plain_host(char *host) {
-        static const char mapped[] = "::ffff:";
+        char *last_colon = strrchr(host, ':');
 
-        if (g_str_has_prefix(host, mapped) && strchr(host, '.'))
-                memmove(host, host + strlen(mapped), strlen(host + strlen(mapped)) + 1);
+        if (strncmp(host, "::ffff:", 7) == 0 && strchr(last_colon, '.'))
+                memmove(host, last_colon + 1, strlen(last_colon));
         return host;
 }
 

@@ -1,0 +1,615 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Device type modbus_slave (spec modbus.md 6): offers data to remote masters over TCP and takes their
+ * writes to the system. What exists is the store's, what one master asks is modbus-connection.c's. Loop
+ * thread. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <systemd/sd-id128.h>
+
+#include "devices/modbus/modbus-connection.h"
+#include "link/address.h"
+#include "link/listener.h"
+
+/* Least time between two warnings about peers that may not connect. */
+#define REFUSED_WARNING_USEC (10 * USEC_PER_SEC)
+
+typedef enum SlaveState {
+        SLAVE_QUERYING,  /* the data events have been asked for */
+        SLAVE_RESOLVING, /* the name to listen on is being looked up */
+        SLAVE_LISTENING,
+        SLAVE_STOPPED,   /* only the end is still to be told */
+} SlaveState;
+
+typedef struct ModbusSlave {
+        Device device;
+        SlaveState state;
+        ModbusServer server;
+        ModbusStore *store;
+        GPtrArray *listeners;   /* Listener */
+        ResolverQuery *query;
+        char *endpoint;
+        Deadline *end;
+
+        GPtrArray *connections; /* ModbusConnection, in order of acceptance */
+        uint64_t last_connection;
+        bool held;              /* the event server is congested */
+        usec_t refused_warned;  /* 0: never */
+        uint64_t refused;       /* since then */
+
+        char run[SD_ID128_STRING_MAX]; /* makes write ids unique in time */
+        uint64_t last_write;
+        JsonWriter json;        /* kept: writes allocate nothing */
+} ModbusSlave;
+
+static const ModbusSlaveTransport *slave_transport(const ModbusSlave *s) {
+        return &((const ModbusSlaveConf *) s->device.conf)->transport;
+}
+
+/* ---- what is told ------------------------------------------------------------------------------------ */
+
+static void json_end(JsonWriter *w, const char *key, const char *host, uint16_t port) {
+        json_key(w, key);
+        json_open_object(w);
+        json_key(w, "host");
+        json_string(w, host);
+        json_key(w, "port");
+        json_uint(w, port);
+        json_close_object(w);
+}
+
+static void json_connection(JsonWriter *w, const ModbusConnection *c) {
+        json_open_object(w);
+        json_key(w, "type");
+        json_string(w, "TCP");
+        json_key(w, "connection_id");
+        json_uint(w, c->id);
+        json_end(w, "local", c->local_host, c->local_port);
+        json_end(w, "remote", c->remote_host, c->remote_port);
+        json_close_object(w);
+}
+
+static void slave_register_connections(ModbusSlave *s) {
+        static const char *const subtypes[] = { "connections", NULL };
+        JsonWriter *w = &s->json;
+        JsonSpan payload;
+
+        json_writer_reset(w);
+        json_open_array(w);
+        for (size_t i = 0; i < s->connections->len; i++)
+                json_connection(w, s->connections->pdata[i]);
+        json_close_array(w);
+        if (json_writer_end(w, &payload) >= 0)
+                device_register(&s->device, subtypes, NULL, payload);
+}
+
+/* ---- connections ------------------------------------------------------------------------------------- */
+
+static bool slave_allows(const ModbusSlave *s, const char *host) {
+        const ConfArray *hosts = &slave_transport(s)->remote_hosts;
+        const char *const *items = hosts->items;
+
+        if (!items)
+                return true;
+        for (size_t i = 0; i < hosts->n; i++)
+                if (streq(items[i], host))
+                        return true;
+        return false;
+}
+
+/* Peers may try without end: the first is named, later ones are counted for a while. */
+static void slave_warn_refused(ModbusSlave *s, const ModbusConnection *c) {
+        usec_t now = now_usec(CLOCK_MONOTONIC);
+
+        if (s->refused_warned > 0 && now < usec_add(s->refused_warned, REFUSED_WARNING_USEC)) {
+                s->refused++;
+                return;
+        }
+        if (s->refused > 0)
+                log_context(LOG_WARNING, device_log(&s->device),
+                            "Connection of %s closed: it is not among remote_hosts (%" PRIu64
+                            " more were closed before).",
+                            c->remote_host, s->refused);
+        else
+                log_context(LOG_WARNING, device_log(&s->device),
+                            "Connection of %s closed: it is not among remote_hosts.", c->remote_host);
+        s->refused_warned = now;
+        s->refused = 0;
+}
+
+static bool slave_is_full(const ModbusSlave *s) {
+        int64_t max = slave_transport(s)->max_connections;
+
+        return max >= 0 && s->connections->len >= (uint64_t) max;
+}
+
+static void slave_on_accept(Listener *l, int accepted, void *userdata) {
+        ModbusSlave *s = userdata;
+        _cleanup_(safe_closep) int fd = accepted;
+        _cleanup_(modbus_connection_freep) ModbusConnection *c = NULL;
+
+        /* Fails when the peer is gone already. */
+        if (modbus_connection_new(&s->server, fd, s->last_connection + 1, s->held, &c) < 0)
+                return;
+        (void) TAKE_FD(fd);
+
+        if (!slave_allows(s, c->remote_host)) {
+                slave_warn_refused(s, c);
+                return;
+        }
+        if (slave_is_full(s)) {
+                log_context(LOG_DEBUG, device_log(&s->device), "Connection of %s closed: there are %u already.",
+                            c->remote, s->connections->len);
+                return;
+        }
+
+        s->last_connection++;
+        log_context(LOG_INFO, device_log(&s->device), "Connection %" PRIu64 " of %s.", c->id, c->remote);
+        g_ptr_array_add(s->connections, TAKE_PTR(c));
+        slave_register_connections(s);
+}
+
+static const char *ending_to_string(int error) {
+        switch (error) {
+        case 0:
+                return "closed by the peer";
+        case -ETIMEDOUT:
+                return "no request for too long";
+        case -EBADMSG:
+                return "the peer sent what is not Modbus";
+        default:
+                return g_strerror(-error);
+        }
+}
+
+static void slave_on_closed(ModbusConnection *c, int error, void *userdata) {
+        ModbusSlave *s = userdata;
+
+        log_context(LOG_INFO, device_log(&s->device), "Connection %" PRIu64 " of %s ended: %s.", c->id,
+                    c->remote, ending_to_string(error));
+        g_ptr_array_remove(s->connections, c);
+        (void) modbus_connection_free(c);
+        slave_register_connections(s);
+}
+
+/* 6.8: one event with the data items as they would be. Values that no event server could take make it
+ * unfit. */
+static bool slave_on_write(ModbusConnection *c, ModbusStoreWrite *write, void *userdata) {
+        static const char *const subtypes[] = { "write", NULL };
+        ModbusSlave *s = userdata;
+        const ModbusStoreItem *item;
+        JsonWriter *w = &s->json;
+        JsonSpan payload;
+
+        (void) snprintf(c->write_id, sizeof(c->write_id), "%s_%" PRIu64, s->run, ++s->last_write);
+
+        json_writer_reset(w);
+        json_open_object(w);
+        json_key(w, "request_id");
+        json_string(w, c->write_id);
+        json_key(w, "connection_id");
+        json_uint(w, c->id);
+        json_key(w, "data");
+        json_open_array(w);
+        while ((item = modbus_store_write_next(write))) {
+                json_open_object(w);
+                json_key(w, "name");
+                json_string(w, modbus_store_item_name(item));
+                json_key(w, "value");
+                modbus_store_item_write_json(item, write, w);
+                json_close_object(w);
+        }
+        json_close_array(w);
+        json_close_object(w);
+
+        if (json_writer_end(w, &payload) < 0 || json_check(payload.text, payload.size, NULL) < 0) {
+                log_context(LOG_WARNING, device_log(&s->device),
+                            "Write of connection %" PRIu64
+                            " refused: its value has too many digits for an event.",
+                            c->id);
+                return false;
+        }
+        device_register(&s->device, subtypes, NULL, payload);
+        return true;
+}
+
+static const ModbusConnectionHandler slave_connection_handler = {
+        .write = slave_on_write,
+        .closed = slave_on_closed,
+};
+
+/* ---- events ------------------------------------------------------------------------------------------ */
+
+static void slave_warn(ModbusSlave *s, const Event *e, const char *what) {
+        g_autofree char *type = event_type_format(e->type);
+
+        log_context(LOG_WARNING, device_log(&s->device), "Event system/%s ignored: %s.", type, what);
+}
+
+static void slave_data_event(ModbusSlave *s, const Event *e) {
+        JsonSpan payload, value;
+
+        if (event_payload_json(e, &payload) < 0 || json_get(payload, "value", &value) < 0) {
+                slave_warn(s, e, "it has no value");
+                return;
+        }
+
+        switch (modbus_store_set(s->store, e->type.subtypes[1], value)) {
+        case 0:
+                return;
+        case -ENOENT:
+                slave_warn(s, e, "there is no such data");
+                return;
+        case -ERANGE:
+                slave_warn(s, e, "its value does not fit");
+                return;
+        default:
+                slave_warn(s, e, "its value is not an integer");
+        }
+}
+
+static ModbusConnection *slave_find_pending(const ModbusSlave *s, JsonSpan write_id) {
+        if (json_kind(write_id) != JSON_STRING)
+                return NULL;
+
+        for (size_t i = 0; i < s->connections->len; i++) {
+                ModbusConnection *c = s->connections->pdata[i];
+
+                if (c->pending && json_text_equal(write_id, c->write_id))
+                        return c;
+        }
+        return NULL;
+}
+
+static void slave_write_event(ModbusSlave *s, const Event *e) {
+        JsonSpan payload, write_id, success;
+        ModbusConnection *c;
+
+        if (event_payload_json(e, &payload) < 0 || json_get(payload, "request_id", &write_id) < 0 ||
+            json_get(payload, "success", &success) < 0) {
+                slave_warn(s, e, "it has no request_id and success");
+                return;
+        }
+
+        c = slave_find_pending(s, write_id);
+        if (c)
+                modbus_connection_answer(c, json_truthy(success));
+        else
+                slave_warn(s, e, "no write with this request_id is waiting");
+}
+
+static void slave_event(Device *d, const Event *e) {
+        ModbusSlave *s = (ModbusSlave *) d;
+        const Subtype *t = e->type.subtypes;
+
+        if (e->type.n == 2 && subtype_is(t[0], "data"))
+                slave_data_event(s, e);
+        else if (e->type.n == 1 && subtype_is(t[0], "write"))
+                slave_write_event(s, e);
+        else
+                slave_warn(s, e, "unknown type");
+}
+
+/* ---- listening --------------------------------------------------------------------------------------- */
+
+static void slave_free_listeners(ModbusSlave *s) {
+        for (size_t i = 0; i < s->listeners->len; i++)
+                (void) listener_free(s->listeners->pdata[i]);
+        g_ptr_array_set_size(s->listeners, 0);
+}
+
+static void slave_fail(ModbusSlave *s, int error, const char *detail) {
+        s->state = SLAVE_STOPPED;
+        slave_free_listeners(s);
+        device_ended(&s->device, device_reason_from_errno(error), detail);
+}
+
+static void slave_fail_listening(ModbusSlave *s, int error) {
+        g_autofree char *detail = g_strdup_printf("cannot listen on %s: %s", s->endpoint,
+                                                  error == -ENXIO ? "no such host" : g_strerror(-error));
+
+        slave_fail(s, error, detail);
+}
+
+/* The last thing its caller does. */
+static void slave_listening(ModbusSlave *s) {
+        s->state = SLAVE_LISTENING;
+        device_set_link(&s->device, DEVICE_LINK_UP, DEVICE_REASON_NONE, NULL);
+        device_started(&s->device);
+}
+
+static int slave_listen_sockaddr(ModbusSlave *s, const struct addrinfo *a) {
+        Listener *l;
+        int r;
+
+        r = listener_open_sockaddr(s->server.event, a->ai_addr, a->ai_addrlen, "modbus-slave",
+                                   slave_on_accept, s, &l);
+        if (r >= 0)
+                g_ptr_array_add(s->listeners, l);
+        return r;
+}
+
+/* A names file may name an address twice. */
+static bool addrinfo_is_repeated(const struct addrinfo *list, const struct addrinfo *a) {
+        for (const struct addrinfo *i = list; i != a; i = i->ai_next)
+                if (i->ai_addrlen == a->ai_addrlen && memcmp(i->ai_addr, a->ai_addr, a->ai_addrlen) == 0)
+                        return true;
+        return false;
+}
+
+/* One listener for each address of a name. One of a family that this machine does not use is no failure
+ * while another one works. */
+static int slave_listen_all(ModbusSlave *s, const struct addrinfo *list) {
+        int error = -ENXIO;
+
+        for (const struct addrinfo *a = list; a; a = a->ai_next) {
+                int r;
+
+                if (addrinfo_is_repeated(list, a))
+                        continue;
+                r = slave_listen_sockaddr(s, a);
+                if (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT)
+                        error = r;
+                else if (r < 0)
+                        return r;
+        }
+        return s->listeners->len > 0 ? 0 : error;
+}
+
+static void slave_on_resolved(int error, struct addrinfo *list, void *userdata) {
+        ModbusSlave *s = userdata;
+
+        s->query = NULL;
+        if (error >= 0) {
+                error = slave_listen_all(s, list);
+                freeaddrinfo(list);
+        }
+        if (error < 0)
+                slave_fail_listening(s, error);
+        else
+                slave_listening(s);
+}
+
+static void slave_listen_own(ModbusSlave *s) {
+        const ModbusSlaveTransport *t = slave_transport(s);
+        struct addrinfo *list;
+        int r;
+
+        r = address_numeric(t->local_host, (uint16_t) t->local_port, /* passive= */ true, &list);
+        if (r >= 0) {
+                r = slave_listen_sockaddr(s, list);
+                freeaddrinfo(list);
+                if (r >= 0) {
+                        slave_listening(s);
+                        return;
+                }
+        } else if (r == -ENXIO) {
+                s->state = SLAVE_RESOLVING;
+                r = resolver_query(device_get_resolver(&s->device), t->local_host, (uint16_t) t->local_port,
+                                   slave_on_resolved, s, &s->query);
+                if (r >= 0)
+                        return;
+        }
+        slave_fail_listening(s, r);
+}
+
+static void slave_listen_borrowed(ModbusSlave *s, const char *name) {
+        Listener *l;
+        int fd, r;
+
+        fd = device_borrow_fd(&s->device, name);
+        if (fd == -ENOENT) {
+                g_autofree char *detail = g_strdup_printf(
+                        "no socket named %s was passed: start the socket unit with FileDescriptorName=%s, "
+                        "then the service again", name, name);
+
+                slave_fail(s, fd, detail);
+                return;
+        }
+
+        r = fd < 0 ? fd
+                   : listener_borrow(s->server.event, fd, "modbus-slave", slave_on_accept, s, &l);
+        if (r < 0) {
+                slave_fail_listening(s, r);
+                return;
+        }
+        g_ptr_array_add(s->listeners, l);
+        slave_listening(s);
+}
+
+/* 6.1: stored data first, then `connections`, only then it listens. */
+static void slave_on_data_events(Device *d, int error, const Event *events, size_t n, void *userdata) {
+        ModbusSlave *s = (ModbusSlave *) d;
+        const char *name = modbus_slave_conf_listen_name(d->conf);
+
+        if (s->state != SLAVE_QUERYING)
+                return;
+        if (error < 0) {
+                g_autofree char *detail = g_strdup_printf("cannot query the data events: %s",
+                                                          g_strerror(-error));
+
+                slave_fail(s, error, detail);
+                return;
+        }
+
+        for (size_t i = 0; i < n; i++)
+                slave_event(d, &events[i]);
+        slave_register_connections(s);
+
+        if (name)
+                slave_listen_borrowed(s, name);
+        else
+                slave_listen_own(s);
+}
+
+/* ---- device type ------------------------------------------------------------------------------------- */
+
+static char *transport_endpoint(const ModbusSlaveTransport *t) {
+        Address address = {
+                .kind = ADDRESS_TCP,
+                .host = (char *) t->local_host,
+                .port = (uint16_t) t->local_port,
+        };
+
+        if (t->kind == MODBUS_TRANSPORT_SERIAL)
+                return g_strdup(t->serial.port);
+        return t->listen ? g_strdup(t->listen) : address_format(&address);
+}
+
+static void slave_on_end(void *userdata) {
+        ModbusSlave *s = userdata;
+
+        device_ended(&s->device, DEVICE_REASON_NONE, NULL);
+}
+
+static int slave_init(ModbusSlave *s) {
+        const ModbusSlaveConf *conf = s->device.conf;
+        sd_id128_t run;
+        int r;
+
+        s->listeners = g_ptr_array_new();
+        s->connections = g_ptr_array_new();
+        json_writer_init_growing(&s->json);
+        s->endpoint = transport_endpoint(&conf->transport);
+        s->store = modbus_store_new(conf->data.items, conf->data.n);
+        s->server = (ModbusServer) {
+                .event = device_get_event(&s->device),
+                .framing = modbus_framing_get((ModbusFramingKind) conf->framing),
+                .store = s->store,
+                .tap = device_tap(&s->device),
+                .response_timeout = conf->transport.response_timeout,
+                .keep_alive = conf->transport.keep_alive_timeout,
+                .handler = &slave_connection_handler,
+                .userdata = s,
+        };
+        if (!s->server.framing || conf->transport.kind != MODBUS_TRANSPORT_TCP)
+                return -EOPNOTSUPP;
+
+        r = sd_id128_randomize(&run);
+        if (r < 0)
+                return r;
+        (void) sd_id128_to_string(run, s->run);
+        return deadline_new(s->server.event, "modbus-slave", slave_on_end, s, &s->end);
+}
+
+static void slave_free_connections(ModbusSlave *s) {
+        for (size_t i = 0; i < s->connections->len; i++)
+                (void) modbus_connection_free(s->connections->pdata[i]);
+        g_ptr_array_set_size(s->connections, 0);
+}
+
+static void slave_done(Device *d) {
+        ModbusSlave *s = (ModbusSlave *) d;
+
+        s->query = resolver_query_cancel(s->query);
+        slave_free_listeners(s);
+        slave_free_connections(s);
+        g_clear_pointer(&s->listeners, g_ptr_array_unref);
+        g_clear_pointer(&s->connections, g_ptr_array_unref);
+        s->store = modbus_store_free(s->store);
+        s->end = deadline_free(s->end);
+        json_writer_done(&s->json);
+        g_clear_pointer(&s->endpoint, g_free);
+}
+
+static int slave_start(Device *d) {
+        static const char *const data[] = { "data", "*", NULL };
+        static const char *const *const queries[] = { data };
+        ModbusSlave *s = (ModbusSlave *) d;
+        int r;
+
+        r = slave_init(s);
+        if (r >= 0)
+                r = device_query_latest(d, queries, ELEMENTSOF(queries), slave_on_data_events, NULL);
+        if (r < 0)
+                slave_done(d);
+        return r;
+}
+
+static void slave_stop(Device *d) {
+        ModbusSlave *s = (ModbusSlave *) d;
+        bool connected = s->connections->len > 0;
+
+        if (s->state == SLAVE_STOPPED)
+                return;
+
+        s->state = SLAVE_STOPPED;
+        s->query = resolver_query_cancel(s->query);
+        slave_free_listeners(s);
+        slave_free_connections(s);
+        if (connected)
+                slave_register_connections(s);
+        device_set_link(d, DEVICE_LINK_NONE, DEVICE_REASON_NONE, NULL);
+        deadline_set(s->end, 0); /* the next turn tells the end */
+}
+
+static void slave_flow(Device *d, bool open) {
+        ModbusSlave *s = (ModbusSlave *) d;
+
+        s->held = !open;
+        for (size_t i = 0; i < s->connections->len; i++)
+                modbus_connection_hold(s->connections->pdata[i], s->held);
+}
+
+static size_t slave_n_parts(const Device *d) {
+        return ((const ModbusSlave *) d)->connections->len;
+}
+
+static const void *slave_part(const Device *d, size_t i) {
+        return ((const ModbusSlave *) d)->connections->pdata[i];
+}
+
+static char *slave_transport_name(const void *conf) {
+        const ModbusSlaveConf *c = conf;
+
+        return g_strdup(modbus_transport_to_string((ModbusTransportKind) c->transport.kind));
+}
+
+static char *slave_framing_name(const void *conf) {
+        const ModbusSlaveConf *c = conf;
+
+        return g_strdup(modbus_framing_to_string((ModbusFramingKind) c->framing));
+}
+
+static char *slave_endpoint(const void *conf) {
+        return transport_endpoint(&((const ModbusSlaveConf *) conf)->transport);
+}
+
+static const StatusField slave_status_fields[] = {
+        { "Transport", NULL, "TCP or SERIAL", STATUS_STRING, .constant = slave_transport_name },
+        { "Framing", NULL, "TCP, RTU or ASCII", STATUS_STRING, .constant = slave_framing_name },
+        { "Endpoint", NULL, "where masters reach it", STATUS_STRING, .constant = slave_endpoint },
+        { "Requests", NULL, "requests received, for whatever unit", STATUS_COUNTER,
+          offsetof(ModbusSlave, server.counters.requests) },
+        { "Exceptions", NULL, "error answers", STATUS_COUNTER,
+          offsetof(ModbusSlave, server.counters.exceptions) },
+        { "Writes", NULL, "writes given to the system", STATUS_COUNTER,
+          offsetof(ModbusSlave, server.counters.writes) },
+        {}
+};
+
+extern const DeviceType modbus_slave_device_type;
+const DeviceType modbus_slave_device_type = {
+        .name = "modbus_slave",
+        .interface = "ModbusSlave",
+        .module = "hat.gateway.devices.modbus.slave",
+        .help = "Offers data to remote Modbus masters and forwards their writes.",
+        .device_size = sizeof(ModbusSlave),
+        .conf_size = sizeof(ModbusSlaveConf),
+        .conf = modbus_slave_fields,
+        .verify = modbus_slave_conf_verify,
+        .claims = modbus_slave_conf_claims,
+        .not_built = modbus_slave_conf_not_built,
+        .start = slave_start,
+        .stop = slave_stop,
+        .done = slave_done,
+        .event = slave_event,
+        .flow = slave_flow,
+        .status = slave_status_fields,
+        .parts_name = "Connections",
+        .n_parts = slave_n_parts,
+        .part = slave_part,
+        .part_fields = modbus_connection_fields,
+};
