@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The connection to the bus and calls to gatewayd. One blocking call at a time. */
+#include <errno.h>
+#include <stdarg.h>
+
+#include <config.h>
+
+#include "tools/client.h"
+#include "tools/text.h"
+
+/* ---- connection --------------------------------------------------------------------------------------------------- */
+
+static int open_address(const char *address, sd_bus **ret) {
+        sd_bus *bus = NULL;
+        int r;
+
+        r = sd_bus_new(&bus);
+        if (r < 0)
+                return r;
+        r = sd_bus_set_address(bus, address);
+        if (r >= 0)
+                r = sd_bus_set_bus_client(bus, true);
+        if (r >= 0)
+                r = sd_bus_start(bus);
+        if (r < 0) {
+                sd_bus_unref(bus);
+                return r;
+        }
+        *ret = bus;
+        return 0;
+}
+
+static int open_bus(const Options *options, sd_bus **ret) {
+        switch (options->bus) {
+        case BUS_KIND_ADDRESS:
+                return open_address(options->bus_where, ret);
+        case BUS_KIND_HOST:
+                return sd_bus_open_system_remote(ret, options->bus_where);
+        case BUS_KIND_USER:
+                return sd_bus_open_user(ret);
+        case BUS_KIND_SYSTEM:
+        default:
+                return sd_bus_open_system(ret);
+        }
+}
+
+static ExitStatus complain_connect(const Options *options, int error) {
+        const char *reason = error == -ENOMEDIUM ? "its address is not known" : g_strerror(-error);
+
+        switch (options->bus) {
+        case BUS_KIND_ADDRESS:
+                if (error == -EINVAL)
+                        return complain(CTL_USAGE, "'%s' is not a D-Bus address", options->bus_where);
+                return complain(CTL_NO_DAEMON, "Cannot connect to the bus at %s: %s", options->bus_where, reason);
+        case BUS_KIND_HOST:
+                if (error == -EINVAL)
+                        return complain(CTL_USAGE, "'%s' is not a host", options->bus_where);
+                return complain(CTL_NO_DAEMON, "Cannot connect to the system bus of %s: %s", options->bus_where, reason);
+        case BUS_KIND_USER:
+                return complain(CTL_NO_DAEMON, "Cannot connect to the user bus: %s", reason);
+        case BUS_KIND_SYSTEM:
+        default:
+                return complain(CTL_NO_DAEMON, "Cannot connect to the system bus: %s", reason);
+        }
+}
+
+ExitStatus client_new(const Options *options, Client **ret) {
+        _cleanup_(client_freep) Client *c = g_new0(Client, 1);
+        const char *unique;
+        int r;
+
+        c->local = options->bus != BUS_KIND_HOST &&
+                   (options->bus != BUS_KIND_ADDRESS || g_str_has_prefix(options->bus_where, "unix:"));
+        c->deadline = options->timeout > 0 ? usec_add(now_usec(CLOCK_MONOTONIC), options->timeout) : USEC_INFINITY;
+        r = open_bus(options, &c->bus);
+        if (r >= 0)
+                r = sd_bus_get_unique_name(c->bus, &unique); /* waits until we are let in */
+        if (r < 0)
+                return complain_connect(options, r);
+
+        *ret = TAKE_PTR(c);
+        return CTL_OK;
+}
+
+Client *client_free(Client *c) {
+        if (!c)
+                return NULL;
+        sd_bus_flush_close_unref(c->bus);
+        g_free(c);
+        return NULL;
+}
+
+/* ---- calls -------------------------------------------------------------------------------------------------------- */
+
+static int make_call(Client *c, const Call *call, const char *types, va_list ap, sd_bus_message **ret) {
+        sd_bus_message *m = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(c->bus, &m, BUS_NAME, call->path, call->interface, call->member);
+        if (r >= 0)
+                r = sd_bus_message_set_auto_start(m, call->start);
+        if (r >= 0 && types)
+                r = sd_bus_message_appendv(m, types, ap);
+        if (r < 0) {
+                sd_bus_message_unref(m);
+                return r;
+        }
+        *ret = m;
+        return 0;
+}
+
+/* r: of sd_bus_call(); at: when the call had to be over. */
+static ExitStatus complain_call(const Client *c, const Call *call, int r, const sd_bus_error *error, usec_t at) {
+        g_autofree char *text = NULL;
+        ExitStatus status;
+
+        /* Our own limit looks like the daemon's word that the event server did not answer; only the clock tells. */
+        if (r == -ETIMEDOUT && now_usec(CLOCK_MONOTONIC) >= at)
+                return complain(at == c->deadline ? CTL_TIMEOUT : CTL_FAILED,
+                                "Cannot %s: gatewayd did not answer in time", call->what);
+
+        status = exit_status_from_error(error->name);
+        if (status == CTL_NO_DAEMON && c->gone_is_fine)
+                return status;
+        text = error_sentence(error->name, error->message, call->what);
+        return complain(status, "%s", text);
+}
+
+ExitStatus client_call(Client *c, const Call *call, sd_bus_message **ret_reply, const char *types, ...) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        usec_t now = now_usec(CLOCK_MONOTONIC), at = MIN(usec_add(now, call->timeout), c->deadline);
+        va_list ap;
+        int r;
+
+        va_start(ap, types);
+        r = make_call(c, call, types, ap, &m);
+        va_end(ap);
+        if (r >= 0)
+                r = sd_bus_call(c->bus, m, MAX(usec_sub(at, now), 1U), &error, ret_reply); /* 0: libsystemd's own 25 s */
+        if (r >= 0)
+                return CTL_OK;
+
+        if (!sd_bus_error_is_set(&error))
+                (void) sd_bus_error_set_errno(&error, r);
+        return complain_call(c, call, r, &error, at);
+}
+
+ExitStatus client_complain_answer(const char *what, int error) {
+        return complain(CTL_FAILED, "Cannot %s: the answer of gatewayd is not understood (%s)", what, g_strerror(-error));
+}
