@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON of Describe: the properties under their own names, and for a device those of its type interface in an object of the
- * interface's name. What there is none of is null. Loop thread. */
+/* The JSON of Describe: the properties under their own names, and for a device those of its type
+ * interface in an object of the interface's name. What there is none of is null. Loop thread. */
 #include "dbus/bus-internal.h"
 
 #define DESCRIBE_VERSION 1 /* of this form of JSON; members may be added without a new one */

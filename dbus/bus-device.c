@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The interface Device. Every method is open to everybody here: the bus policy decides who may call it. Loop thread. */
+/* The interface Device. Every method is open to everybody here: the bus policy decides who may call it.
+ * Loop thread. */
 #include <errno.h>
 
 #include <config.h>
@@ -141,8 +142,8 @@ const BusProperty device_properties[] = {
 };
 G_STATIC_ASSERT(ELEMENTSOF(device_properties) - 1 <= BUS_PROPERTIES_MAX);
 
-static int get_property(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                        void *userdata, sd_bus_error *error) {
+static int get_property(sd_bus *bus, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         BusValue v = bus_property_find(device_properties, property)->get(userdata);
 
         return bus_value_append(reply, &v);
@@ -195,7 +196,8 @@ static int method_restart(sd_bus_message *call, void *userdata, sd_bus_error *er
 
         r = proxy_restart(d->proxy);
         if (r == -EBADMSG)
-                return sd_bus_error_setf(error, BUS_ERROR_INVALID_CONFIG, "The configuration of the device is wrong: %s",
+                return sd_bus_error_setf(error, BUS_ERROR_INVALID_CONFIG,
+                                         "The configuration of the device is wrong: %s",
                                          proxy_view(d->proxy)->state_edge.detail);
         if (r < 0)
                 return bus_error_set(error, r);

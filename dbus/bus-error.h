@@ -15,6 +15,7 @@
 
 /* Makes sd-bus translate between these names and errno. Once a process is enough, more do no harm. */
 int bus_error_register(void);
-/* Fills ret with the name and a sentence for a negative errno of the gateway's verbs (also ETIMEDOUT). What is in no table
- * becomes org.freedesktop.DBus.Error.Failed. Returns a negative errno, for a method handler to return. */
+/* Fills ret with the name and a sentence for a negative errno of the gateway's verbs (also ETIMEDOUT).
+ * What is in no table becomes org.freedesktop.DBus.Error.Failed. Returns a negative errno, for a method
+ * handler to return. */
 int bus_error_set(sd_bus_error *ret, int error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of this folder share. bus.c owns the connection, bus-objects.c the tree that is served, bus-signals.c what is sent,
- * bus-operation.c calls whose answer comes later. Loop thread. */
+/* What the files of this folder share. bus.c owns the connection, bus-objects.c the tree that is served,
+ * bus-signals.c what is sent, bus-operation.c calls whose answer comes later. Loop thread. */
 #pragma once
 
 #include <systemd/sd-bus.h>
@@ -12,14 +12,14 @@
 #define BUS_DEVICE_ROOT BUS_ROOT_PATH "/device"
 
 /* ---- bounds ---- */
-#define BUS_PACE_USEC (100 * USEC_PER_MSEC)      /* between two PropertiesChanged, or two LinkChanged, of one object */
+#define BUS_PACE_USEC (100 * USEC_PER_MSEC)      /* between two PropertiesChanged or LinkChanged of one object */
 #define BUS_OPERATIONS_MAX 64U                   /* calls that wait for the event server */
 #define BUS_UNSENT_PAUSE 256U                    /* messages the bus has not taken: what can wait, waits … */
 #define BUS_UNSENT_MAX 1024U                     /* … and beyond this, and … */
 #define BUS_UNSENT_PER_DEVICE 8U                 /* … these for each device, the bus is given up */
 #define BUS_RETRY_USEC (100 * USEC_PER_MSEC)     /* first try after a loss, then doubled … */
 #define BUS_RETRY_MAX_USEC (5 * USEC_PER_SEC)    /* … up to this */
-#define BUS_READY_USEC (10 * USEC_PER_SEC)       /* a bus that is there but does not answer no longer keeps us from being ready */
+#define BUS_READY_USEC (10 * USEC_PER_SEC)       /* then a silent bus keeps us from being ready no longer */
 #define BUS_LINGER_TRIES 6U                      /* how often our own last connection may still have the name */
 #define BUS_DRAIN_USEC (500 * USEC_PER_MSEC)     /* at the end */
 
@@ -84,7 +84,8 @@ struct Bus {
 };
 
 /* ---- bus.c ---- */
-/* The connection is of no use: closes it in a later turn and tries again. error: 0 or negative, for the log. */
+/* The connection is of no use: closes it in a later turn and tries again. error: 0 or negative, for the
+ * log. */
 void bus_lose(Bus *b, int error);
 /* Signals may be sent from now on: everything is announced. */
 void bus_begin(Bus *b);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Introspection without a bus: one end of a socket pair serves the tree, the other end asks. Main thread, a loop of its own. */
+/* Introspection without a bus: one end of a socket pair serves the tree, the other end asks. Main
+ * thread, a loop of its own. */
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -45,7 +46,9 @@ static int connect_end(sd_event *event, int fd, bool server, sd_bus **ret) {
                 return r;
         }
         if (server) {
-                r = sd_bus_set_server(bus, true, (sd_id128_t) SD_ID128_MAKE(67, 61, 74, 65, 77, 61, 79, 64, 00, 00, 00, 00, 00, 00, 00, 01));
+                r = sd_bus_set_server(bus, true,
+                                      (sd_id128_t) SD_ID128_MAKE(67, 61, 74, 65, 77, 61, 79, 64, 00, 00, 00,
+                                                                 00, 00, 00, 00, 01));
                 if (r < 0)
                         return r;
         }
@@ -81,8 +84,8 @@ static int ask(sd_event *event, sd_bus *client, const char *path, Question *q) {
         usec_t end = usec_add(now_usec(CLOCK_MONOTONIC), INTROSPECT_USEC);
         int r;
 
-        r = sd_bus_call_method_async(client, NULL, NULL, path, "org.freedesktop.DBus.Introspectable", "Introspect", on_answer,
-                                     q, NULL);
+        r = sd_bus_call_method_async(client, NULL, NULL, path, "org.freedesktop.DBus.Introspectable",
+                                     "Introspect", on_answer, q, NULL);
         if (r < 0)
                 return r;
         while (!q->done) {

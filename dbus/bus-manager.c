@@ -72,8 +72,8 @@ const BusProperty manager_properties[] = {
 };
 G_STATIC_ASSERT(ELEMENTSOF(manager_properties) - 1 <= BUS_PROPERTIES_MAX);
 
-static int get_property(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                        void *userdata, sd_bus_error *error) {
+static int get_property(sd_bus *bus, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const Bus *b = userdata;
         BusValue v = bus_property_find(manager_properties, property)->get(b->gateway);
 
@@ -93,7 +93,8 @@ static int method_get_device(sd_bus_message *call, void *userdata, sd_bus_error 
                 return r;
         r = gateway_find(b->gateway, type, name, &p);
         if (r == -ENXIO)
-                return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_DEVICE, "There is no device '%s/%s'.", type, name);
+                return sd_bus_error_setf(error, BUS_ERROR_NO_SUCH_DEVICE, "There is no device '%s/%s'.",
+                                         type, name);
         if (r < 0)
                 return r;
         return sd_bus_reply_method_return(call, "o", bus_device_get(b, p)->path);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The object tree: the manager at the root, one fallback vtable per interface below …/device, one enumerator of device paths.
- * Loop thread. */
+/* The object tree: the manager at the root, one fallback vtable per interface below …/device, one
+ * enumerator of device paths. Loop thread. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -39,19 +39,21 @@ int bus_device_find(Bus *b, const DeviceType *type, const char *path, void **ret
         return 1;
 }
 
-static int find_device(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret, sd_bus_error *error) {
+static int find_device(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
+                       sd_bus_error *error) {
         return bus_device_find(userdata, NULL, path, ret);
 }
 
-static int find_typed_device(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
-                             sd_bus_error *error) {
+static int find_typed_device(sd_bus *bus, const char *path, const char *interface, void *userdata,
+                             void **ret, sd_bus_error *error) {
         BusType *t = userdata;
 
         return bus_device_find(t->bus, t->type, path, ret);
 }
 
 /* libsystemd frees array and strings with free(). */
-static int enumerate_devices(sd_bus *bus, const char *prefix, void *userdata, char ***ret, sd_bus_error *error) {
+static int enumerate_devices(sd_bus *bus, const char *prefix, void *userdata, char ***ret,
+                             sd_bus_error *error) {
         Bus *b = userdata;
         size_t n_proxies = b->gateway ? gateway_n_proxies(b->gateway) : 0, n = 0;
         char **paths = calloc(n_proxies + 1, sizeof(char *));
@@ -80,11 +82,13 @@ int bus_objects_serve(Bus *b, sd_bus *bus) {
         for (unsigned i = 0; i < b->types->len; i++) {
                 BusType *t = b->types->pdata[i];
 
-                r = sd_bus_add_fallback_vtable(bus, NULL, BUS_DEVICE_ROOT, t->interface, t->vtable, find_typed_device, t);
+                r = sd_bus_add_fallback_vtable(bus, NULL, BUS_DEVICE_ROOT, t->interface, t->vtable,
+                                               find_typed_device, t);
                 if (r < 0)
                         return r;
         }
-        r = sd_bus_add_fallback_vtable(bus, NULL, BUS_DEVICE_ROOT, BUS_DEVICE_INTERFACE, b->device_vtable, find_device, b);
+        r = sd_bus_add_fallback_vtable(bus, NULL, BUS_DEVICE_ROOT, BUS_DEVICE_INTERFACE, b->device_vtable,
+                                       find_device, b);
         if (r < 0)
                 return r;
         return sd_bus_add_node_enumerator(bus, NULL, BUS_DEVICE_ROOT, enumerate_devices, b);

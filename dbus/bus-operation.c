@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls that are answered once the event server has: the message is kept until then. Bounded; all are given up when the bus goes,
- * for then nobody waits. Loop thread. */
+/* Calls that are answered once the event server has: the message is kept until then. Bounded; all are
+ * given up when the bus goes, for then nobody waits. Loop thread. */
 #include <errno.h>
 
 #include "dbus/bus-error.h"
@@ -50,7 +50,8 @@ int bus_operation_enable(BusDevice *d, sd_bus_message *call, bool enable, sd_bus
         int r;
 
         if (b->n_operations >= BUS_OPERATIONS_MAX)
-                return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED, "Too many calls wait for the event server.");
+                return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                        "Too many calls wait for the event server.");
         o = g_new0(BusOperation, 1);
         *o = (BusOperation) { .bus = b, .call = sd_bus_message_ref(call) };
         r = proxy_request_enable(d->proxy, enable, on_answer, o, &o->request);

@@ -51,7 +51,8 @@ void bus_properties_write(JsonWriter *w, const BusProperty *properties, const vo
         }
 }
 
-int bus_properties_emit(sd_bus *bus, const char *path, const char *interface, const BusProperty *properties, unsigned changed) {
+int bus_properties_emit(sd_bus *bus, const char *path, const char *interface, const BusProperty *properties,
+                        unsigned changed) {
         const char *names[BUS_PROPERTIES_MAX + 1];
         size_t n = 0;
 
@@ -73,7 +74,8 @@ static size_t vtable_length(const sd_bus_vtable *members) {
         return n;
 }
 
-sd_bus_vtable *bus_vtable_new(const BusProperty *properties, sd_bus_property_get_t get, const sd_bus_vtable *members) {
+sd_bus_vtable *bus_vtable_new(const BusProperty *properties, sd_bus_property_get_t get,
+                              const sd_bus_vtable *members) {
         size_t n_members = vtable_length(members), n = 0;
         sd_bus_vtable *v;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One table of properties gives an interface's vtable, its change signals and the JSON of Describe, so that the three agree.
- * Pure functions; loop thread. */
+/* One table of properties gives an interface's vtable, its change signals and the JSON of Describe, so
+ * that the three agree. Pure functions; loop thread. */
 #pragma once
 
 #include <systemd/sd-bus.h>
@@ -58,8 +58,9 @@ const BusProperty *bus_property_find(const BusProperty *properties, const char *
 /* Members of an object that the caller has opened. */
 void bus_properties_write(JsonWriter *w, const BusProperty *properties, const void *object);
 /* PropertiesChanged of those that belong to a change in the mask. */
-int bus_properties_emit(sd_bus *bus, const char *path, const char *interface, const BusProperty *properties, unsigned changed);
+int bus_properties_emit(sd_bus *bus, const char *path, const char *interface, const BusProperty *properties,
+                        unsigned changed);
 
-/* Properties (each by `get`), then methods and signals of a vtable with start and end (NULL: none). Caller frees with g_free()
- * once nothing serves it. */
+/* Properties (each by `get`), then methods and signals of a vtable with start and end (NULL: none).
+ * Caller frees with g_free() once nothing serves it. */
 sd_bus_vtable *bus_vtable_new(const BusProperty *properties, sd_bus_property_get_t get, const sd_bus_vtable *members);

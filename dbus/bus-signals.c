@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is sent without being asked: an observer of the gateway. Edges of state go out at once; properties, announcements and the rest
- * of a flapping link wait for one tick of all objects, so that no object speaks more often than every BUS_PACE_USEC. While the bus
- * does not take what it has, what can wait waits; a bus that takes nothing is given up. Loop thread. */
+/* What is sent without being asked: an observer of the gateway. Edges of state go out at once;
+ * properties, announcements and the rest of a flapping link wait for one tick of all objects, so that no
+ * object speaks more often than every BUS_PACE_USEC. While the bus does not take what it has, what can wait
+ * waits; a bus that takes nothing is given up. Loop thread. */
 #include <errno.h>
 
 #include <config.h>
@@ -19,9 +20,11 @@ static uint64_t bus_unsent(const Bus *b) {
 
 /* Whether a signal that cannot wait may be sent. */
 static bool bus_can_send(Bus *b) {
+        uint64_t bound = BUS_UNSENT_MAX + (uint64_t) BUS_UNSENT_PER_DEVICE * g_hash_table_size(b->devices);
+
         if (!b->owned)
                 return false;
-        if (bus_unsent(b) < BUS_UNSENT_MAX + (uint64_t) BUS_UNSENT_PER_DEVICE * g_hash_table_size(b->devices))
+        if (bus_unsent(b) < bound)
                 return true;
         bus_lose(b, -ENOBUFS);
         return false;
@@ -51,7 +54,8 @@ static void note_sent(int r, const char *what) {
 
 /* ---- edges -------------------------------------------------------------------------------------------------------- */
 
-static void device_emit_edge(BusDevice *d, const char *signal, const char *old, const char *new, const ProxyEdge *edge) {
+static void device_emit_edge(BusDevice *d, const char *signal, const char *old, const char *new,
+                             const ProxyEdge *edge) {
         note_sent(sd_bus_emit_signal(d->bus->bus, d->path, BUS_DEVICE_INTERFACE, signal, "ssst", old, new,
                                      device_reason_to_string(edge->reason), edge->monotonic),
                   signal);
@@ -69,7 +73,8 @@ static void device_emit_link(BusDevice *d) {
                 d->links_omitted++;
                 return;
         }
-        device_emit_edge(d, "LinkChanged", device_link_to_string(d->link_sent), device_link_to_string(v->link), &v->link_edge);
+        device_emit_edge(d, "LinkChanged", device_link_to_string(d->link_sent),
+                         device_link_to_string(v->link), &v->link_edge);
         d->link_sent = v->link;
         d->link_sent_at = now;
 }
@@ -81,7 +86,8 @@ static void on_proxy_state(Proxy *p, ProxyState old, void *userdata) {
 
         device_mark(d, CHANGE_STATE);
         if (bus_can_send(b))
-                device_emit_edge(d, "StateChanged", proxy_state_to_string(old), proxy_state_to_string(v->state), &v->state_edge);
+                device_emit_edge(d, "StateChanged", proxy_state_to_string(old),
+                                 proxy_state_to_string(v->state), &v->state_edge);
 }
 
 static void on_proxy_link(Proxy *p, DeviceLink old, void *userdata) {
@@ -103,8 +109,8 @@ static void on_proxy_changed(Proxy *p, ProxyField what, void *userdata) {
         BusDevice *d = bus_device_get(userdata, p);
 
         device_mark(d, ((what & PROXY_ENABLED) ? CHANGE_ENABLED : 0) |
-                               ((what & PROXY_REASON) ? CHANGE_STATE | CHANGE_LINK : 0) |
-                               ((what & PROXY_RETRY) ? CHANGE_RETRY : 0));
+                                       ((what & PROXY_REASON) ? CHANGE_STATE | CHANGE_LINK : 0) |
+                                       ((what & PROXY_RETRY) ? CHANGE_RETRY : 0));
 }
 
 static void on_gateway_changed(Gateway *g, GatewayField what, void *userdata) {
@@ -123,14 +129,16 @@ static void device_emit(BusDevice *d) {
                 note_sent(sd_bus_emit_object_added(bus, d->path), "InterfacesAdded");
                 d->announced = true;
         } else
-                note_sent(bus_properties_emit(bus, d->path, BUS_DEVICE_INTERFACE, device_properties, d->changed),
+                note_sent(bus_properties_emit(bus, d->path, BUS_DEVICE_INTERFACE, device_properties,
+                                              d->changed),
                           "PropertiesChanged");
         d->changed = 0;
         device_emit_link(d);
 }
 
 static void manager_emit(Bus *b) {
-        note_sent(bus_properties_emit(b->bus, BUS_ROOT_PATH, BUS_MANAGER_INTERFACE, manager_properties, b->changed),
+        note_sent(bus_properties_emit(b->bus, BUS_ROOT_PATH, BUS_MANAGER_INTERFACE, manager_properties,
+                                      b->changed),
                   "PropertiesChanged");
         b->changed = 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The interfaces Device.<Interface>, made from the status tables of the device types. Without a run of the device there are only its
- * constants; the rest reads as nothing. Loop thread. */
+/* The interfaces Device.<Interface>, made from the status tables of the device types. Without a run of
+ * the device there are only its constants; the rest reads as nothing. Loop thread. */
 #include <config.h>
 
 #include "dbus/bus-internal.h"
@@ -36,7 +36,8 @@ static BusValue field_value(const StatusField *f, const void *base) {
 }
 
 /* ret_text keeps a constant; the caller frees. */
-static BusValue status_value(const ProxyView *view, const Device *device, const StatusField *f, char **ret_text) {
+static BusValue status_value(const ProxyView *view, const Device *device, const StatusField *f,
+                             char **ret_text) {
         if (!f->constant)
                 return field_value(f, device);
         *ret_text = f->constant(view->config->conf);
@@ -117,8 +118,8 @@ static int append_part(sd_bus_message *m, const StatusField *fields, const void 
         return sd_bus_message_close_container(m);
 }
 
-static int get_parts(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                     void *userdata, sd_bus_error *error) {
+static int get_parts(sd_bus *bus, const char *path, const char *interface, const char *property,
+                     sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const BusDevice *d = userdata;
         const DeviceType *type = proxy_view(d->proxy)->config->type;
         const Device *device = proxy_get_device(d->proxy);
@@ -136,8 +137,8 @@ static int get_parts(sd_bus *bus, const char *path, const char *interface, const
         return sd_bus_message_close_container(reply);
 }
 
-static int get_status(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                      void *userdata, sd_bus_error *error) {
+static int get_status(sd_bus *bus, const char *path, const char *interface, const char *property,
+                      sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         const BusDevice *d = userdata;
         const ProxyView *view = proxy_view(d->proxy);
         const StatusField *f = view->config->type->status;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The connection's life: begins before there is a bus, asks for the name, begins anew after a loss. Nothing here waits. Loop
- * thread. */
+/* The connection's life: begins before there is a bus, asks for the name, begins anew after a loss.
+ * Nothing here waits. Loop thread. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -79,7 +79,8 @@ static void on_name_denied(Bus *b, const sd_bus_error *e) {
                         return;
                 }
                 if (!b->complained)
-                        log_warning("The D-Bus policy does not give us the name %s: %s", BUS_NAME, e->message);
+                        log_warning("The D-Bus policy does not give us the name %s: %s", BUS_NAME,
+                                    e->message);
                 b->complained = true;
         }
         bus_lose(b, -sd_bus_error_get_errno(e));
@@ -106,7 +107,11 @@ static void on_name_exists(Bus *b) {
 }
 
 static int on_name(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        enum { NAME_OWNER = 1, NAME_EXISTS = 3, NAME_ALREADY_OWNER = 4 };
+        enum {
+                NAME_OWNER = 1,
+                NAME_EXISTS = 3,
+                NAME_ALREADY_OWNER = 4
+        };
         Bus *b = userdata;
         uint32_t answer;
         int r;
@@ -160,7 +165,8 @@ static char *bus_address(const char *where) {
         return given ? g_strdup_printf("unix:path=%s/bus", given) : NULL;
 }
 
-/* The library skips what it does not know and then reports a refused connection, which would be tried for ever. */
+/* The library skips what it does not know and then reports a refused connection, which would be tried
+ * for ever. */
 static bool address_is_usable(const char *address) {
         static const char *const transports[] = { "unix:", "tcp:", "unixexec:", "x-machine-unix:" };
         g_auto(GStrv) parts = g_strsplit(address, ";", -1);
@@ -259,7 +265,8 @@ static int bus_start(Bus *b) {
         return 0;
 }
 
-int bus_new(sd_event *event, Gateway *gateway, const char *where, const BusHandler *handler, void *userdata, Bus **ret) {
+int bus_new(sd_event *event, Gateway *gateway, const char *where, const BusHandler *handler, void *userdata,
+            Bus **ret) {
         _cleanup_(bus_freep) Bus *b = g_new0(Bus, 1);
         int r;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is served is what dbus/io.gatewayd.Gateway1.xml promises: a difference is a change of the API. dbus/update-xml.sh writes the
- * file anew. */
+/* What is served is what dbus/io.gatewayd.Gateway1.xml promises: a difference is a change of the API.
+ * dbus/update-xml.sh writes the file anew. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -44,14 +44,16 @@ static GHashTable *interfaces(const char *text) {
 
                 end = strstr(at, "</interface>");
                 g_assert_nonnull(end);
-                g_hash_table_insert(found, g_strndup(name, (size_t) (strchr(name, '"') - name)), g_strndup(at, (size_t) (end - at)));
+                g_hash_table_insert(found, g_strndup(name, (size_t) (strchr(name, '"') - name)),
+                                    g_strndup(at, (size_t) (end - at)));
                 at = end;
         }
         return found;
 }
 
 static GHashTable *golden(void) {
-        g_autofree char *path = g_test_build_filename(G_TEST_DIST, "..", "..", "dbus", BUS_NAME ".xml", NULL);
+        g_autofree char *path = g_test_build_filename(G_TEST_DIST, "..", "..", "dbus", BUS_NAME ".xml",
+                                                      NULL);
         g_autofree char *text = NULL;
 
         g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
@@ -65,7 +67,8 @@ static void assert_promised(GHashTable *promised, const char *path, const char *
 
         for (; names[n]; n++) {
                 g_assert_nonnull(g_hash_table_lookup(promised, names[n]));
-                g_assert_cmpstr(g_hash_table_lookup(served, names[n]), ==, g_hash_table_lookup(promised, names[n]));
+                g_assert_cmpstr(g_hash_table_lookup(served, names[n]), ==,
+                                g_hash_table_lookup(promised, names[n]));
         }
         g_assert_cmpuint(g_hash_table_size(served), ==, n);
 }
@@ -86,7 +89,8 @@ static void test_devices(void) {
 
                 g_assert_cmpint(sd_bus_path_encode_many(&path, DEVICE_PATH, (*t)->name, "any-name"), >=, 0);
                 assert_promised(promised, path,
-                                (const char *const[]) { BUS_DEVICE_INTERFACE, shows ? interface : NULL, NULL });
+                                (const char *const[]) { BUS_DEVICE_INTERFACE, shows ? interface : NULL,
+                                                       NULL });
         }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The D-Bus objects over a socket pair: members, errors, signals and their pace, JSON. Gateway, proxies and device types are the fakes
- * below. What needs a message bus is in tests/bus. */
+/* The D-Bus objects over a socket pair: members, errors, signals and their pace, JSON. Gateway, proxies
+ * and device types are the fakes below. What needs a message bus is in tests/bus. */
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -83,7 +83,7 @@ const DeviceType *const device_types[] = { &fake_master_device_type, &fake_bare_
 struct DeviceHost {
         ProxyView view;
         Device *device;
-        int restart;    /* what proxy_restart() answers */
+        int restart; /* what proxy_restart() answers */
 };
 
 struct Request {
@@ -99,16 +99,18 @@ struct Gateway {
         GPtrArray *proxies;
         const GatewayObserver *observer;
         void *userdata;
-        int refuse;             /* what proxy_request_enable() answers */
+        int refuse; /* what proxy_request_enable() answers */
         GPtrArray *requests;
         unsigned n_cancelled;
 };
 
-static const char *const proxy_states[] = { "disabled", "waiting", "starting", "running", "stopping", "failed" };
+static const char *const proxy_states[] = { "disabled", "waiting",  "starting",
+                                            "running",  "stopping", "failed" };
 DEFINE_STRING_TABLE(proxy_state, ProxyState, proxy_states);
 static const char *const gateway_states[] = { "starting", "running", "degraded", "stopping" };
 DEFINE_STRING_TABLE(gateway_state, GatewayState, gateway_states);
-static const char *const north_states[] = { "disconnected", "connecting", "standby", "starting", "operational", "stopping" };
+static const char *const north_states[] = { "disconnected", "connecting",  "standby",
+                                            "starting",     "operational", "stopping" };
 DEFINE_STRING_TABLE(north_state, NorthState, north_states);
 static const char *const monitor_states[] = { "none", "connecting", "waiting", "blessed" };
 DEFINE_STRING_TABLE(monitor_state, MonitorState, monitor_states);
@@ -203,7 +205,7 @@ typedef struct Fixture {
         FakeDevice device;
         DeviceConfig plc_config, bare_config;
         bool ready;
-        GPtrArray *signals;     /* char *: `plc_2d1 StateChanged running failed lost` */
+        GPtrArray *signals; /* char *: `plc_2d1 StateChanged running failed lost` */
 } Fixture;
 
 static void on_ready(void *userdata) {
@@ -257,7 +259,10 @@ static sd_bus *connect_end(Fixture *f, int fd, bool server) {
         g_assert_cmpint(sd_bus_new(&bus), >=, 0);
         g_assert_cmpint(sd_bus_set_fd(bus, fd, fd), >=, 0);
         if (server)
-                g_assert_cmpint(sd_bus_set_server(bus, true, SD_ID128_MAKE(01, 02, 03, 04, 05, 06, 07, 08, 09, 0a, 0b, 0c, 0d, 0e, 0f, 10)), >=, 0);
+                g_assert_cmpint(sd_bus_set_server(bus, true,
+                                                  SD_ID128_MAKE(01, 02, 03, 04, 05, 06, 07, 08, 09, 0a, 0b,
+                                                                0c, 0d, 0e, 0f, 10)),
+                                >=, 0);
         g_assert_cmpint(sd_bus_start(bus), >=, 0);
         g_assert_cmpint(sd_bus_attach_event(bus, f->event, SD_EVENT_PRIORITY_NORMAL), >=, 0);
         return bus;
@@ -273,7 +278,9 @@ static void connect_pair(Fixture *f) {
         f->bus->bus = connect_end(f, fds[0], true);
         f->client = connect_end(f, fds[1], false);
         g_assert_cmpint(bus_objects_serve(f->bus, f->bus->bus), >=, 0);
-        g_assert_cmpint(sd_bus_add_match(f->client, NULL, "type='signal',path_namespace='" ROOT "'", on_signal, f), >=, 0);
+        g_assert_cmpint(sd_bus_add_match(f->client, NULL, "type='signal',path_namespace='" ROOT "'",
+                                         on_signal, f),
+                        >=, 0);
         LOOP_UNTIL(f->event, sd_bus_is_ready(f->client) > 0 && sd_bus_is_ready(f->bus->bus) > 0);
 }
 
@@ -293,7 +300,8 @@ static Proxy make_proxy(const DeviceConfig *config) {
 static void setup(Fixture *f, gconstpointer data) {
         f->event = loop_new();
         f->signals = g_ptr_array_new_with_free_func(g_free);
-        f->plc_config = (DeviceConfig) { &fake_master_device_type, "plc-1", "the pump", "10.0.0.1:502", NULL };
+        f->plc_config = (DeviceConfig) { &fake_master_device_type, "plc-1", "the pump", "10.0.0.1:502",
+                                        NULL };
         f->bare_config = (DeviceConfig) { &fake_bare_device_type, "1st", NULL, NULL, NULL };
         f->plc = make_proxy(&f->plc_config);
         f->bare = make_proxy(&f->bare_config);
@@ -311,7 +319,8 @@ static void setup(Fixture *f, gconstpointer data) {
         };
         g_ptr_array_add(gateway.proxies, &f->plc);
         g_ptr_array_add(gateway.proxies, &f->bare);
-        g_assert_cmpint(bus_new(f->event, &gateway, "unix:path=/nonexistent/bus", &handler, f, &f->bus), >=, 0);
+        g_assert_cmpint(bus_new(f->event, &gateway, "unix:path=/nonexistent/bus", &handler, f, &f->bus), >=,
+                        0);
         g_assert_false(f->ready); /* not inside the call */
         LOOP_UNTIL(f->event, f->ready);
         connect_pair(f);
@@ -334,8 +343,8 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
-static void send_call(Fixture *f, sd_bus_message **ret, const char *path, const char *interface, const char *member,
-                      const char *types, ...) {
+static void send_call(Fixture *f, sd_bus_message **ret, const char *path, const char *interface,
+                      const char *member, const char *types, ...) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         va_list ap;
 
@@ -347,12 +356,12 @@ static void send_call(Fixture *f, sd_bus_message **ret, const char *path, const 
         g_assert_cmpint(sd_bus_call_async(f->client, NULL, m, on_reply, ret, 0), >=, 0);
 }
 
-#define CALL(f, path, interface, member, ...)                                                               \
-        ({                                                                                                  \
-                sd_bus_message *_reply;                                                                     \
-                send_call(f, &_reply, path, interface, member, __VA_ARGS__);                                \
-                LOOP_UNTIL((f)->event, _reply);                                                             \
-                _reply;                                                                                     \
+#define CALL(f, path, interface, member, ...)                                \
+        ({                                                                   \
+                sd_bus_message *_reply;                                      \
+                send_call(f, &_reply, path, interface, member, __VA_ARGS__); \
+                LOOP_UNTIL((f)->event, _reply);                              \
+                _reply;                                                      \
         })
 
 static void assert_error(sd_bus_message *reply, const char *name) {
@@ -501,14 +510,16 @@ static void test_device_properties(Fixture *f, gconstpointer data) {
 }
 
 static void test_type_properties(Fixture *f, gconstpointer data) {
-        assert_properties(f, PLC, MASTER,
-                          "Endpoint='tcp:10.0.0.1:502'\nTimeouts=0\nLastRoundTripUSec=0\nBusy=false\nFirmware=''\n"
-                          "RemoteDevices=\n");
+        assert_properties(
+                        f, PLC, MASTER,
+                        "Endpoint='tcp:10.0.0.1:502'\nTimeouts=0\nLastRoundTripUSec=0\nBusy=false\nFirmware=''\n"
+                        "RemoteDevices=\n");
         f->plc.device = &f->device.device;
-        assert_properties(f, PLC, MASTER,
-                          "Endpoint='tcp:10.0.0.1:502'\nTimeouts=18446744073709551615\nLastRoundTripUSec=7\nBusy=true\n"
-                          "Firmware=''\n"
-                          "RemoteDevices=[Id=1 Status='CONNECTED' Silent=false ][Id=2 Status='' Silent=true ]\n");
+        assert_properties(
+                        f, PLC, MASTER,
+                        "Endpoint='tcp:10.0.0.1:502'\nTimeouts=18446744073709551615\nLastRoundTripUSec=7\nBusy=true\n"
+                        "Firmware=''\n"
+                        "RemoteDevices=[Id=1 Status='CONNECTED' Silent=false ][Id=2 Status='' Silent=true ]\n");
         f->plc.device = NULL;
 }
 
@@ -522,12 +533,17 @@ static void test_paths(Fixture *f, gconstpointer data) {
         g_assert_cmpint(sd_bus_message_read(m, "o", &path), >, 0);
         g_assert_cmpstr(path, ==, BARE);
         sd_bus_message_unref(m);
-        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "GetDevice", "ss", "fake_bare", "plc-1"), BUS_ERROR_NO_SUCH_DEVICE);
-        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "GetDevice", "ss", "", ""), BUS_ERROR_NO_SUCH_DEVICE);
-        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "GetDevice", "s", "fake_bare"), SD_BUS_ERROR_INVALID_ARGS);
+        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "GetDevice", "ss", "fake_bare", "plc-1"),
+                     BUS_ERROR_NO_SUCH_DEVICE);
+        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "GetDevice", "ss", "", ""),
+                     BUS_ERROR_NO_SUCH_DEVICE);
+        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "GetDevice", "s", "fake_bare"),
+                     SD_BUS_ERROR_INVALID_ARGS);
 
-        assert_error(CALL(f, BUS_DEVICE_ROOT "/fake_5fbare/none", BUS_DEVICE_INTERFACE, "Enable", ""), SD_BUS_ERROR_UNKNOWN_OBJECT);
-        assert_error(CALL(f, BUS_DEVICE_ROOT "/fake_5fbare", BUS_DEVICE_INTERFACE, "Enable", ""), SD_BUS_ERROR_UNKNOWN_OBJECT);
+        assert_error(CALL(f, BUS_DEVICE_ROOT "/fake_5fbare/none", BUS_DEVICE_INTERFACE, "Enable", ""),
+                     SD_BUS_ERROR_UNKNOWN_OBJECT);
+        assert_error(CALL(f, BUS_DEVICE_ROOT "/fake_5fbare", BUS_DEVICE_INTERFACE, "Enable", ""),
+                     SD_BUS_ERROR_UNKNOWN_OBJECT);
         assert_error(CALL(f, PLC "/x", BUS_DEVICE_INTERFACE, "Enable", ""), SD_BUS_ERROR_UNKNOWN_OBJECT);
         assert_error(CALL(f, BARE, PROPERTIES, "GetAll", "s", MASTER), SD_BUS_ERROR_UNKNOWN_INTERFACE);
         assert_error(CALL(f, PLC, PROPERTIES, "Set", "ssv", BUS_DEVICE_INTERFACE, "Enabled", "b", true),
@@ -594,7 +610,9 @@ static void test_enable(Fixture *f, gconstpointer data) {
         LOOP_UNTIL(f->event, reply);
         assert_empty(reply);
 
-        assert_error(CALL(f, PLC, BUS_DEVICE_INTERFACE, "SetEnabled", "ba{sv}", true, 1, "persist", "b", true), SD_BUS_ERROR_INVALID_ARGS);
+        assert_error(CALL(f, PLC, BUS_DEVICE_INTERFACE, "SetEnabled", "ba{sv}", true, 1, "persist", "b",
+                          true),
+                     SD_BUS_ERROR_INVALID_ARGS);
         g_assert_cmpuint(gateway.requests->len, ==, 0);
 }
 
@@ -602,12 +620,9 @@ static const struct {
         int error;
         const char *name;
 } errors[] = {
-        { -ENOTCONN, BUS_ERROR_NOT_CONNECTED },
-        { -EHOSTDOWN, BUS_ERROR_NOT_OPERATIONAL },
-        { -ETIMEDOUT, SD_BUS_ERROR_TIMEOUT },
-        { -ESHUTDOWN, BUS_ERROR_SHUTTING_DOWN },
-        { -EUNATCH, BUS_ERROR_NOT_ENABLED },
-        { -EBADMSG, BUS_ERROR_INVALID_CONFIG },
+        { -ENOTCONN, BUS_ERROR_NOT_CONNECTED }, { -EHOSTDOWN, BUS_ERROR_NOT_OPERATIONAL },
+        { -ETIMEDOUT, SD_BUS_ERROR_TIMEOUT },   { -ESHUTDOWN, BUS_ERROR_SHUTTING_DOWN },
+        { -EUNATCH, BUS_ERROR_NOT_ENABLED },    { -EBADMSG, BUS_ERROR_INVALID_CONFIG },
         { -EPIPE, SD_BUS_ERROR_FAILED },
 };
 
@@ -674,24 +689,25 @@ static void test_calls_end_with_bus(Fixture *f, gconstpointer data) {
 
 static void test_describe(Fixture *f, gconstpointer data) {
         static const char bare[] =
-                "{\"Type\": \"fake_bare\", \"Name\": \"1st\", \"Description\": null, \"Enabled\": true, \"EnabledKnown\": true, "
-                "\"Running\": false, \"State\": \"waiting\", \"StateReason\": \"no-event-server\", \"StateDetail\": \"no server\", "
-                "\"StateChangeTimestamp\": 1000, \"StateChangeTimestampMonotonic\": 2000, \"Link\": \"none\", "
-                "\"LinkReason\": \"none\", \"LinkDetail\": null, \"LinkChangeTimestamp\": 1001, "
-                "\"LinkChangeTimestampMonotonic\": 2001, \"LinkChangesOmitted\": 0, \"NextRetryTimestampMonotonic\": null, "
-                "\"Restarts\": 0, \"RxMessages\": 0, \"TxMessages\": 0, \"Errors\": 0, \"LastMessageTimestamp\": null}";
+                        "{\"Type\": \"fake_bare\", \"Name\": \"1st\", \"Description\": null, \"Enabled\": true, \"EnabledKnown\": true, "
+                        "\"Running\": false, \"State\": \"waiting\", \"StateReason\": \"no-event-server\", \"StateDetail\": \"no server\", "
+                        "\"StateChangeTimestamp\": 1000, \"StateChangeTimestampMonotonic\": 2000, \"Link\": \"none\", "
+                        "\"LinkReason\": \"none\", \"LinkDetail\": null, \"LinkChangeTimestamp\": 1001, "
+                        "\"LinkChangeTimestampMonotonic\": 2001, \"LinkChangesOmitted\": 0, \"NextRetryTimestampMonotonic\": null, "
+                        "\"Restarts\": 0, \"RxMessages\": 0, \"TxMessages\": 0, \"Errors\": 0, \"LastMessageTimestamp\": null}";
         static const char without_run[] =
-                "\"FakeMaster\": {\"Endpoint\": \"tcp:10.0.0.1:502\", \"Timeouts\": null, \"LastRoundTripUSec\": null, "
-                "\"Busy\": null, \"Firmware\": null, \"RemoteDevices\": []}}";
+                        "\"FakeMaster\": {\"Endpoint\": \"tcp:10.0.0.1:502\", \"Timeouts\": null, \"LastRoundTripUSec\": null, "
+                        "\"Busy\": null, \"Firmware\": null, \"RemoteDevices\": []}}";
         static const char with_run[] =
-                "\"FakeMaster\": {\"Endpoint\": \"tcp:10.0.0.1:502\", \"Timeouts\": 18446744073709551615, "
-                "\"LastRoundTripUSec\": 7, \"Busy\": true, \"Firmware\": null, \"RemoteDevices\": "
-                "[{\"Id\": 1, \"Status\": \"CONNECTED\", \"Silent\": false}, {\"Id\": 2, \"Status\": null, \"Silent\": true}]}}";
+                        "\"FakeMaster\": {\"Endpoint\": \"tcp:10.0.0.1:502\", \"Timeouts\": 18446744073709551615, "
+                        "\"LastRoundTripUSec\": 7, \"Busy\": true, \"Firmware\": null, \"RemoteDevices\": "
+                        "[{\"Id\": 1, \"Status\": \"CONNECTED\", \"Silent\": false}, {\"Id\": 2, \"Status\": null, \"Silent\": true}]}}";
         static const char manager[] =
-                "{\"Version\": 1, \"Manager\": {\"Version\": \"" VERSION "\", \"ConfigFile\": \"/etc/gatewayd/gatewayd.yaml\", "
-                "\"State\": \"degraded\", \"DevicesTotal\": 2, \"DevicesEnabled\": 2, \"DevicesRunning\": 1, "
-                "\"DevicesFailed\": 0, \"DevicesDown\": 1, \"EventServer\": \"tcp:127.0.0.1:23012\", "
-                "\"EventServerState\": \"operational\", \"MonitorState\": \"none\"}, \"Devices\": [{\"Type\": \"fake_master\", ";
+                        "{\"Version\": 1, \"Manager\": {\"Version\": \"" VERSION
+                        "\", \"ConfigFile\": \"/etc/gatewayd/gatewayd.yaml\", "
+                        "\"State\": \"degraded\", \"DevicesTotal\": 2, \"DevicesEnabled\": 2, \"DevicesRunning\": 1, "
+                        "\"DevicesFailed\": 0, \"DevicesDown\": 1, \"EventServer\": \"tcp:127.0.0.1:23012\", "
+                        "\"EventServerState\": \"operational\", \"MonitorState\": \"none\"}, \"Devices\": [{\"Type\": \"fake_master\", ";
         const char *text;
         sd_bus_message *m;
 
@@ -771,7 +787,8 @@ static void test_state_signals(Fixture *f, gconstpointer data) {
         ASSERT_SIGNALS(f, "plc_2d1 PropertiesChanged Enabled EnabledKnown NextRetryTimestampMonotonic");
         gateway.observer->gateway_changed(&gateway, GATEWAY_TOTALS, gateway.userdata);
         gateway.observer->gateway_changed(&gateway, GATEWAY_TOTALS, gateway.userdata);
-        ASSERT_SIGNALS(f, "Gateway1 PropertiesChanged DevicesTotal DevicesEnabled DevicesRunning DevicesFailed DevicesDown");
+        ASSERT_SIGNALS(f,
+                       "Gateway1 PropertiesChanged DevicesTotal DevicesEnabled DevicesRunning DevicesFailed DevicesDown");
         gateway.observer->gateway_changed(&gateway, GATEWAY_STATE | GATEWAY_NORTH, gateway.userdata);
         ASSERT_SIGNALS(f, "Gateway1 PropertiesChanged State EventServer EventServerState MonitorState");
 }
@@ -784,8 +801,8 @@ static unsigned count_signals(Fixture *f, const char *prefix) {
         return n;
 }
 
-/* An edge each millisecond for half a second: at most 10 a second of each signal, an unbroken chain of old and new, the last one
- * true, none unaccounted for. */
+/* An edge each millisecond for half a second: at most 10 a second of each signal, an unbroken chain of
+ * old and new, the last one true, none unaccounted for. */
 static void test_flapping(Fixture *f, gconstpointer data) {
         usec_t begun, took;
         unsigned n_edges = 0, n_sent, n_changed;
