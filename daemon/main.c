@@ -255,7 +255,7 @@ static int daemon_start_event(Daemon *d) {
         int r;
 
         (void) signal(SIGPIPE, SIG_IGN);
-        r = sd_event_default(&d->event);
+        r = sd_event_new(&d->event); /* the default loop would ask for the thread's id in each turn */
         if (r < 0)
                 return r;
         r = sd_event_add_signal(d->event, NULL, SIGTERM | SD_EVENT_SIGNAL_PROCMASK, on_signal, d);
