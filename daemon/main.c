@@ -3,6 +3,7 @@
  * exists. */
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -301,6 +302,7 @@ static int run_daemon(Config *config) {
         _cleanup_(daemon_done) Daemon d = {};
         int r;
 
+        (void) malloc_trim(0); /* the configuration's text took more than all that is needed from now on */
         apply_log_settings(config);
         log_info("gatewayd %s, gateway '%s', %zu devices.", VERSION, config->name, config->n_devices);
         r = daemon_start(&d, config);
