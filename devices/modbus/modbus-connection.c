@@ -280,10 +280,11 @@ void modbus_connection_hold(ModbusConnection *c, bool held) {
 
 /* An IPv4 peer of a socket that serves both families is shown as what it is. */
 static char *plain_host(char *host) {
-        char *last_colon = strrchr(host, ':');
+        static const char mapped[] = "::ffff:";
+        const char *rest = host + strlen(mapped);
 
-        if (strncmp(host, "::ffff:", 7) == 0 && strchr(last_colon, '.'))
-                memmove(host, last_colon + 1, strlen(last_colon));
+        if (g_str_has_prefix(host, mapped) && strchr(rest, '.'))
+                memmove(host, rest, strlen(rest) + 1);
         return host;
 }
 
