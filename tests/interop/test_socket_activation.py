@@ -72,7 +72,7 @@ def test_missing_and_unknown_descriptors(event_server, eventer, bus, bus_client,
                             lambda: bus_client.device(VIEW, 'State'))
     assert properties['StateReason'] == 'not-found'
     assert 'modbus-server' in properties['StateDetail'] and 'socket' in properties['StateDetail']
-    assert eventer.payloads(f'{PREFIX}/gateway/running') == [False]
+    assert set(eventer.payloads(f'{PREFIX}/gateway/running')) == {False}        # one for each try
     with RawClient(other) as client:
         assert client.request(1, read(3, 0, 1)) == b'\x03\x02\x00\x00'
 

@@ -22,11 +22,6 @@ def rtu_frame(unit, pdu):
     return frame + crc16(frame)
 
 
-def ascii_frame(unit, pdu):
-    frame = bytes([unit]) + pdu
-    return b':' + (frame + bytes([-sum(frame) & 0xFF])).hex().upper().encode() + b'\r\n'
-
-
 def rtu_request_size(buffer):
     """The whole length of the RTU request that starts in the buffer, None while that is not known."""
     if len(buffer) < 2:

@@ -8,7 +8,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from harness import background
 from harness.ports import free_port
 
-_FRAMERS = {'tcp': FramerType.SOCKET, 'rtu': FramerType.RTU, 'ascii': FramerType.ASCII}
+_FRAMERS = {'tcp': FramerType.SOCKET, 'rtu': FramerType.RTU}
 _FUNCTIONS = {'coils': 1, 'discrete': 2, 'holding': 3, 'inputs': 4}
 
 
