@@ -18,7 +18,7 @@ const char *device_enabled_text(const DeviceView *v) {
 }
 
 bool device_link_matters(const DeviceView *v) {
-        return v->running && !streq(v->link, "up") && !streq(v->link, "none");
+        return v->running && !streq(v->link, "up");
 }
 
 char *moment_text(usec_t realtime, usec_t monotonic, const Clocks *now) {
@@ -33,16 +33,17 @@ char *device_since_text(const DeviceView *v, const Clocks *now) {
         return moment_text(v->state_realtime, v->state_monotonic, now);
 }
 
-static char *edge_text(const char *reason, const char *detail) {
+/* A reason that only repeats the word says nothing. */
+static char *edge_text(const char *word, const char *reason, const char *detail) {
         if (detail[0])
                 return text_printable(detail);
-        return streq(reason, "none") ? g_strdup("") : text_printable(reason);
+        return streq(reason, "none") || streq(reason, word) ? g_strdup("") : text_printable(reason);
 }
 
 char *device_detail_text(const DeviceView *v) {
         if (device_link_matters(v))
-                return edge_text(v->link_reason, v->link_detail);
-        return edge_text(v->state_reason, v->state_detail);
+                return edge_text(v->link, v->link_reason, v->link_detail);
+        return edge_text(v->state, v->state_reason, v->state_detail);
 }
 
 char *device_retry_text(const DeviceView *v, const Clocks *now) {

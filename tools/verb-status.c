@@ -12,7 +12,7 @@
 #include "tools/verbs.h"
 
 #define LOG_LINES 10U
-#define LABEL_WIDTH 16
+#define LABEL_WIDTH 18
 
 static void print_label(const char *label) {
         printf("%*s: ", LABEL_WIDTH, label);
@@ -45,7 +45,7 @@ static void print_edge(const char *label, const char *word, const char *colour, 
 
         print_label(label);
         printf("%s%s%s", colour, printable, colour_end(colour));
-        if (!streq(reason, "none") || said[0])
+        if (said[0] || !(streq(reason, "none") || streq(reason, word)))
                 printf(" (%s%s%s)", reason, said[0] ? ": " : "", said);
         if (when[0])
                 printf(" since %s", when);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Waits until devices reach a goal: whenever a device has changed it is read anew and compared. */
-#include <errno.h>
-
 #include "tools/device-view.h"
 #include "tools/text.h"
 #include "tools/waiter.h"
