@@ -230,7 +230,6 @@ static void anchor_complete(Anchor *a, size_t n_nodes, unsigned height) {
 static int take_scalar(Loader *l, const yaml_event_t *event) {
         const char *text = (const char *) event->data.scalar.value;
         bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-        g_autofree char *difference = NULL;
         ConfNode *n;
         int r;
 
@@ -250,9 +249,11 @@ static int take_scalar(Loader *l, const yaml_event_t *event) {
         if (strlen(text) != event->data.scalar.length)
                 conf_error(l->errors, CONF_ERROR, n, "a NUL character cannot stand in a string");
         check_tag(l, n, event->data.scalar.tag);
-        difference = plain ? conf_scalar_difference(text, n, is_secret(n)) : NULL;
-        if (difference)
+        if (plain && conf_scalar_differs(text, n)) {
+                g_autofree char *difference = conf_scalar_difference(text, n, is_secret(n));
+
                 conf_error(l->errors, CONF_WARNING, n, "%s", difference);
+        }
         anchor_complete(anchor_new(l, event->data.scalar.anchor, n), 1, 0);
         return 0;
 }
@@ -404,7 +405,6 @@ static ConfNode *key_node(Loader *l, const Frame *f) {
 
 /* A plain key that is no string in YAML: `1:`, `true:`, or is one only here: `on:`. */
 static void check_plain_key(Loader *l, const Frame *f) {
-        g_autofree char *difference = NULL;
         ConfNode resolved = {};
 
         conf_scalar_resolve(f->key, &resolved);
@@ -415,9 +415,11 @@ static void check_plain_key(Loader *l, const Frame *f) {
                            "expected a string as key, got %s: put it in quotes", got);
                 return;
         }
-        difference = conf_scalar_difference(f->key, &resolved, false);
-        if (difference)
+        if (conf_scalar_differs(f->key, &resolved)) {
+                g_autofree char *difference = conf_scalar_difference(f->key, &resolved, false);
+
                 conf_error(l->errors, CONF_WARNING, key_node(l, f), "%s", difference);
+        }
 }
 
 static void check_duplicate(Loader *l, Frame *f) {

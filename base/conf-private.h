@@ -34,8 +34,10 @@ struct ConfNode {
 
 /* Sets kind and value of a plain scalar by the core schema. text: terminated, lives as long as the node. */
 void conf_scalar_resolve(const char *text, ConfNode *node);
-/* When a YAML 1.1 reader takes this plain scalar for something else: a sentence that says so and how to
- * write it; secret: without the value. Else NULL. Caller frees. */
+/* Whether a YAML 1.1 reader takes this plain scalar for something else. */
+bool conf_scalar_differs(const char *text, const ConfNode *node);
+/* For one that differs: a sentence that says so and how to write it; secret: without the value. Caller
+ * frees. */
 char *conf_scalar_difference(const char *text, const ConfNode *node, bool secret);
 
 /* ---- texts (conf-text.c) ------------------------------------------------------------------------------------------ */

@@ -369,19 +369,23 @@ static char *old_describe(const Old *old, const char *quoted, char **ret_write) 
         g_assert_not_reached();
 }
 
-char *conf_scalar_difference(const char *text, const ConfNode *node, bool secret) {
-        g_autofree char *quoted = NULL, *here = NULL, *there = NULL, *write_here = NULL, *write_there = NULL;
+bool conf_scalar_differs(const char *text, const ConfNode *node) {
         Old old;
 
         /* Most scalars are words and plain decimal numbers. */
         if (text[0] >= '1' && text[0] <= '9' && text[span(text, DIGITS)] == '\0')
-                return NULL;
+                return false;
         if (!strchr("+-.=<~nNyYoOtTfF" DIGITS, text[0]))
-                return NULL;
+                return false;
 
         old = old_resolve(text);
-        if (same(&old, node))
-                return NULL;
+        return !same(&old, node);
+}
+
+char *conf_scalar_difference(const char *text, const ConfNode *node, bool secret) {
+        g_autofree char *quoted = NULL, *here = NULL, *there = NULL, *write_here = NULL, *write_there = NULL;
+        Old old = old_resolve(text);
+
         if (secret)
                 return g_strdup("YAML 1.1, which hat-gateway reads, takes this for something else: write it in quotes");
 
