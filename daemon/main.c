@@ -127,8 +127,7 @@ static int parse_argv(int argc, char *argv[]) {
                 case 'h':
                         help();
                         return 0;
-                default: /* getopt has said what is wrong */
-                        fputs("See gatewayd --help\n", stderr);
+                default: /* getopt has said what is wrong, in one line */
                         return -EINVAL;
                 }
         if (optind < argc)
