@@ -14,6 +14,8 @@ static int open_address(const char *address, sd_bus **ret) {
         sd_bus *bus = NULL;
         int r;
 
+        if (!strchr(address, ':')) /* libsystemd would find nobody there */
+                return -EINVAL;
         r = sd_bus_new(&bus);
         if (r < 0)
                 return r;
