@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "devices/modbus/modbus-connection.h"
@@ -96,6 +97,7 @@ static _unused_ Client *client_try(FakeHost *host, uint16_t port, const char *so
         }
         g_assert_cmpint(getsockname(c->fd, (struct sockaddr *) &from, &size), ==, 0);
         c->port = ntohs(from.sin_port);
+        g_assert_cmpint(setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int) { 1 }, sizeof(int)), ==, 0);
         g_assert_cmpint(fcntl(c->fd, F_SETFL, O_NONBLOCK), ==, 0);
         return c;
 }
