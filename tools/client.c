@@ -8,7 +8,7 @@
 #include "tools/client.h"
 #include "tools/text.h"
 
-/* ---- connection --------------------------------------------------------------------------------------------------- */
+/* ---- connection -------------------------------------------------------------------------------------- */
 
 static int open_address(const char *address, sd_bus **ret) {
         sd_bus *bus = NULL;
@@ -53,11 +53,13 @@ static ExitStatus complain_connect(const Options *options, int error) {
         case BUS_KIND_ADDRESS:
                 if (error == -EINVAL)
                         return complain(CTL_USAGE, "'%s' is not a D-Bus address", options->bus_where);
-                return complain(CTL_NO_DAEMON, "Cannot connect to the bus at %s: %s", options->bus_where, reason);
+                return complain(CTL_NO_DAEMON, "Cannot connect to the bus at %s: %s", options->bus_where,
+                                reason);
         case BUS_KIND_HOST:
                 if (error == -EINVAL)
                         return complain(CTL_USAGE, "'%s' is not a host", options->bus_where);
-                return complain(CTL_NO_DAEMON, "Cannot connect to the system bus of %s: %s", options->bus_where, reason);
+                return complain(CTL_NO_DAEMON, "Cannot connect to the system bus of %s: %s",
+                                options->bus_where, reason);
         case BUS_KIND_USER:
                 return complain(CTL_NO_DAEMON, "Cannot connect to the user bus: %s", reason);
         case BUS_KIND_SYSTEM:
@@ -73,7 +75,8 @@ ExitStatus client_new(const Options *options, Client **ret) {
 
         c->local = options->bus != BUS_KIND_HOST &&
                    (options->bus != BUS_KIND_ADDRESS || g_str_has_prefix(options->bus_where, "unix:"));
-        c->deadline = options->timeout > 0 ? usec_add(now_usec(CLOCK_MONOTONIC), options->timeout) : USEC_INFINITY;
+        c->deadline = options->timeout > 0 ? usec_add(now_usec(CLOCK_MONOTONIC), options->timeout)
+                                           : USEC_INFINITY;
         r = open_bus(options, &c->bus);
         if (r >= 0)
                 r = sd_bus_get_unique_name(c->bus, &unique); /* waits until we are let in */
@@ -92,7 +95,7 @@ Client *client_free(Client *c) {
         return NULL;
 }
 
-/* ---- calls -------------------------------------------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------------------------------------- */
 
 static int make_call(Client *c, const Call *call, const char *types, va_list ap, sd_bus_message **ret) {
         sd_bus_message *m = NULL;
@@ -112,11 +115,13 @@ static int make_call(Client *c, const Call *call, const char *types, va_list ap,
 }
 
 /* r: of sd_bus_call(); at: when the call had to be over. */
-static ExitStatus complain_call(const Client *c, const Call *call, int r, const sd_bus_error *error, usec_t at) {
+static ExitStatus complain_call(const Client *c, const Call *call, int r, const sd_bus_error *error,
+                                usec_t at) {
         g_autofree char *text = NULL;
         ExitStatus status;
 
-        /* Our own limit looks like the daemon's word that the event server did not answer; only the clock tells. */
+        /* Our own limit looks like the daemon's word that the event server did not answer; only the clock
+         * tells. */
         if (r == -ETIMEDOUT && now_usec(CLOCK_MONOTONIC) >= at)
                 return complain(at == c->deadline ? CTL_TIMEOUT : CTL_FAILED,
                                 "Cannot %s: gatewayd did not answer in time", call->what);
@@ -139,7 +144,8 @@ ExitStatus client_call(Client *c, const Call *call, sd_bus_message **ret_reply, 
         r = make_call(c, call, types, ap, &m);
         va_end(ap);
         if (r >= 0)
-                r = sd_bus_call(c->bus, m, MAX(usec_sub(at, now), 1U), &error, ret_reply); /* 0: libsystemd's own 25 s */
+                r = sd_bus_call(c->bus, m, MAX(usec_sub(at, now), 1U), &error,
+                                ret_reply); /* 0: libsystemd's own 25 s */
         if (r >= 0)
                 return CTL_OK;
 
@@ -148,6 +154,7 @@ ExitStatus client_call(Client *c, const Call *call, sd_bus_message **ret_reply, 
         return complain_call(c, call, r, &error, at);
 }
 
-ExitStatus client_complain_answer(const char *what, int error) {
-        return complain(CTL_FAILED, "Cannot %s: the answer of gatewayd is not understood (%s)", what, g_strerror(-error));
+void client_complain_answer(const char *what, int error) {
+        (void) complain(CTL_FAILED, "Cannot %s: the answer of gatewayd is not understood (%s)", what,
+                        g_strerror(-error));
 }

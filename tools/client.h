@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The connection to the bus and calls to gatewayd: every failed call is one line on standard error and one exit status. */
+/* The connection to the bus and calls to gatewayd: every failed call is one line on standard error and one
+ * exit status. */
 #pragma once
 
 #include <systemd/sd-bus.h>
@@ -7,14 +8,16 @@
 #include "tools/exit-status.h"
 #include "tools/options.h"
 
-#define READ_USEC (10 * USEC_PER_SEC)    /* gatewayd answers from memory */
-#define CONTROL_USEC (20 * USEC_PER_SEC) /* Enable waits up to 10 s for the event server; gatewayd may have to be started */
+#define READ_USEC (10 * USEC_PER_SEC) /* gatewayd answers from memory */
+#define CONTROL_USEC \
+        (20 *        \
+         USEC_PER_SEC) /* Enable waits up to 10 s for the event server; gatewayd may have to be started */
 
 typedef struct Client {
         sd_bus *bus;
-        bool local;             /* the daemon shares our clocks */
-        bool gone_is_fine;      /* a missing daemon is a status and not yet a complaint */
-        usec_t deadline;        /* CLOCK_MONOTONIC: no call goes beyond; USEC_INFINITY */
+        bool local;        /* the daemon shares our clocks */
+        bool gone_is_fine; /* a missing daemon is a status and not yet a complaint */
+        usec_t deadline;   /* CLOCK_MONOTONIC: no call goes beyond; USEC_INFINITY */
 } Client;
 
 /* Connects to the bus, not yet to gatewayd; with options->timeout sets the deadline. Complains. */
@@ -24,12 +27,13 @@ DEFINE_CLEANUP(Client, client_free);
 
 typedef struct Call {
         const char *path, *interface, *member;
-        const char *what;       /* "enable modbus_master/plc", for the complaint */
+        const char *what; /* "enable modbus_master/plc", for the complaint */
         usec_t timeout;
-        bool start;             /* may start the daemon */
+        bool start; /* may start the daemon */
 } Call;
-/* types and what follows: the arguments, as for sd_bus_message_append(). ret_reply may be NULL. Complains. */
+/* types and what follows: the arguments, as for sd_bus_message_append(). ret_reply may be NULL. Complains.
+ * */
 ExitStatus client_call(Client *c, const Call *call, sd_bus_message **ret_reply, const char *types, ...);
 
-/* One line about an answer that has not the form that we know; CTL_FAILED. */
-ExitStatus client_complain_answer(const char *what, int error);
+/* One line about an answer that has not the form that we know. */
+void client_complain_answer(const char *what, int error);

@@ -16,11 +16,11 @@ static ExitStatus control_one(Client *c, const char *verb, const char *method, c
         what = g_strdup_printf("%s %s/%s", verb, v->type, v->name);
         return client_call(c,
                            &(Call) { .path = v->path,
-                                     .interface = BUS_DEVICE_INTERFACE,
-                                     .member = method,
-                                     .what = what,
-                                     .timeout = CONTROL_USEC,
-                                     .start = true },
+                                    .interface = BUS_DEVICE_INTERFACE,
+                                    .member = method,
+                                    .what = what,
+                                    .timeout = CONTROL_USEC,
+                                    .start = true },
                            NULL, NULL);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a listing and a status say of a device. Pure functions of a view and the time; caller frees what they return. */
+/* What a listing and a status say of a device. Pure functions of a view and the time; caller frees what they
+ * return. */
 #pragma once
 
 #include "tools/device-view.h"
@@ -16,7 +17,8 @@ Clocks clocks_now(const Client *c);
 const char *device_enabled_text(const DeviceView *v);
 /* While the device runs and its link is not up the link is what matters, else the state. */
 bool device_link_matters(const DeviceView *v);
-/* Since when, "3min ago"; "" when it is not known. By the monotonic clock where we share it: real time jumps. */
+/* Since when, "3min ago"; "" when it is not known. By the monotonic clock where we share it: real time
+ * jumps. */
 char *device_since_text(const DeviceView *v, const Clocks *now);
 /* The sentence, else the reason; "" when there is neither. */
 char *device_detail_text(const DeviceView *v);

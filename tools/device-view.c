@@ -8,7 +8,7 @@
 #include "tools/device-view.h"
 #include "tools/text.h"
 
-/* ---- members ------------------------------------------------------------------------------------------------------ */
+/* ---- members ----------------------------------------------------------------------------------------- */
 
 static JsonNode *member_of_type(JsonObject *o, const char *name, GType type) {
         JsonNode *n = o ? json_object_get_member(o, name) : NULL;
@@ -35,7 +35,7 @@ bool member_boolean(JsonObject *o, const char *name) {
         return n && json_node_get_boolean(n);
 }
 
-/* ---- views -------------------------------------------------------------------------------------------------------- */
+/* ---- views ------------------------------------------------------------------------------------------- */
 
 static DeviceView *device_view_new(JsonObject *o) {
         DeviceView *v = g_new0(DeviceView, 1);
@@ -148,7 +148,7 @@ int gateway_view_parse(const char *text, GatewayView **ret) {
         return 0;
 }
 
-/* ---- fetching ----------------------------------------------------------------------------------------------------- */
+/* ---- fetching ---------------------------------------------------------------------------------------- */
 
 ExitStatus gateway_fetch(Client *c, bool start, GatewayView **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
@@ -158,18 +158,22 @@ ExitStatus gateway_fetch(Client *c, bool start, GatewayView **ret) {
 
         s = client_call(c,
                         &(Call) { .path = BUS_ROOT_PATH,
-                                  .interface = BUS_MANAGER_INTERFACE,
-                                  .member = "Describe",
-                                  .what = "list the devices",
-                                  .timeout = start ? CONTROL_USEC : READ_USEC,
-                                  .start = start },
+                                 .interface = BUS_MANAGER_INTERFACE,
+                                 .member = "Describe",
+                                 .what = "list the devices",
+                                 .timeout = start ? CONTROL_USEC : READ_USEC,
+                                 .start = start },
                         &reply, NULL);
         if (s != CTL_OK)
                 return s;
         r = sd_bus_message_read(reply, "s", &text);
         if (r >= 0)
                 r = gateway_view_parse(text, ret);
-        return r < 0 ? client_complain_answer("list the devices", r) : CTL_OK;
+        if (r < 0) {
+                client_complain_answer("list the devices", r);
+                return CTL_FAILED;
+        }
+        return CTL_OK;
 }
 
 static bool selects_any(const GatewayView *v, const char *argument) {
@@ -208,18 +212,20 @@ ExitStatus device_fetch(Client *c, const char *path, DeviceView **ret) {
 
         s = client_call(c,
                         &(Call) { .path = path,
-                                  .interface = BUS_DEVICE_INTERFACE,
-                                  .member = "Describe",
-                                  .what = what,
-                                  .timeout = READ_USEC },
+                                 .interface = BUS_DEVICE_INTERFACE,
+                                 .member = "Describe",
+                                 .what = what,
+                                 .timeout = READ_USEC },
                         &reply, NULL);
         if (s != CTL_OK)
                 return s;
         r = sd_bus_message_read(reply, "s", &text);
         if (r >= 0)
                 r = device_view_parse(text, ret);
-        if (r < 0)
-                return client_complain_answer(what, r);
+        if (r < 0) {
+                client_complain_answer(what, r);
+                return CTL_FAILED;
+        }
         (*ret)->path = g_strdup(path);
         return CTL_OK;
 }
@@ -234,16 +240,20 @@ static ExitStatus get_device(Client *c, const char *type, const char *name, bool
 
         s = client_call(c,
                         &(Call) { .path = BUS_ROOT_PATH,
-                                  .interface = BUS_MANAGER_INTERFACE,
-                                  .member = "GetDevice",
-                                  .what = what,
-                                  .timeout = start ? CONTROL_USEC : READ_USEC,
-                                  .start = start },
+                                 .interface = BUS_MANAGER_INTERFACE,
+                                 .member = "GetDevice",
+                                 .what = what,
+                                 .timeout = start ? CONTROL_USEC : READ_USEC,
+                                 .start = start },
                         &reply, "ss", type, name);
         if (s != CTL_OK)
                 return s;
         r = sd_bus_message_read(reply, "o", &path);
-        return r < 0 ? client_complain_answer(what, r) : device_fetch(c, path, ret);
+        if (r < 0) {
+                client_complain_answer(what, r);
+                return CTL_FAILED;
+        }
+        return device_fetch(c, path, ret);
 }
 
 static ExitStatus find_by_name(Client *c, const char *name, bool start, DeviceView **ret) {

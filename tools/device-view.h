@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Devices and the gateway as gatewayd describes them in JSON (the one schema of everything that gatewayctl reads), and how to
- * fetch them. */
+/* Devices and the gateway as gatewayd describes them in JSON (the one schema of everything that gatewayctl
+ * reads), and how to fetch them. */
 #pragma once
 
 #include <json-glib/json-glib.h>
@@ -9,8 +9,8 @@
 
 /* One device. The strings live in the object; what is null there is "" or 0 here. */
 typedef struct DeviceView {
-        JsonObject *object;     /* the whole description */
-        char *path;             /* object path; NULL when it was fetched with all others */
+        JsonObject *object; /* the whole description */
+        char *path;         /* object path; NULL when it was fetched with all others */
         const char *type, *name, *description;
         bool enabled, enabled_known, running;
         const char *state, *state_reason, *state_detail;
@@ -20,9 +20,9 @@ typedef struct DeviceView {
 
 /* The whole gateway. */
 typedef struct GatewayView {
-        JsonNode *root;         /* {"Version":1,"Manager":{…},"Devices":[…]} */
-        JsonObject *manager;    /* in root */
-        GPtrArray *devices;     /* DeviceView, in the order of a listing */
+        JsonNode *root;      /* {"Version":1,"Manager":{…},"Devices":[…]} */
+        JsonObject *manager; /* in root */
+        GPtrArray *devices;  /* DeviceView, in the order of a listing */
 } GatewayView;
 
 DeviceView *device_view_free(DeviceView *v);
@@ -41,11 +41,12 @@ int device_view_parse(const char *text, DeviceView **ret);
 
 /* start: may start the daemon. */
 ExitStatus gateway_fetch(Client *c, bool start, GatewayView **ret);
-/* Removes what no argument selects. An argument without a pattern that selects nothing is complained about (one line each) and
- * makes CTL_NO_DEVICE; the others are still selected. */
+/* Removes what no argument selects. An argument without a pattern that selects nothing is complained about
+ * (one line each) and makes CTL_NO_DEVICE; the others are still selected. */
 ExitStatus gateway_select(GatewayView *v, char *const *arguments);
 
-/* The device of one argument: TYPE/NAME, its object path, or a NAME that is unique (several: CTL_USAGE). No pattern. */
+/* The device of one argument: TYPE/NAME, its object path, or a NAME that is unique (several: CTL_USAGE). No
+ * pattern. */
 ExitStatus device_find(Client *c, const char *argument, bool start, DeviceView **ret);
 /* Fetched again by its path. */
 ExitStatus device_fetch(Client *c, const char *path, DeviceView **ret);

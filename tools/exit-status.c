@@ -16,8 +16,9 @@ typedef struct ErrorRule {
 
 #define NOT_THERE "gatewayd is not running: nobody has the name " BUS_NAME " on this bus"
 #define WENT_AWAY "gatewayd or the bus went away when asked to %s"
-#define DENIED "Access denied: to %s, be root or a member of the group " SERVICE_GROUP \
-               " (usermod -aG " SERVICE_GROUP " USER, then log in again)"
+#define DENIED                                                                  \
+        "Access denied: to %s, be root or a member of the group " SERVICE_GROUP \
+        " (usermod -aG " SERVICE_GROUP " USER, then log in again)"
 
 static const ErrorRule rules[] = {
         { BUS_ERROR_PREFIX ".NoSuchDevice", CTL_NO_DEVICE, NULL },

@@ -72,7 +72,7 @@ static void help(void) {
               stdout);
 }
 
-/* ---- options ------------------------------------------------------------------------------------------------------ */
+/* ---- options ----------------------------------------------------------------------------------------- */
 
 /* What parsing leaves beside the options. */
 typedef struct Parsed {
@@ -119,7 +119,9 @@ static const struct option long_options[] = {
 };
 
 static ExitStatus parse_json(const char *text, JsonMode *ret) {
-        static const char *const modes[] = { [JSON_OFF] = "off", [JSON_SHORT] = "short", [JSON_PRETTY] = "pretty" };
+        static const char *const modes[] = {
+                [JSON_OFF] = "off", [JSON_SHORT] = "short", [JSON_PRETTY] = "pretty"
+        };
 
         for (size_t i = 0; i < ELEMENTSOF(modes); i++)
                 if (streq(modes[i], text)) {
@@ -134,7 +136,8 @@ static ExitStatus parse_timeout(const char *text, usec_t *ret) {
         case 0:
                 return CTL_OK;
         case -ERANGE:
-                return complain(CTL_USAGE, "--timeout=%s: it is more than 0 and at most 10000000 seconds", text);
+                return complain(CTL_USAGE, "--timeout=%s: it is more than 0 and at most 10000000 seconds",
+                                text);
         default:
                 return complain(CTL_USAGE, "--timeout=%s: not a number of seconds", text);
         }
@@ -167,7 +170,8 @@ static ExitStatus parse_own(Parsed *p, int c, const char *text) {
                 p->given |= OPTION_WAIT;
                 o->wait = true;
                 o->goal = (WaitGoal) {};
-                if (text && wait_goal_set_state(&o->goal, text) < 0 && wait_goal_set_link(&o->goal, text) < 0)
+                if (text && wait_goal_set_state(&o->goal, text) < 0 &&
+                    wait_goal_set_link(&o->goal, text) < 0)
                         return complain(CTL_USAGE, "--wait=%s: no such state or link", text);
                 return CTL_OK;
         case ARG_STATE:
@@ -256,7 +260,7 @@ static ExitStatus parse_argv(int argc, char *argv[], Parsed *p) {
         return CTL_OK;
 }
 
-/* ---- verbs -------------------------------------------------------------------------------------------------------- */
+/* ---- verbs ------------------------------------------------------------------------------------------- */
 
 static const VerbRule *find_verb(const char *name) {
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lines of the journal about a device. Trouble with the journal is no trouble of the caller: it is an extra. */
+/* Lines of the journal about a device. Trouble with the journal is no trouble of the caller: it is an extra.
+ * */
 #include <stdio.h>
 #include <stdlib.h>
 #include <syslog.h>
@@ -53,8 +54,10 @@ static char *get_field(sd_journal *j, const char *field) {
 }
 
 static void print_entry(sd_journal *j) {
-        g_autofree char *message = get_field(j, "MESSAGE"), *pid = get_field(j, "_PID"), *priority = get_field(j, "PRIORITY");
-        const char *colour = priority && atoi(priority) <= LOG_WARNING && output_has_colour() ? colour_bold() : "";
+        g_autofree char *message = get_field(j, "MESSAGE"), *pid = get_field(j, "_PID"),
+                        *priority = get_field(j, "PRIORITY");
+        const char *colour = priority && atoi(priority) <= LOG_WARNING && output_has_colour() ? colour_bold()
+                                                                                              : "";
         char when[32] = "";
         struct tm tm;
         uint64_t usec;

@@ -45,19 +45,20 @@ bool output_has_colour(void) {
         return known;
 }
 
-/* ---- colours ------------------------------------------------------------------------------------------------------ */
+/* ---- colours ----------------------------------------------------------------------------------------- */
 
 typedef struct WordColour {
         const char *word, *start;
 } WordColour;
 
 static const WordColour state_colours[] = {
-        { "running", GREEN }, { "waiting", YELLOW }, { "starting", YELLOW }, { "degraded", YELLOW },
-        { "stopping", YELLOW }, { "failed", RED }, { "disabled", GREY }, {},
+        { "running", GREEN },   { "waiting", YELLOW }, { "starting", YELLOW }, { "degraded", YELLOW },
+        { "stopping", YELLOW }, { "failed", RED },     { "disabled", GREY },   {},
 };
 
 static const WordColour link_colours[] = {
-        { "up", GREEN }, { "connecting", YELLOW }, { "partial", YELLOW }, { "down", RED }, { "none", GREY }, {},
+        { "up", GREEN }, { "connecting", YELLOW }, { "partial", YELLOW },
+        { "down", RED }, { "none", GREY },         {},
 };
 
 static const char *find_colour(const WordColour *table, const char *word) {
@@ -84,7 +85,7 @@ const char *colour_end(const char *start) {
         return start[0] ? NORMAL : "";
 }
 
-/* ---- JSON --------------------------------------------------------------------------------------------------------- */
+/* ---- JSON -------------------------------------------------------------------------------------------- */
 
 void output_json(JsonNode *node, JsonMode mode) {
         g_autofree char *text = json_to_string(node, mode == JSON_PRETTY);

@@ -13,7 +13,8 @@ size_t output_columns(void);
 /* Terminals only, and only without $NO_COLOR and with a $TERM other than dumb. */
 bool output_has_colour(void);
 
-/* What starts and ends the colour of a word; "" without colours, and start is "" for a word that has none. */
+/* What starts and ends the colour of a word; "" without colours, and start is "" for a word that has none.
+ * */
 const char *colour_of_state(const char *state);
 const char *colour_of_link(const char *link);
 const char *colour_bold(void);
@@ -21,5 +22,6 @@ const char *colour_end(const char *start);
 
 /* As --json= asks, one line end after it. */
 void output_json(JsonNode *node, JsonMode mode);
-/* A text of one line for a value: strings harmless, yes and no, numbers, "" for null, JSON for what has parts. Caller frees. */
+/* A text of one line for a value: strings harmless, yes and no, numbers, "" for null, JSON for what has
+ * parts. Caller frees. */
 char *output_value(JsonNode *value);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of devices, laid out by libsmartcols. Cells are cut before: it would cut without a sign that something is missing. */
+/* The table of devices, laid out by libsmartcols. Cells are cut before: it would cut without a sign that
+ * something is missing. */
 #include <errno.h>
 #include <libsmartcols.h>
 #include <stdio.h>
@@ -10,7 +11,8 @@
 
 enum { TYPE, NAME, ENABLED, STATE, LINK, SINCE, DETAIL, N_COLUMNS };
 
-static const char *const headings[N_COLUMNS] = { "TYPE", "NAME", "ENABLED", "STATE", "LINK", "SINCE", "DETAIL" };
+static const char *const headings[N_COLUMNS] = { "TYPE", "NAME",  "ENABLED", "STATE",
+                                                 "LINK", "SINCE", "DETAIL" };
 
 #define NAME_LEAST 12U   /* columns that a name keeps when the terminal is narrow */
 #define DETAIL_LEAST 10U /* and the detail */
@@ -48,7 +50,7 @@ static Row make_row(const DeviceView *v, const Clocks *now) {
         };
 }
 
-/* ---- fitting a terminal ------------------------------------------------------------------------------------------- */
+/* ---- fitting a terminal ------------------------------------------------------------------------------ */
 
 static void cut_column(GArray *rows, size_t column, size_t width) {
         for (guint i = 0; i < rows->len; i++) {
@@ -87,7 +89,7 @@ static void fit(GArray *rows, size_t columns) {
         (void) shrink(rows, TYPE, widest[TYPE], NAME_LEAST, excess);
 }
 
-/* ---- printing ----------------------------------------------------------------------------------------------------- */
+/* ---- printing ---------------------------------------------------------------------------------------- */
 
 static void unref_table(struct libscols_table **t) {
         scols_unref_table(*t);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of devices: what `list` prints. On a terminal with header, footer and colours and no wider than it. */
+/* The table of devices: what `list` prints. On a terminal with header, footer and colours and no wider than
+ * it. */
 #pragma once
 
 #include "tools/device-text.h"

@@ -8,7 +8,7 @@
 #include "base/utf8.h"
 #include "tools/text.h"
 
-/* ---- width -------------------------------------------------------------------------------------------------------- */
+/* ---- width ------------------------------------------------------------------------------------------- */
 
 /* Length in bytes and columns of the character at text. */
 static size_t next_character(const char *text, size_t left, size_t *ret_columns) {
@@ -77,7 +77,7 @@ char *text_printable(const char *text) {
         return g_string_free(s, false);
 }
 
-/* ---- order -------------------------------------------------------------------------------------------------------- */
+/* ---- order ------------------------------------------------------------------------------------------- */
 
 int compare_devices(const char *type_a, const char *name_a, const char *type_b, const char *name_b) {
         int r = strcmp(type_a, type_b);
@@ -85,7 +85,7 @@ int compare_devices(const char *type_a, const char *name_a, const char *type_b, 
         return r != 0 ? r : strverscmp(name_a, name_b);
 }
 
-/* ---- time --------------------------------------------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------------------------------------- */
 
 #define MINUTE UINT64_C(60)
 #define HOUR (60 * MINUTE)

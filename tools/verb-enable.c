@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gatewayctl enable, disable DEVICE… [--wait[=STATE]]: done when the event server has accepted it; with --wait when the devices have
- * reached what is waited for. */
+/* gatewayctl enable, disable DEVICE… [--wait[=STATE]]: done when the event server has accepted it; with
+ * --wait when the devices have reached what is waited for. */
 #include "tools/control.h"
 #include "tools/verbs.h"
 #include "tools/waiter.h"

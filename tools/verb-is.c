@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gatewayctl is-enabled, is-running DEVICE…: the exit status is the answer; a word a device as well, unless --quiet. */
+/* gatewayctl is-enabled, is-running DEVICE…: the exit status is the answer; a word a device as well, unless
+ * --quiet. */
 #include <stdio.h>
 
 #include "tools/device-view.h"
 #include "tools/verbs.h"
 
-/* With several devices the answer is yes when it is yes for all; else it is that of the first which is not. */
-static ExitStatus ask(Client *c, const Options *o, char **arguments, ExitStatus (*answer)(const DeviceView *v, bool quiet)) {
+/* With several devices the answer is yes when it is yes for all; else it is that of the first which is not.
+ * */
+static ExitStatus ask(Client *c, const Options *o, char **arguments,
+                      ExitStatus (*answer)(const DeviceView *v, bool quiet)) {
         ExitStatus first = CTL_OK;
 
         for (; *arguments; arguments++) {

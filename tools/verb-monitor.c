@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gatewayctl monitor [PATTERN…]: a line for each edge of a state or a link, until the daemon goes, the time is over or a signal ends
- * the program. Not paged, each line leaves at once. */
+/* gatewayctl monitor [PATTERN…]: a line for each edge of a state or a link, until the daemon goes, the time
+ * is over or a signal ends the program. Not paged, each line leaves at once. */
 #include <stdio.h>
 
 #include "tools/address.h"
@@ -23,7 +23,7 @@ typedef struct Shown {
         usec_t state, link;
 } Shown;
 
-/* ---- lines -------------------------------------------------------------------------------------------------------- */
+/* ---- lines ------------------------------------------------------------------------------------------- */
 
 static void print_time(usec_t realtime) {
         time_t t = (time_t) (realtime / USEC_PER_SEC);
@@ -46,8 +46,8 @@ static void print_edge(const WatchEdge *e, const char *type, const char *name, u
         g_autofree char *printable = text_printable(name);
 
         print_time(realtime);
-        printf("%s/%s: %s%s%s%s → %s%s%s", type, printable, e->link ? "link " : "", old, e->old, colour_end(old), new, e->new,
-               colour_end(new));
+        printf("%s/%s: %s%s%s%s → %s%s%s", type, printable, e->link ? "link " : "", old, e->old,
+               colour_end(old), new, e->new, colour_end(new));
         if (!streq(e->reason, "none"))
                 printf(" (%s)", e->reason);
         putchar('\n');
@@ -75,13 +75,14 @@ static void print_edge_json(const WatchEdge *e, const char *type, const char *na
         add_string(b, e->link ? "Link" : "State", e->new);
         add_string(b, e->link ? "LinkReason" : "StateReason", e->reason);
         add_number(b, e->link ? "LinkChangeTimestamp" : "StateChangeTimestamp", realtime);
-        add_number(b, e->link ? "LinkChangeTimestampMonotonic" : "StateChangeTimestampMonotonic", e->monotonic);
+        add_number(b, e->link ? "LinkChangeTimestampMonotonic" : "StateChangeTimestampMonotonic",
+                   e->monotonic);
         json_builder_end_object(b);
         root = json_builder_get_root(b);
         output_json(root, JSON_SHORT);
 }
 
-/* ---- what happens ------------------------------------------------------------------------------------------------- */
+/* ---- what happens ------------------------------------------------------------------------------------ */
 
 static bool in_snapshot(const Monitor *m, const WatchEdge *e, const char *type, const char *name) {
         g_autofree char *full = g_strconcat(type, "/", name, NULL);
@@ -95,7 +96,8 @@ static void on_edge(const WatchEdge *e, void *userdata) {
         g_autofree char *type = NULL, *name = NULL;
         Clocks now = clocks_now(m->client);
 
-        if (!address_split(e->path, &type, &name) || !addresses_match(m->patterns, type, name) || in_snapshot(m, e, type, name))
+        if (!address_split(e->path, &type, &name) || !addresses_match(m->patterns, type, name) ||
+            in_snapshot(m, e, type, name))
                 return;
         if (m->options->json != JSON_OFF)
                 print_edge_json(e, type, name, edge_realtime(e, &now));
@@ -111,15 +113,15 @@ static void on_daemon(bool here, void *userdata) {
 
 static const WatchHandler handler = { .edge = on_edge, .daemon = on_daemon };
 
-/* ---- the beginning ------------------------------------------------------------------------------------------------ */
+/* ---- the beginning ----------------------------------------------------------------------------------- */
 
 static void print_snapshot_line(const DeviceView *v, const Clocks *now) {
         const char *state = colour_of_state(v->state), *link = colour_of_link(v->link);
         g_autofree char *detail = device_detail_text(v), *name = text_printable(v->name);
 
         print_time(now->realtime);
-        printf("%s/%s: %s%s%s, link %s%s%s%s%s%s\n", v->type, name, state, v->state, colour_end(state), link, v->link,
-               colour_end(link), detail[0] ? " (" : "", detail, detail[0] ? ")" : "");
+        printf("%s/%s: %s%s%s, link %s%s%s%s%s%s\n", v->type, name, state, v->state, colour_end(state), link,
+               v->link, colour_end(link), detail[0] ? " (" : "", detail, detail[0] ? ")" : "");
 }
 
 static void show_device(Monitor *m, const DeviceView *v, const Clocks *now) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gatewayctl show DEVICE… [-p PROPERTY]: one line a property, for scripts. The properties of the type interface follow those of the
- * device, under their own names. */
+/* gatewayctl show DEVICE… [-p PROPERTY]: one line a property, for scripts. The properties of the type
+ * interface follow those of the device, under their own names. */
 #include <stdio.h>
 
 #include "tools/output.h"
@@ -13,7 +13,8 @@ static bool for_each_property(JsonObject *o, EachProperty each, void *userdata) 
         g_autoptr(GList) names = json_object_get_members(o);
 
         for (GList *i = names; i; i = i->next)
-                if (!JSON_NODE_HOLDS_OBJECT(json_object_get_member(o, i->data)) && each(o, i->data, userdata))
+                if (!JSON_NODE_HOLDS_OBJECT(json_object_get_member(o, i->data)) &&
+                    each(o, i->data, userdata))
                         return true;
         for (GList *i = names; i; i = i->next) {
                 JsonNode *n = json_object_get_member(o, i->data);
@@ -46,7 +47,7 @@ static ExitStatus show_text(const DeviceView *v, const Options *o) {
         return s;
 }
 
-/* ---- JSON --------------------------------------------------------------------------------------------------------- */
+/* ---- JSON -------------------------------------------------------------------------------------------- */
 
 typedef struct Copy {
         const char *name;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gatewayctl status [DEVICE…]: a block a device with its last log lines; without argument a summary of the gateway. */
+/* gatewayctl status [DEVICE…]: a block a device with its last log lines; without argument a summary of the
+ * gateway. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -32,14 +33,15 @@ static char *moment_of(usec_t realtime) {
         char text[64];
         struct tm tm;
 
-        if (realtime == 0 || !localtime_r(&t, &tm) || strftime(text, sizeof(text), "%a %Y-%m-%d %H:%M:%S %Z", &tm) == 0)
+        if (realtime == 0 || !localtime_r(&t, &tm) ||
+            strftime(text, sizeof(text), "%a %Y-%m-%d %H:%M:%S %Z", &tm) == 0)
                 return g_strdup("");
         return g_strdup(text);
 }
 
 /* "running since Mon …; 3min ago (refused: no route)" */
-static void print_edge(const char *label, const char *word, const char *colour, const char *reason, const char *detail,
-                       usec_t realtime, usec_t monotonic, const Clocks *now) {
+static void print_edge(const char *label, const char *word, const char *colour, const char *reason,
+                       const char *detail, usec_t realtime, usec_t monotonic, const Clocks *now) {
         g_autofree char *when = moment_of(realtime), *ago = moment_text(realtime, monotonic, now),
                         *said = text_printable(detail), *printable = text_printable(word);
 
@@ -60,11 +62,12 @@ static void print_traffic(const DeviceView *v, const Clocks *now) {
                                             &(Clocks) { .realtime = now->realtime });
 
         print_label("Messages");
-        printf("%" PRIu64 " received, %" PRIu64 " sent, %" PRIu64 " errors%s%s\n", member_number(o, "RxMessages"),
-               member_number(o, "TxMessages"), member_number(o, "Errors"), last[0] ? "; last " : "", last);
+        printf("%" PRIu64 " received, %" PRIu64 " sent, %" PRIu64 " errors%s%s\n",
+               member_number(o, "RxMessages"), member_number(o, "TxMessages"), member_number(o, "Errors"),
+               last[0] ? "; last " : "", last);
 }
 
-/* ---- what the type adds ------------------------------------------------------------------------------------------- */
+/* ---- what the type adds ------------------------------------------------------------------------------ */
 
 static void print_part(const char *label, JsonObject *part) {
         g_autoptr(GList) names = json_object_get_members(part);
@@ -114,26 +117,28 @@ static void print_types(const DeviceView *v) {
         }
 }
 
-/* ---- blocks ------------------------------------------------------------------------------------------------------- */
+/* ---- blocks ------------------------------------------------------------------------------------------ */
 
 static void print_head(const char *state, const char *title, const char *description) {
         const char *colour = colour_of_state(state), *bold = colour_bold();
         g_autofree char *t = text_printable(title), *d = text_printable(description);
 
-        printf("%s●%s %s%s%s%s%s\n", colour, colour_end(colour), bold, t, colour_end(bold), d[0] ? " - " : "", d);
+        printf("%s●%s %s%s%s%s%s\n", colour, colour_end(colour), bold, t, colour_end(bold),
+               d[0] ? " - " : "", d);
 }
 
 static void print_device(const DeviceView *v, const Clocks *now) {
-        g_autofree char *title = g_strdup_printf("%s/%s", v->type, v->name), *retry = device_retry_text(v, now);
+        g_autofree char *title = g_strdup_printf("%s/%s", v->type, v->name),
+                        *retry = device_retry_text(v, now);
         uint64_t restarts = member_number(v->object, "Restarts");
 
         print_head(v->state, title, v->description);
         print_line("Enabled", device_enabled_text(v));
-        print_edge("State", v->state, colour_of_state(v->state), v->state_reason, v->state_detail, v->state_realtime,
-                   v->state_monotonic, now);
+        print_edge("State", v->state, colour_of_state(v->state), v->state_reason, v->state_detail,
+                   v->state_realtime, v->state_monotonic, now);
         print_line("Next try", retry);
-        print_edge("Link", v->link, colour_of_link(v->link), v->link_reason, v->link_detail, v->link_realtime, v->link_monotonic,
-                   now);
+        print_edge("Link", v->link, colour_of_link(v->link), v->link_reason, v->link_detail,
+                   v->link_realtime, v->link_monotonic, now);
         if (restarts > 0) {
                 print_label("Restarts");
                 printf("%" PRIu64 "\n", restarts);
@@ -159,7 +164,8 @@ static void print_manager(JsonObject *m) {
         const char *state = member_string(m, "State"), *server = member_string(m, "EventServer");
         const char *colour = colour_of_state(state);
         g_autofree char *title = g_strdup_printf("gatewayd %s", member_string(m, "Version"));
-        g_autofree char *north = g_strdup_printf("%s%s%s", server, server[0] ? ", " : "", member_string(m, "EventServerState"));
+        g_autofree char *north = g_strdup_printf("%s%s%s", server, server[0] ? ", " : "",
+                                                 member_string(m, "EventServerState"));
 
         print_head(state, title, "");
         print_label("State");

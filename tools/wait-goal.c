@@ -5,7 +5,8 @@
 #include "tools/device-view.h"
 #include "tools/wait-goal.h"
 
-static const char *const states[] = { "disabled", "waiting", "starting", "running", "stopping", "failed", NULL };
+static const char *const states[] = { "disabled", "waiting", "starting", "running",
+                                      "stopping", "failed",  NULL };
 static const char *const links[] = { "none", "connecting", "up", "partial", "down", NULL };
 
 static int find_word(const char *const *words, const char *word, const char **ret) {

@@ -9,7 +9,11 @@ typedef struct DeviceView DeviceView;
 /* The words are those of the D-Bus properties; borrowed. */
 typedef struct WaitGoal {
         const char *state, *link; /* NULL: any */
-        enum { GOAL_ANY, GOAL_ENABLED, GOAL_DISABLED } enabled; /* what was asked for must have come back from the event server */
+        enum {
+                GOAL_ANY,
+                GOAL_ENABLED,
+                GOAL_DISABLED
+        } enabled; /* what was asked for must have come back from the event server */
 } WaitGoal;
 
 /* -EINVAL: no such state, no such link. */

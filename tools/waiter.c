@@ -46,7 +46,7 @@ static void target_end(Waiter *w, Target *t, ExitStatus s) {
                 w->status = s;
 }
 
-/* ---- what is announced -------------------------------------------------------------------------------------------- */
+/* ---- what is announced ------------------------------------------------------------------------------- */
 
 static void on_edge(const WatchEdge *e, void *userdata) {
         Waiter *w = userdata;
@@ -79,7 +79,7 @@ static void on_daemon(bool here, void *userdata) {
 
 static const WatchHandler handler = { .edge = on_edge, .changed = on_changed, .daemon = on_daemon };
 
-/* ---- construction ------------------------------------------------------------------------------------------------- */
+/* ---- construction ------------------------------------------------------------------------------------ */
 
 ExitStatus waiter_new(Client *client, const WaitGoal *goal, bool patient, Waiter **ret) {
         _cleanup_(waiter_freep) Waiter *w = g_new0(Waiter, 1);
@@ -112,14 +112,14 @@ void waiter_add(Waiter *w, const char *argument) {
         g_array_append_val(w->targets, t);
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------------------------ */
+/* ---- waiting ----------------------------------------------------------------------------------------- */
 
 static ExitStatus complain_lost(const Target *t) {
         const DeviceView *v = t->view;
         g_autofree char *detail = text_printable(v->state_detail);
 
-        return complain(CTL_FAILED, "%s/%s failed and is not tried again (%s)%s%s", v->type, v->name, v->state_reason,
-                        detail[0] ? ": " : "", detail);
+        return complain(CTL_FAILED, "%s/%s failed and is not tried again (%s)%s%s", v->type, v->name,
+                        v->state_reason, detail[0] ? ": " : "", detail);
 }
 
 static void target_check(Waiter *w, Target *t) {
@@ -127,7 +127,8 @@ static void target_check(Waiter *w, Target *t) {
         ExitStatus s;
 
         t->dirty = false;
-        s = t->view ? device_fetch(w->client, t->view->path, &view) : device_find(w->client, t->argument, false, &view);
+        s = t->view ? device_fetch(w->client, t->view->path, &view)
+                    : device_find(w->client, t->argument, false, &view);
         if (s == CTL_NO_DAEMON && w->patient)
                 return; /* its end will be announced, or has been */
         if (s != CTL_OK)
@@ -160,10 +161,13 @@ static ExitStatus complain_timeout(const Waiter *w, const Target *t) {
         g_autofree char *goal = wait_goal_to_text(&w->goal), *detail = NULL;
 
         if (!v)
-                return complain(CTL_TIMEOUT, "Time ran out waiting for %s to be %s: gatewayd is not running", t->argument, goal);
+                return complain(CTL_TIMEOUT, "Time ran out waiting for %s to be %s: gatewayd is not running",
+                                t->argument, goal);
         detail = text_printable(w->goal.link ? v->link_detail : v->state_detail);
-        return complain(CTL_TIMEOUT, "Time ran out waiting for %s/%s to be %s: it is %s (%s), link %s (%s)%s%s", v->type,
-                        v->name, goal, v->state, v->state_reason, v->link, v->link_reason, detail[0] ? ": " : "", detail);
+        return complain(CTL_TIMEOUT,
+                        "Time ran out waiting for %s/%s to be %s: it is %s (%s), link %s (%s)%s%s", v->type,
+                        v->name, goal, v->state, v->state_reason, v->link, v->link_reason,
+                        detail[0] ? ": " : "", detail);
 }
 
 static void give_up(Waiter *w, ExitStatus (*complain_about)(const Waiter *w, const Target *t)) {
@@ -178,7 +182,8 @@ static void give_up(Waiter *w, ExitStatus (*complain_about)(const Waiter *w, con
 static ExitStatus complain_gone(const Waiter *w, const Target *t) {
         g_autofree char *goal = wait_goal_to_text(&w->goal);
 
-        return complain(CTL_NO_DAEMON, "gatewayd went away while waiting for %s to be %s", t->argument, goal);
+        return complain(CTL_NO_DAEMON, "gatewayd went away while waiting for %s to be %s", t->argument,
+                        goal);
 }
 
 ExitStatus waiter_run(Waiter *w) {

@@ -9,8 +9,9 @@
 #define DBUS "org.freedesktop.DBus"
 #define FROM_GATEWAYD "type='signal',sender='" BUS_NAME "',path_namespace='" BUS_ROOT_PATH "/device'"
 #define MATCH_EDGES FROM_GATEWAYD ",interface='" BUS_DEVICE_INTERFACE "'"
-#define MATCH_CHANGES FROM_GATEWAYD ",interface='org.freedesktop.DBus.Properties',arg0='" BUS_DEVICE_INTERFACE "'"
-#define MATCH_OWNER                                                                                         \
+#define MATCH_CHANGES \
+        FROM_GATEWAYD ",interface='org.freedesktop.DBus.Properties',arg0='" BUS_DEVICE_INTERFACE "'"
+#define MATCH_OWNER \
         "type='signal',sender='" DBUS "',interface='" DBUS "',member='NameOwnerChanged',arg0='" BUS_NAME "'"
 
 struct Watch {
@@ -65,8 +66,8 @@ static int subscribe(Watch *w) {
         if (r >= 0)
                 r = sd_bus_add_match(w->client->bus, &w->changes, MATCH_CHANGES, on_change, w);
         if (r >= 0)
-                r = sd_bus_call_method(w->client->bus, DBUS, "/org/freedesktop/DBus", DBUS, "NameHasOwner", NULL, &reply, "s",
-                                       BUS_NAME);
+                r = sd_bus_call_method(w->client->bus, DBUS, "/org/freedesktop/DBus", DBUS, "NameHasOwner",
+                                       NULL, &reply, "s", BUS_NAME);
         if (r >= 0)
                 r = sd_bus_message_read(reply, "b", &owned);
         if (r >= 0)
@@ -110,7 +111,8 @@ ExitStatus watch_wait(Watch *w, usec_t until) {
         } while (r > 0);
         if (r == 0 && !handled)
                 r = sd_bus_wait(w->client->bus,
-                                until == USEC_INFINITY ? UINT64_MAX : usec_sub(until, now_usec(CLOCK_MONOTONIC)));
+                                until == USEC_INFINITY ? UINT64_MAX
+                                                       : usec_sub(until, now_usec(CLOCK_MONOTONIC)));
         if (r < 0 && r != -EINTR)
                 return complain(CTL_NO_DAEMON, "The connection to the bus ended: %s", g_strerror(-r));
         return CTL_OK;

@@ -21,12 +21,13 @@ typedef struct WatchHandler {
 
 typedef struct Watch Watch;
 
-/* Subscribes, then asks whether the daemon is there: nothing that happens afterwards is missed. client, handler and userdata stay the
- * caller's. Complains. */
+/* Subscribes, then asks whether the daemon is there: nothing that happens afterwards is missed. client,
+ * handler and userdata stay the caller's. Complains. */
 ExitStatus watch_new(Client *client, const WatchHandler *handler, void *userdata, Watch **ret);
 Watch *watch_free(Watch *w);
 DEFINE_CLEANUP(Watch, watch_free);
 
 bool watch_daemon_is_here(const Watch *w);
-/* Handles what has come; when that was nothing, waits for something until the moment (CLOCK_MONOTONIC). Complains when the bus ends. */
+/* Handles what has come; when that was nothing, waits for something until the moment (CLOCK_MONOTONIC).
+ * Complains when the bus ends. */
 ExitStatus watch_wait(Watch *w, usec_t until);

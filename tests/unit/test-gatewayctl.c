@@ -11,7 +11,7 @@
 #include "tools/text.h"
 #include "tools/wait-goal.h"
 
-/* ---- text --------------------------------------------------------------------------------------------------------- */
+/* ---- text -------------------------------------------------------------------------------------------- */
 
 static void test_width(void) {
         g_assert_cmpuint(text_width(""), ==, 0);
@@ -56,8 +56,11 @@ static void test_printable(void) {
 
 static void test_order(void) {
         static const char *const ordered[][2] = {
-                { "gpio", "z" },         { "modbus_master", "plc" },    { "modbus_master", "plc-2" },
-                { "modbus_master", "plc-10" }, { "modbus_slave", "a" },
+                { "gpio", "z" },
+                { "modbus_master", "plc" },
+                { "modbus_master", "plc-2" },
+                { "modbus_master", "plc-10" },
+                { "modbus_slave", "a" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(ordered); i++)
@@ -112,7 +115,7 @@ static void test_seconds(void) {
         g_assert_cmpuint(t, ==, UINT64_C(10000000000000));
 }
 
-/* ---- addresses ---------------------------------------------------------------------------------------------------- */
+/* ---- addresses --------------------------------------------------------------------------------------- */
 
 static void assert_split(const char *text, const char *type, const char *name) {
         g_autofree char *t = NULL, *n = NULL;
@@ -154,8 +157,10 @@ static void test_matches(void) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
-                g_assert_cmpint(address_names(table[i].text, "modbus_master", "plc-1"), ==, table[i].names);
-                g_assert_cmpint(address_matches(table[i].text, "modbus_master", "plc-1"), ==, table[i].matches);
+                const char *text = table[i].text;
+
+                g_assert_cmpint(address_names(text, "modbus_master", "plc-1"), ==, table[i].names);
+                g_assert_cmpint(address_matches(text, "modbus_master", "plc-1"), ==, table[i].matches);
         }
         g_assert_true(address_matches("a*[", "modbus_master", "a*[")); /* a name that looks like a pattern */
         g_assert_true(address_matches("modbus_master/a/b", "modbus_master", "a/b"));
@@ -170,7 +175,7 @@ static void test_several(void) {
         g_assert_false(addresses_match((char *[]) { (char *) "x", NULL }, "t", "n"));
 }
 
-/* ---- exit statuses ------------------------------------------------------------------------------------------------ */
+/* ---- exit statuses ----------------------------------------------------------------------------------- */
 
 static void test_statuses(void) {
         static const struct {
@@ -202,20 +207,20 @@ static void test_statuses(void) {
 }
 
 static void test_sentences(void) {
-        g_autofree char *denied = error_sentence(SD_BUS_ERROR_ACCESS_DENIED, "Sender is not authorized", "enable a/b"),
-                        *said = error_sentence(BUS_ERROR_PREFIX ".NotEnabled", "The device is not enabled.", "restart a/b"),
+        g_autofree char *denied = error_sentence(SD_BUS_ERROR_ACCESS_DENIED, "Sender is not allowed", "enable a/b"),
+                        *said = error_sentence(BUS_ERROR_PREFIX ".NotEnabled", "It is not enabled.", "restart a/b"),
                         *unsaid = error_sentence("org.example.Odd", NULL, "restart a/b"),
                         *evil = error_sentence("org.example.Odd", "\x1b[2J", "restart a/b");
 
         g_assert_nonnull(strstr(denied, "enable a/b"));
         g_assert_nonnull(strstr(denied, "group " SERVICE_GROUP));
         g_assert_null(strstr(denied, "Sender"));
-        g_assert_cmpstr(said, ==, "Cannot restart a/b: The device is not enabled");
+        g_assert_cmpstr(said, ==, "Cannot restart a/b: It is not enabled");
         g_assert_cmpstr(unsaid, ==, "Cannot restart a/b: org.example.Odd");
         g_assert_cmpstr(evil, ==, "Cannot restart a/b: \\x1b[2J");
 }
 
-/* ---- descriptions ------------------------------------------------------------------------------------------------- */
+/* ---- descriptions ------------------------------------------------------------------------------------ */
 
 static DeviceView *view(const char *text) {
         DeviceView *v = NULL;
@@ -308,7 +313,7 @@ static void test_values(void) {
         }
 }
 
-/* ---- goals -------------------------------------------------------------------------------------------------------- */
+/* ---- goals ------------------------------------------------------------------------------------------- */
 
 static void test_goal_words(void) {
         WaitGoal g = {};
