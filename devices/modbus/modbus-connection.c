@@ -4,9 +4,9 @@
 
 #include "devices/modbus/modbus-connection.h"
 
-#define RECEIVE_MAX 1024U                       /* unconsumed: less than one frame */
-#define UNSENT_MAX (64U << 10)                  /* answers that the peer has not read: no more requests */
-#define KEEPALIVE_USEC (60 * USEC_PER_SEC)      /* SO_KEEPALIVE */
+#define RECEIVE_MAX 1024U                  /* unconsumed: less than one frame */
+#define UNSENT_MAX (64U << 10)             /* answers that the peer has not read: no more requests */
+#define KEEPALIVE_USEC (60 * USEC_PER_SEC) /* SO_KEEPALIVE */
 #define BATCH_SIZE (8U << 10)
 
 /* Answers that leave together. */
@@ -90,9 +90,9 @@ static void connection_read(ModbusConnection *c, const ModbusFrame *frame, const
                 connection_add_result(c, frame->transaction, frame->unit, request, result);
                 return;
         }
-        connection_add_answer(c, frame->transaction, frame->unit,
-                              modbus_response_build_read(request->function, pdu + MODBUS_READ_DATA, size,
-                                                         pdu));
+        connection_add_answer(
+                        c, frame->transaction, frame->unit,
+                        modbus_response_build_read(request->function, pdu + MODBUS_READ_DATA, size, pdu));
 }
 
 /* The request is answered later. */

@@ -20,7 +20,7 @@ typedef enum SlaveState {
         SLAVE_QUERYING,  /* the data events have been asked for */
         SLAVE_RESOLVING, /* the name to listen on is being looked up */
         SLAVE_LISTENING,
-        SLAVE_STOPPED,   /* only the end is still to be told */
+        SLAVE_STOPPED, /* only the end is still to be told */
 } SlaveState;
 
 typedef struct ModbusSlave {
@@ -28,20 +28,20 @@ typedef struct ModbusSlave {
         SlaveState state;
         ModbusServer server;
         ModbusStore *store;
-        GPtrArray *listeners;   /* Listener */
+        GPtrArray *listeners; /* Listener */
         ResolverQuery *query;
         char *endpoint;
         Deadline *end;
 
         GPtrArray *connections; /* ModbusConnection, in order of acceptance */
         uint64_t last_connection;
-        bool held;              /* the event server is congested */
-        usec_t refused_warned;  /* 0: never */
-        uint64_t refused;       /* since then */
+        bool held;             /* the event server is congested */
+        usec_t refused_warned; /* 0: never */
+        uint64_t refused;      /* since then */
 
         char run[SD_ID128_STRING_MAX]; /* makes write ids unique in time */
         uint64_t last_write;
-        JsonWriter json;        /* kept: writes allocate nothing */
+        JsonWriter json; /* kept: writes allocate nothing */
 } ModbusSlave;
 
 static const ModbusSlaveTransport *slave_transport(const ModbusSlave *s) {
@@ -140,8 +140,9 @@ static void slave_on_accept(Listener *l, int accepted, void *userdata) {
                 return;
         }
         if (slave_is_full(s)) {
-                log_context(LOG_DEBUG, device_log(&s->device), "Connection of %s closed: there are %u already.",
-                            c->remote, s->connections->len);
+                log_context(LOG_DEBUG, device_log(&s->device),
+                            "Connection of %s closed: there are %u already.", c->remote,
+                            s->connections->len);
                 return;
         }
 
@@ -402,15 +403,15 @@ static void slave_listen_borrowed(ModbusSlave *s, const char *name) {
         fd = device_borrow_fd(&s->device, name);
         if (fd == -ENOENT) {
                 g_autofree char *detail = g_strdup_printf(
-                        "no socket named %s was passed: start the socket unit with FileDescriptorName=%s, "
-                        "then the service again", name, name);
+                                "no socket named %s was passed: start the socket unit with "
+                                "FileDescriptorName=%s, then the service again",
+                                name, name);
 
                 slave_fail(s, fd, detail);
                 return;
         }
 
-        r = fd < 0 ? fd
-                   : listener_borrow(s->server.event, fd, "modbus-slave", slave_on_accept, s, &l);
+        r = fd < 0 ? fd : listener_borrow(s->server.event, fd, "modbus-slave", slave_on_accept, s, &l);
         if (r < 0) {
                 slave_fail_listening(s, r);
                 return;

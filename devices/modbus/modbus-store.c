@@ -19,19 +19,19 @@ typedef struct Area {
 struct ModbusStoreItem {
         ModbusStore *store;
         const ModbusSlaveData *conf;
-        Subtype name;           /* key in by_name */
+        Subtype name; /* key in by_name */
         Area *area;
-        size_t offset;          /* of its bits in those of the area */
-        ModbusStoreItem *next;  /* of the area */
+        size_t offset;         /* of its bits in those of the area */
+        ModbusStoreItem *next; /* of the area */
 };
 
 struct ModbusStore {
         ModbusStoreItem *items;
-        Area *areas;            /* by device id, type and address */
+        Area *areas; /* by device id, type and address */
         size_t n_areas;
         GHashTable *by_name;
         ModbusUnits units;
-        uint8_t *scratch;       /* as long as the longest value */
+        uint8_t *scratch; /* as long as the longest value */
 };
 
 /* ---- making ------------------------------------------------------------------------------------------ */
@@ -251,8 +251,8 @@ static void write_fill(ModbusStoreWrite *w, const Area *a, const ModbusPdu *requ
                 return;
         case MODBUS_MASK_WRITE:
                 old = get_be16(a->bits + w->offset / 8);
-                put_be16(w->bits, (uint16_t) ((old & request->and_mask) |
-                                              (request->value & ~request->and_mask)));
+                put_be16(w->bits,
+                         (uint16_t) ((old & request->and_mask) | (request->value & ~request->and_mask)));
                 put_be16(w->affected, (uint16_t) ~request->and_mask);
                 w->masked = true;
                 return;

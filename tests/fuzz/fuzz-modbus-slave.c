@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What masters may send to a Modbus slave: a real connection on loopback, in both framings, with writes that the system
- * answers at once.
+/* What masters may send to a Modbus slave: a real connection on loopback, in both framings, with writes that
+ * the system answers at once.
  *
- * Input: framing, size of pieces, then the stream. With TCP framing the answers must be the same whether the stream comes
- * whole or in pieces; with RTU framing the search depends on where the input ends. */
+ * Input: framing, size of pieces, then the stream. With TCP framing the answers must be the same whether the
+ * stream comes whole or in pieces; with RTU framing the search depends on where the input ends. */
 
 #include <assert.h>
 #include <fcntl.h>
@@ -94,7 +94,7 @@ static void run_connect(Run *run) {
 
         run->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (setsockopt(run->client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0 ||
-            setsockopt(run->client, IPPROTO_TCP, TCP_NODELAY, &(int) { 1 }, sizeof(int)) < 0 ||
+            setsockopt(run->client, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)) < 0 ||
             connect(run->client, (struct sockaddr *) &sa, sizeof(sa)) < 0)
                 abort();
         fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);

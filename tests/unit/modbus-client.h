@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A modbus_slave between a fake host and raw clients in the same loop: what its tests share. Frames and PDUs are
- * hexadecimal digits, blanks allowed. Main thread. */
+/* A modbus_slave between a fake host and raw clients in the same loop: what its tests share. Frames and PDUs
+ * are hexadecimal digits, blanks allowed. Main thread. */
 #pragma once
 
 #include <arpa/inet.h>
@@ -55,7 +55,8 @@ static _unused_ FakeHost *slave_new(const Settings *s) {
                                            : g_strdup_printf("local_host: '%s', local_port: %s",
                                                              s->host ?: "127.0.0.1", s->port ?: "0");
         g_autofree char *conf = g_strdup_printf(
-                        "{modbus_type: %s, transport: {type: TCP, %s, remote_hosts: %s, max_connections: %s, "
+                        "{modbus_type: %s, transport: {type: TCP, %s, remote_hosts: %s, "
+                        "max_connections: %s, "
                         "response_timeout: %s, keep_alive_timeout: %s}, data: [%s]}",
                         s->framing ?: "TCP", where, s->remote_hosts ?: "null", s->max_connections ?: "null",
                         s->response_timeout ?: "5", s->keep_alive ?: "null", s->data ?: EXAMPLES);
@@ -75,8 +76,8 @@ static _unused_ uint16_t free_port(void) {
         return ntohs(sa.sin_port);
 }
 
-/* The kernel makes the connection; the slave accepts it when the loop runs. -1: refused. source: an address of
- * loopback. */
+/* The kernel makes the connection; the slave accepts it when the loop runs. fd < 0: refused. source: an
+ * address of loopback. */
 static _unused_ Client *client_try(FakeHost *host, uint16_t port, const char *source) {
         struct sockaddr_in to = { .sin_family = AF_INET,
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
@@ -225,8 +226,9 @@ static _unused_ void client_wait_end(Client *c) {
 
 /* One element of the event `connections`. Caller frees. */
 static _unused_ char *connection_json(unsigned id, uint16_t port, const char *remote, uint16_t remote_port) {
-        return g_strdup_printf("{\"type\": \"TCP\", \"connection_id\": %u, \"local\": {\"host\": \"127.0.0.1\", "
-                               "\"port\": %u}, \"remote\": {\"host\": \"%s\", \"port\": %u}}",
+        return g_strdup_printf("{\"type\": \"TCP\", \"connection_id\": %u, "
+                               "\"local\": {\"host\": \"127.0.0.1\", \"port\": %u}, "
+                               "\"remote\": {\"host\": \"%s\", \"port\": %u}}",
                                id, port, remote, remote_port);
 }
 
@@ -247,8 +249,8 @@ static _unused_ void expect_connection_ids(FakeHost *h, int line, const int *ids
         g_assert_null(strstr(at, key));
 }
 
-/* Takes the next event, which must be `write` with this connection and data, and gives its request_id (borrowed
- * from *buffer). */
+/* Takes the next event, which must be `write` with this connection and data; its request_id goes to id, an
+ * array. */
 #define expect_write(h, connection, data, id) expect_write_at(h, connection, data, id, sizeof(id), __LINE__)
 static _unused_ void expect_write_at(FakeHost *h, unsigned connection, const char *data, char *ret_id,
                                      size_t size, int line) {

@@ -37,9 +37,9 @@ static void test_start(void) {
         g_assert_cmpint(early->fd, <, 0); /* it does not listen yet */
 
         fake_host_answer(h, 0,
-                         (const char *const[]) { "data/x {\"value\": 4660}", "data/nobody {\"value\": 1}",
-                                                 "data/b {\"value\": 16777216}", "data/e \"text\"",
-                                                 "data/y/more {\"value\": 1}", NULL });
+                         (const char *const[]){ "data/x {\"value\": 4660}", "data/nobody {\"value\": 1}",
+                                                "data/b {\"value\": 16777216}", "data/e \"text\"",
+                                                "data/y/more {\"value\": 1}", NULL });
         g_assert_true(h->started);
         fake_host_expect(h, "connections []");
         c = client_new(h, port);
@@ -97,7 +97,8 @@ static void expect_failure(FakeHost *h, DeviceReason reason, const char *detail)
 
 static void test_port_in_use(void) {
         uint16_t port = free_port();
-        g_autofree char *text = g_strdup_printf("%u", port), *address = g_strdup_printf("127.0.0.1:%u", port);
+        g_autofree char *text = g_strdup_printf("%u", port),
+                        *address = g_strdup_printf("127.0.0.1:%u", port);
         _cleanup_(fake_host_freep) FakeHost *holder = slave_started(&(Settings) {}, port);
         _cleanup_(fake_host_freep) FakeHost *h = slave_new(&(Settings) { .port = text });
 
@@ -115,12 +116,14 @@ static void test_foreign_address(void) {
         expect_failure(h, DEVICE_REASON_NOT_FOUND, "192.0.2.1");
 }
 
+#define NAMES "127.0.0.1,127.0.0.2,127.0.0.1,192.0.2.1.test"
+
 /* A name: every address of it once; one that this machine does not have is passed over. */
 static void test_name(void) {
         uint16_t port = free_port();
         g_autofree char *text = g_strdup_printf("%u", port);
-        _cleanup_(fake_host_freep) FakeHost *h =
-                        slave_new(&(Settings) { .host = "127.0.0.1,127.0.0.2,127.0.0.1,192.0.2.1.test", .port = text });
+        _cleanup_(fake_host_freep) FakeHost *h = slave_new(
+                        &(Settings) { .host = NAMES, .port = text });
         _cleanup_(client_freep) Client *c = NULL;
 
         fake_host_start(h);
@@ -216,8 +219,8 @@ static void test_connections(void) {
 
 static void test_remote_hosts(void) {
         uint16_t port = free_port();
-        _cleanup_(fake_host_freep) FakeHost *h =
-                        slave_started(&(Settings) { .remote_hosts = "['127.0.0.2', localhost]" }, port);
+        _cleanup_(fake_host_freep) FakeHost *h = slave_started(
+                        &(Settings) { .remote_hosts = "['127.0.0.2', localhost]" }, port);
         _cleanup_(client_freep) Client *refused = client_new(h, port), *again = client_new(h, port);
         _cleanup_(client_freep) Client *c = client_try(h, port, "127.0.0.2");
 
@@ -386,9 +389,17 @@ static void test_requests(void) {
 
 /* Data events change what the next read sees; bad ones nothing. */
 static void test_data_events(void) {
-        static const char *const bad[] = { "{\"value\": 65536}", "{\"value\": -1}", "{\"value\": 1.0}",
-                                           "{\"value\": \"1\"}", "{\"value\": null}", "{\"value\": true}",
-                                           "{}", "5", "null", "{\"value\": ", NULL };
+        static const char *const bad[] = { "{\"value\": 65536}",
+                                           "{\"value\": -1}",
+                                           "{\"value\": 1.0}",
+                                           "{\"value\": \"1\"}",
+                                           "{\"value\": null}",
+                                           "{\"value\": true}",
+                                           "{}",
+                                           "5",
+                                           "null",
+                                           "{\"value\": ",
+                                           NULL };
         uint16_t port = free_port();
         _cleanup_(fake_host_freep) FakeHost *h = slave_started(&(Settings) {}, port);
         _cleanup_(client_freep) Client *c = client_new(h, port);
@@ -427,7 +438,7 @@ static void test_pieces(void) {
         client_expect(half, ZERO);
 }
 
-/* Many requests ahead are answered in order, and what follows in the same segment waits for a write's answer. */
+/* Many requests ahead are answered in order; what follows in the same segment waits for a write's answer. */
 static void test_pipelining(void) {
         uint16_t port = free_port();
         _cleanup_(fake_host_freep) FakeHost *h = slave_started(&(Settings) {}, port);
@@ -464,8 +475,8 @@ static void test_pipelining(void) {
         g_assert_cmpuint(status_value(h, "Writes"), ==, 2);
 }
 
-/* A foreign protocol id: that frame is skipped. A length that cannot be: the connection is closed, what came before is
- * answered. */
+/* A foreign protocol id: that frame is skipped. A length that cannot be: the connection is closed, what came
+ * before is answered. */
 static void test_broken_frames(void) {
         static const char *const lengths[] = { "0000", "0001", "00ff", "ffff" };
         uint16_t port = free_port();
@@ -521,8 +532,8 @@ static void test_rtu(void) {
         client_expect(c, RTU_ZERO);
 }
 
-/* A head without its rest is waited for 1 s; then what follows is found behind it. The stray request for a unit that is
- * not ours shows that it was: only at the front is it one. */
+/* A head without its rest is waited for 1 s; then what follows is found behind it. The request for a unit that
+ * is not ours shows that: it counts only at the front. */
 static void test_rtu_pause(void) {
         uint16_t port = free_port();
         _cleanup_(fake_host_freep) FakeHost *h = slave_started(&(Settings) { .framing = "RTU" }, port);
@@ -542,11 +553,14 @@ static void test_writes(void) {
         static const struct {
                 const char *request, *data, *answer;
         } rows[] = {
-                { "01 06 0000 1234", "{\"name\": \"x\", \"value\": 4660}, {\"name\": \"y\", \"value\": 13312}",
+                { "01 06 0000 1234",
+                  "{\"name\": \"x\", \"value\": 4660}, {\"name\": \"y\", \"value\": 13312}",
                   "01 06 0000 1234" },
-                { "01 06 0015 1111", "{\"name\": \"b\", \"value\": 10555679}, {\"name\": \"e\", \"value\": 1}",
+                { "01 06 0015 1111",
+                  "{\"name\": \"b\", \"value\": 10555679}, {\"name\": \"e\", \"value\": 1}",
                   "01 06 0015 1111" },
-                { "01 06 0015 bcde", "{\"name\": \"b\", \"value\": 11259375}, {\"name\": \"e\", \"value\": 11}",
+                { "01 06 0015 bcde",
+                  "{\"name\": \"b\", \"value\": 11259375}, {\"name\": \"e\", \"value\": 11}",
                   "01 06 0015 bcde" },
                 { "01 10 0000 0002 04 aabb ccdd",
                   "{\"name\": \"x\", \"value\": 43707}, {\"name\": \"y\", \"value\": 48076}",
@@ -558,7 +572,8 @@ static void test_writes(void) {
                 { "01 16 0014 fff0 0005", "{\"name\": \"b\", \"value\": 6016495}", "01 16 0014 fff0 0005" },
                 { "01 16 0014 fff7 0008", "{\"name\": \"b\", \"value\": 11259375}", "01 16 0014 fff7 0008" },
                 { "01 16 0014 000f 1230", NULL, "01 16 0014 000f 1230" },
-                { "01 16 0015 0fff 5000", "{\"name\": \"b\", \"value\": 10866159}, {\"name\": \"e\", \"value\": 5}",
+                { "01 16 0015 0fff 5000",
+                  "{\"name\": \"b\", \"value\": 10866159}, {\"name\": \"e\", \"value\": 5}",
                   "01 16 0015 0fff 5000" },
                 { "01 16 0015 ffff 1234", NULL, "01 16 0015 ffff 1234" },
         };
@@ -591,8 +606,8 @@ static void test_answers(void) {
                 const char *success;
                 bool good;
         } rows[] = {
-                { "true", true },   { "1", true },    { "\"x\"", true }, { "[0]", true }, { "false", false },
-                { "null", false },  { "0", false },   { "\"\"", false }, { "[]", false },
+                { "true", true },  { "1", true },  { "\"x\"", true }, { "[0]", true }, { "false", false },
+                { "null", false }, { "0", false }, { "\"\"", false }, { "[]", false },
         };
         uint16_t port = free_port();
         _cleanup_(fake_host_freep) FakeHost *h = slave_started(&(Settings) {}, port);
@@ -608,7 +623,7 @@ static void test_answers(void) {
                 g_assert_cmpstr(id, !=, last);
 
                 json = g_strdup_printf("{\"request_id\": \"%s\"}", id);
-                fake_host_event(h, "write", json);      /* D23 */
+                fake_host_event(h, "write", json); /* D23 */
                 fake_host_event(h, "write/x", json);
                 answer_write(h, last, "true");
                 answer_write(h, "", "true");
@@ -628,7 +643,8 @@ static void test_answers(void) {
 
 static void test_no_answer(void) {
         uint16_t port = free_port();
-        _cleanup_(fake_host_freep) FakeHost *h = slave_started(&(Settings) { .response_timeout = "0.05" }, port);
+        _cleanup_(fake_host_freep)
+                        FakeHost *h = slave_started(&(Settings) { .response_timeout = "0.05" }, port);
         _cleanup_(client_freep) Client *c = client_new(h, port);
         char id[MODBUS_WRITE_ID_MAX];
         usec_t begin;
@@ -672,7 +688,8 @@ static void test_independent_writes(void) {
 static void test_unfit_write(void) {
         uint16_t port = free_port();
         _cleanup_(fake_host_freep) FakeHost *h = slave_started(
-                        &(Settings) { .data = ITEM("huge", "1", "HOLDING_REGISTER", "0", "0", "16000") }, port);
+                        &(Settings) { .data = ITEM("huge", "1", "HOLDING_REGISTER", "0", "0", "16000") },
+                        port);
         _cleanup_(client_freep) Client *c = client_new(h, port);
         char id[MODBUS_WRITE_ID_MAX];
 
@@ -684,8 +701,8 @@ static void test_unfit_write(void) {
 
 /* ---- flow -------------------------------------------------------------------------------------------- */
 
-/* While the event server is congested nothing is taken; afterwards all is answered, also of who came meanwhile. Keep
- * alive rests. */
+/* While the event server is congested nothing is taken; afterwards all is answered, also of who came
+ * meanwhile. Keep alive rests. */
 static void test_flow(void) {
         uint16_t port = free_port();
         _cleanup_(fake_host_freep) FakeHost *h = slave_started(&(Settings) { .keep_alive = "0.05" }, port);
@@ -706,7 +723,7 @@ static void test_flow(void) {
         client_wait_end(late);
 }
 
-/* A client that does not read is not read either: what it can make us keep is bounded, and nothing is lost. */
+/* A client that does not read is not read either: what we keep for it is bounded, and nothing is lost. */
 static void test_unread_answers(void) {
         uint16_t port = free_port();
         _cleanup_(fake_host_freep) FakeHost *h = slave_started(&(Settings) {}, port);

@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#define COILS(name, start, offset, count) { name, 1, MODBUS_COIL, start, offset, count }
-#define HOLDING(name, start, offset, count) { name, 1, MODBUS_HOLDING_REGISTER, start, offset, count }
+#define COILS(name, start, offset, count) \
+        { name, 1, MODBUS_COIL, start, offset, count }
+#define HOLDING(name, start, offset, count) \
+        { name, 1, MODBUS_HOLDING_REGISTER, start, offset, count }
 
 /* The examples of the specification, and coils of a second unit at the end of the addresses. */
 static const ModbusSlaveData examples[] = {
@@ -264,7 +266,8 @@ static void model_init(Model *m, GRand *rand, ModbusDataType type) {
         *m = (Model) { .width = modbus_data_type_width(type) };
 
         for (size_t i = 0; i < MODEL_ITEMS; i++) {
-                unsigned begin = (unsigned) g_rand_int_range(rand, 0, (gint32) ((MODEL_ADDRESSES - 1) * m->width));
+                unsigned begin = (unsigned) g_rand_int_range(rand, 0,
+                                                             (gint32) ((MODEL_ADDRESSES - 1) * m->width));
                 unsigned most = MIN(MODEL_ADDRESSES * m->width - begin, MODEL_BITS_MAX);
                 unsigned start = (unsigned) g_rand_int_range(rand, 0, (gint32) (begin / m->width + 1));
 
@@ -344,7 +347,8 @@ static void model_check_write(const Model *m, ModbusStore *s, GRand *rand, unsig
                               unsigned quantity) {
         bool bits[MODEL_ADDRESSES * 16] = {}, written[MODEL_ADDRESSES * 16] = {};
         uint8_t data[2 * MODEL_ADDRESSES] = {};
-        ModbusPdu request = pdu(m->width == 1 ? MODBUS_WRITE_COILS : MODBUS_WRITE_REGISTERS, address, quantity);
+        ModbusPdu request = pdu(m->width == 1 ? MODBUS_WRITE_COILS : MODBUS_WRITE_REGISTERS, address,
+                                quantity);
         g_autofree char *text = NULL, *expected = NULL;
 
         for (unsigned b = 0; b < quantity * m->width; b++) {
