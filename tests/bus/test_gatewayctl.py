@@ -15,7 +15,7 @@ import time
 import jsonschema
 import pytest
 
-from harness.bus import Bus, device_path
+from harness.bus import DEVICE, NAME, Bus, device_path
 from harness.config import NATIVE, data, master, remote, slave, slave_data
 from harness.gateway import SANITIZER_ENV, Ctl
 from harness.paths import CTL
@@ -372,6 +372,28 @@ def test_wait_for_the_daemon(bus, gatewayctl, gatewayd, event_server, field, in_
     assert running.wait() == 0
 
 
+def clients(bus):
+    return sum(i['name'].startswith(':') for i in json.loads(bus.busctl('--json=short', 'list').stdout))
+
+
+def stop_and_start(gateway, bus, in_background, *arguments):
+    """Starts gatewayctl while the daemon is stopped, and waits until it is on the bus."""
+    gateway.process.signal(signal.SIGSTOP)
+    before = clients(bus)
+    process = in_background(*arguments)
+    wait_until(lambda: clients(bus) > before, 'gatewayctl is on the bus')
+    return process
+
+
+def test_wait_while_the_daemon_goes(gateway, bus, gatewayd, event_server, in_background):
+    """It goes when it is asked: no complaint, the next one answers."""
+    waiting = stop_and_start(gateway, bus, in_background, 'wait', PLC, '--state=disabled', '--timeout=20')
+    gateway.kill()
+    gatewayd(config(free_port(), event_server.port))
+    assert waiting.wait() == 0
+    assert waiting.log_text() == ''
+
+
 def test_wait_without_a_daemon(bus, fails):
     text = fails(5, 'wait', PLC, '--timeout=0.3')
     assert 'gatewayd is not running' in text
@@ -429,6 +451,21 @@ def test_monitor(gateway, gatewayctl, in_background):
     gateway.stop()
     assert lines.wait() == 8
     assert 'gatewayd went away' in lines.log_text()
+
+
+def test_snapshot_and_edges_fit(gateway, gatewayctl, bus, in_background):
+    """The edge that comes between the subscription and the snapshot is in the snapshot and not shown again."""
+    gatewayctl('enable', PLC, '--wait')
+    gateway.process.signal(signal.SIGSTOP)
+    before = clients(bus)
+    with Process(['busctl', f'--address={bus.address}', 'call', NAME, device_path(PLC), DEVICE, 'Restart']):
+        wait_until(lambda: clients(bus) > before, 'Restart is on its way')
+        monitor = stop_and_start(gateway, bus, in_background, 'monitor', PLC, '--snapshot', '-j')
+        gateway.process.signal(signal.SIGCONT)
+        wait_until(lambda: '"OldState":"starting"' in monitor.text(), lambda: monitor.text())
+    states = [json.loads(i) for i in monitor.text().splitlines() if '"State"' in i]
+    for earlier, later in zip(states, states[1:]):
+        assert later['OldState'] == earlier['State'], monitor.text()
 
 
 def test_monitor_ends(gateway, gatewayctl, fails):
