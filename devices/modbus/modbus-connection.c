@@ -147,7 +147,7 @@ static void connection_request(ModbusConnection *c, const ModbusFrame *frame) {
 
         c->server->counters.requests++;
         result = modbus_request_parse(frame->pdu, frame->pdu_size, &request);
-        if (frame->unit == 0 || !modbus_units_has(modbus_store_units(c->server->store), frame->unit))
+        if (!modbus_units_has(modbus_store_units(c->server->store), frame->unit)) /* 0 never is */
                 result = MODBUS_INVALID_DATA_ADDRESS;
         else
                 c->alive_until = usec_add(connection_now(c), c->server->keep_alive);
