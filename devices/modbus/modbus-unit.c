@@ -67,6 +67,20 @@ static void unit_register_read(ModbusUnit *u, const ModbusItem *item, JsonSpan p
         device_register(u->line->device, subtypes, NULL, payload);
 }
 
+/* The payload of a value of at most 64 bits, which nearly all are; returns its size. */
+static size_t put_value(char *to, const ModbusItem *item, const uint8_t *bits, bool fresh) {
+        static const JsonSpan before = JSON_LITERAL("{\"result\": \"SUCCESS\", \"value\": ");
+        static const JsonSpan behind[] = {
+                JSON_LITERAL(", \"cause\": \"CHANGE\"}"),
+                JSON_LITERAL(", \"cause\": \"INTERROGATE\"}"),
+        };
+        char *p = mempcpy(to, before.text, before.size);
+
+        p += uint64_to_decimal(modbus_bits_get64(bits, item->offset, item->n_bits), p);
+        p = mempcpy(p, behind[fresh].text, behind[fresh].size);
+        return (size_t) (p - to);
+}
+
 static void write_value(JsonWriter *w, const ModbusItem *item, const uint8_t *bits, bool fresh) {
         json_open_object(w);
         json_key(w, "result");
@@ -78,7 +92,7 @@ static void write_value(JsonWriter *w, const ModbusItem *item, const uint8_t *bi
         json_close_object(w);
 }
 
-static void unit_on_changed(const ModbusItem *item, const uint8_t *bits, bool fresh, void *userdata) {
+static void unit_register_long(ModbusUnit *u, const ModbusItem *item, const uint8_t *bits, bool fresh) {
         char buffer[PAYLOAD_SIZE];
         JsonWriter w;
         JsonSpan payload;
@@ -90,8 +104,18 @@ static void unit_on_changed(const ModbusItem *item, const uint8_t *bits, bool fr
 
         write_value(&w, item, bits, fresh);
         if (json_writer_end(&w, &payload) >= 0)
-                unit_register_read(userdata, item, payload);
+                unit_register_read(u, item, payload);
         json_writer_done(&w);
+}
+
+static void unit_on_changed(const ModbusItem *item, const uint8_t *bits, bool fresh, void *userdata) {
+        char buffer[UINT64_DECIMAL_MAX + PAYLOAD_EXTRA];
+
+        if (item->n_bits > 64)
+                unit_register_long(userdata, item, bits, fresh);
+        else
+                unit_register_read(userdata, item,
+                                   (JsonSpan) { buffer, put_value(buffer, item, bits, fresh) });
 }
 
 static void unit_register_errors(ModbusUnit *u, const ModbusGroup *g, ModbusResult error) {
