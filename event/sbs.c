@@ -130,7 +130,7 @@ int sbs_read_choice(SbsReader *r, unsigned n, unsigned *ret) {
         return 0;
 }
 
-size_t sbs_put_integer(uint8_t *p, int64_t value) {
+size_t sbs_put_any_integer(uint8_t *p, int64_t value) {
         size_t n = 1;
 
         /* The smallest n with -2^(7n-1) <= value < 2^(7n-1). */

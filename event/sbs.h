@@ -27,7 +27,13 @@ int sbs_read_count(SbsReader *r, size_t *ret);
 int sbs_read_choice(SbsReader *r, unsigned n, unsigned *ret);
 
 /* Writes into p, which has room for SBS_INTEGER_MAX; returns the bytes used. */
-size_t sbs_put_integer(uint8_t *p, int64_t value);
+size_t sbs_put_any_integer(uint8_t *p, int64_t value);
+static inline size_t sbs_put_integer(uint8_t *p, int64_t value) {
+        if (value < -64 || value > 63)
+                return sbs_put_any_integer(p, value);
+        *p = (uint8_t) (0x80 | (value & 0x7f)); /* most counts, choices and lengths */
+        return 1;
+}
 void sbs_write_integer(Buffer *b, int64_t value);
 void sbs_write_boolean(Buffer *b, bool value);
 void sbs_write_float(Buffer *b, double value);
