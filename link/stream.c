@@ -340,7 +340,6 @@ static ssize_t stream_send(Stream *s, const struct iovec *iov, size_t n) {
                         return 0;
                 return errno == EPIPE ? -ECONNRESET : -errno;
         }
-        s->last_progress = now_usec(CLOCK_MONOTONIC);
         return sent;
 }
 
@@ -396,6 +395,8 @@ static int stream_flush(Stream *s) {
         sent = stream_send(s, &iov, 1);
         if (sent < 0)
                 return (int) sent;
+        if (sent > 0)
+                s->last_progress = now_usec(CLOCK_MONOTONIC);
         buffer_consume(&s->output, (size_t) sent);
         buffer_trim(&s->output, 0);
         return 0;

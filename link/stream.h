@@ -57,8 +57,8 @@ DEFINE_CLEANUP(Stream, stream_free);
 int stream_write(Stream *s, const void *data, size_t size);
 int stream_writev(Stream *s, const struct iovec *iov, size_t n);
 size_t stream_unsent(const Stream *s);
-/* When bytes last left for the kernel, or began to wait for it (monotonic): a stalled peer shows here while
- * stream_unsent() > 0. */
+/* When unsent bytes last left for the kernel, or began to wait for it (monotonic): a stalled peer shows here
+ * while stream_unsent() > 0; else it means nothing. */
 usec_t stream_last_progress(const Stream *s);
 /* Stops reading, writes out what is unsent, ends our direction and gives the peer a moment to end its own
  * (what it still sends is thrown away: left unread it would turn the close into a reset); then closed(0).
