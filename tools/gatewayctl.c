@@ -14,24 +14,22 @@
 
 typedef struct VerbRule {
         const char *name;
-        unsigned least, most; /* arguments */
+        unsigned least; /* arguments */
         OptionFlag options;   /* of its own */
         Verb verb;
 } VerbRule;
 
-#define MANY G_MAXUINT
-
 static const VerbRule verbs[] = {
-        { "list", 0, MANY, 0, verb_list },
-        { "status", 0, MANY, 0, verb_status },
-        { "show", 1, MANY, OPTION_PROPERTY, verb_show },
-        { "enable", 1, MANY, OPTION_WAIT, verb_enable },
-        { "disable", 1, MANY, OPTION_WAIT, verb_disable },
-        { "restart", 1, MANY, 0, verb_restart },
-        { "wait", 1, MANY, OPTION_STATE | OPTION_LINK, verb_wait },
-        { "is-enabled", 1, MANY, 0, verb_is_enabled },
-        { "is-running", 1, MANY, 0, verb_is_running },
-        { "monitor", 0, MANY, OPTION_SNAPSHOT, verb_monitor },
+        { "list", 0, 0, verb_list },
+        { "status", 0, 0, verb_status },
+        { "show", 1, OPTION_PROPERTY, verb_show },
+        { "enable", 1, OPTION_WAIT, verb_enable },
+        { "disable", 1, OPTION_WAIT, verb_disable },
+        { "restart", 1, 0, verb_restart },
+        { "wait", 1, OPTION_STATE | OPTION_LINK, verb_wait },
+        { "is-enabled", 1, 0, verb_is_enabled },
+        { "is-running", 1, 0, verb_is_running },
+        { "monitor", 0, OPTION_SNAPSHOT, verb_monitor },
 };
 
 static const char *const option_names[] = { "--wait", "--state=", "--link=", "--snapshot", "--property=" };
@@ -275,8 +273,6 @@ static ExitStatus check_use(const VerbRule *v, OptionFlag given, char **argument
                         return complain(CTL_USAGE, "%s is not an option of %s", option_names[i], v->name);
         if (g_strv_length(arguments) < v->least)
                 return complain(CTL_USAGE, "%s needs a DEVICE", v->name);
-        if (g_strv_length(arguments) > v->most)
-                return complain(CTL_USAGE, "%s takes no '%s'", v->name, arguments[v->most]);
         for (; *arguments; arguments++)
                 if ((*arguments)[0] == '\0' || !g_utf8_validate(*arguments, -1, NULL))
                         return complain(CTL_USAGE, "A DEVICE is not empty and is UTF-8");
