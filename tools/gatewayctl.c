@@ -14,8 +14,8 @@
 
 typedef struct VerbRule {
         const char *name;
-        unsigned least; /* arguments */
-        OptionFlag options;   /* of its own */
+        unsigned least;     /* arguments */
+        OptionFlag options; /* of its own */
         Verb verb;
 } VerbRule;
 
