@@ -8,15 +8,16 @@
 #include "tools/exit-status.h"
 #include "tools/options.h"
 
-#define READ_USEC (10 * USEC_PER_SEC) /* gatewayd answers from memory */
-#define CONTROL_USEC \
-        (20 *        \
-         USEC_PER_SEC) /* Enable waits up to 10 s for the event server; gatewayd may have to be started */
+/* Longest waits without --timeout=. */
+#define CONNECT_USEC (20 * USEC_PER_SEC) /* also through ssh */
+#define READ_USEC (10 * USEC_PER_SEC)    /* gatewayd answers from memory */
+/* Enable waits up to 10 s for the event server; gatewayd may have to be started. */
+#define CONTROL_USEC (20 * USEC_PER_SEC)
 
 typedef struct Client {
         sd_bus *bus;
         bool local;        /* the daemon shares our clocks */
-        bool gone_is_fine; /* a missing daemon is a status and not yet a complaint */
+        bool gone_is_fine; /* a missing daemon is no complaint yet, and a slow one has until the deadline */
         usec_t deadline;   /* CLOCK_MONOTONIC: no call goes beyond; USEC_INFINITY */
 } Client;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gatewayctl monitor [PATTERN…]: a line for each edge of a state or a link, until the daemon goes, the time
  * is over or a signal ends the program. Not paged, each line leaves at once. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "tools/address.h"
@@ -159,7 +160,7 @@ static ExitStatus follow(Monitor *m, Watch *w) {
                 ExitStatus s;
 
                 if (fflush(stdout) != 0)
-                        return CTL_FAILED; /* main complains */
+                        return complain(CTL_FAILED, "Cannot write: %s", g_strerror(errno));
                 if (m->gone)
                         return complain(CTL_NO_DAEMON, "gatewayd went away");
                 s = watch_wait(w, m->client->deadline);

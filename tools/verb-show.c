@@ -110,7 +110,7 @@ ExitStatus verb_show(Client *c, const Options *o, char **arguments) {
                 }
                 first = first != CTL_OK ? first : s;
         }
-        if (o->json != JSON_OFF)
+        if (o->json != JSON_OFF && json_array_get_length(list) > 0)
                 print_list(list, o->json);
         return first;
 }
