@@ -36,7 +36,7 @@ static void test_values(void) {
                 JsonSpan name = vector_get(x, "type"), type = vector_type(&v, name),
                          value = vector_get(x, "value");
                 g_autoptr(GByteArray) bytes = vector_hex(vector_get(x, "hex"));
-                size_t consumed;
+                size_t consumed = 0;
 
                 assert_encodes(type, value, vector_get(x, "hex"));
                 g_assert_cmpint(decode(type, bytes->data, bytes->len, value, &consumed), ==, 0);
@@ -62,7 +62,7 @@ static void test_accepted(void) {
         FOREACH_ITEM(x, vector_get(v.root, "accepted_trailing")) {
                 JsonSpan type = vector_type(&v, vector_get(x, "type"));
                 g_autoptr(GByteArray) bytes = vector_hex(vector_get(x, "hex"));
-                size_t consumed;
+                size_t consumed = 0;
 
                 g_assert_cmpint(decode(type, bytes->data, bytes->len, vector_get(x, "value"), &consumed), ==,
                                 0);
