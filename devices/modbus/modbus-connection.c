@@ -6,7 +6,8 @@
 
 #define RECEIVE_MAX 1024U                  /* unconsumed: less than one frame */
 #define UNSENT_MAX (64U << 10)             /* answers that the peer has not read: no more requests */
-#define KEEPALIVE_USEC (60 * USEC_PER_SEC) /* SO_KEEPALIVE */
+#define KEEPALIVE_USEC (60 * USEC_PER_SEC) /* a silent peer is asked whether it is there … */
+#define GONE_USEC (60 * USEC_PER_SEC)      /* … and has this long to say so, or to take an answer */
 #define BATCH_SIZE (8U << 10)
 
 /* Answers that leave together. */
@@ -307,6 +308,7 @@ static int connection_init_names(ModbusConnection *c, int fd) {
 
 int modbus_connection_new(ModbusServer *server, int fd, uint64_t id, bool held, ModbusConnection **ret) {
         static const StreamOptions options = {
+                .user_timeout = GONE_USEC,
                 .keepalive_idle = KEEPALIVE_USEC,
                 .receive_max = RECEIVE_MAX,
         };

@@ -42,6 +42,11 @@ typedef struct ModbusServer {
 
 #define MODBUS_WRITE_ID_MAX 64U
 
+/* Connections of one slave whose configuration has no limit or a higher one … */
+#define MODBUS_CONNECTIONS_MAX 1000U
+/* … and descriptors that no slave's connections take (a quarter where there are few). */
+#define MODBUS_DESCRIPTORS_LEFT 128U
+
 struct ModbusConnection {
         ModbusServer *server;
         uint64_t id;

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <systemd/sd-id128.h>
 
 #include "devices/modbus/modbus-connection.h"
@@ -36,6 +37,7 @@ typedef struct ModbusSlave {
         GPtrArray *connections; /* ModbusConnection, in order of acceptance */
         uint64_t last_connection;
         bool held;             /* the event server is congested */
+        bool unregistered;     /* `connections` changed meanwhile */
         usec_t refused_warned; /* 0: never */
         uint64_t refused;      /* since then */
 
@@ -71,10 +73,15 @@ static void json_connection(JsonWriter *w, const ModbusConnection *c) {
         json_close_object(w);
 }
 
+/* While the event server is congested only the last list counts. */
 static void slave_register_connections(ModbusSlave *s) {
         static const char *const subtypes[] = { "connections", NULL };
         JsonWriter *w = &s->json;
         JsonSpan payload;
+
+        s->unregistered = s->held;
+        if (s->held)
+                return;
 
         json_writer_reset(w);
         json_open_array(w);
@@ -100,7 +107,8 @@ static bool slave_allows(const ModbusSlave *s, const char *host) {
 }
 
 /* Peers may try without end: the first is named, later ones are counted for a while. */
-static void slave_warn_refused(ModbusSlave *s, const ModbusConnection *c) {
+static void slave_warn_refused(ModbusSlave *s, const ModbusConnection *c, const char *why) {
+        g_autofree char *before = NULL;
         usec_t now = now_usec(CLOCK_MONOTONIC);
 
         if (s->refused_warned > 0 && now < usec_add(s->refused_warned, REFUSED_WARNING_USEC)) {
@@ -108,13 +116,9 @@ static void slave_warn_refused(ModbusSlave *s, const ModbusConnection *c) {
                 return;
         }
         if (s->refused > 0)
-                log_context(LOG_WARNING, device_log(&s->device),
-                            "Connection of %s closed: it is not among remote_hosts (%" PRIu64
-                            " more were closed before).",
-                            c->remote_host, s->refused);
-        else
-                log_context(LOG_WARNING, device_log(&s->device),
-                            "Connection of %s closed: it is not among remote_hosts.", c->remote_host);
+                before = g_strdup_printf(" (%" PRIu64 " more were closed before)", s->refused);
+        log_context(LOG_WARNING, device_log(&s->device), "Connection of %s closed: %s%s.", c->remote_host,
+                    why, before ?: "");
         s->refused_warned = now;
         s->refused = 0;
 }
@@ -123,6 +127,17 @@ static bool slave_is_full(const ModbusSlave *s) {
         int64_t max = slave_transport(s)->max_connections;
 
         return max >= 0 && s->connections->len >= (uint64_t) max;
+}
+
+/* What a configuration without a limit cannot mean. Descriptors are numbered from below, so this one tells
+ * how many are open; the last ones are for the rest of the gateway. */
+static bool slave_is_exhausted(const ModbusSlave *s, int fd) {
+        struct rlimit limit;
+
+        if (s->connections->len >= MODBUS_CONNECTIONS_MAX)
+                return true;
+        return getrlimit(RLIMIT_NOFILE, &limit) >= 0 &&
+               (rlim_t) fd >= limit.rlim_cur - MIN(limit.rlim_cur / 4, (rlim_t) MODBUS_DESCRIPTORS_LEFT);
 }
 
 static void slave_on_accept(Listener *l, int accepted, void *userdata) {
@@ -136,13 +151,17 @@ static void slave_on_accept(Listener *l, int accepted, void *userdata) {
         (void) TAKE_FD(fd);
 
         if (!slave_allows(s, c->remote_host)) {
-                slave_warn_refused(s, c);
+                slave_warn_refused(s, c, "it is not among remote_hosts");
                 return;
         }
         if (slave_is_full(s)) {
                 log_context(LOG_DEBUG, device_log(&s->device),
                             "Connection of %s closed: there are %u already.", c->remote,
                             s->connections->len);
+                return;
+        }
+        if (slave_is_exhausted(s, stream_get_fd(c->stream))) {
+                slave_warn_refused(s, c, "there are too many");
                 return;
         }
 
@@ -157,7 +176,7 @@ static const char *ending_to_string(int error) {
         case 0:
                 return "closed by the peer";
         case -ETIMEDOUT:
-                return "no request for too long";
+                return "nothing came from it for too long";
         case -EBADMSG:
                 return "the peer sent what is not Modbus";
         default:
@@ -531,16 +550,17 @@ static int slave_start(Device *d) {
 
 static void slave_stop(Device *d) {
         ModbusSlave *s = (ModbusSlave *) d;
-        bool connected = s->connections->len > 0;
+        bool listed = s->connections->len > 0 || s->unregistered;
 
         if (s->state == SLAVE_STOPPED)
                 return;
 
         s->state = SLAVE_STOPPED;
+        s->held = false;
         s->query = resolver_query_cancel(s->query);
         slave_free_listeners(s);
         slave_free_connections(s);
-        if (connected)
+        if (listed)
                 slave_register_connections(s);
         device_set_link(d, DEVICE_LINK_NONE, DEVICE_REASON_NONE, NULL);
         deadline_set(s->end, 0); /* the next turn tells the end */
@@ -550,6 +570,8 @@ static void slave_flow(Device *d, bool open) {
         ModbusSlave *s = (ModbusSlave *) d;
 
         s->held = !open;
+        if (open && s->unregistered)
+                slave_register_connections(s);
         for (size_t i = 0; i < s->connections->len; i++)
                 modbus_connection_hold(s->connections->pdata[i], s->held);
 }

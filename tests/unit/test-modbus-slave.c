@@ -2,6 +2,8 @@
 /* Device type modbus_slave against raw clients on loopback: life, connections, every row of section 6 of the
  * specification, framing over pieces, flow. Main thread. */
 
+#include <sys/resource.h>
+
 #include "tests/unit/fake-names.h"
 #include "tests/unit/modbus-client.h"
 
@@ -260,6 +262,40 @@ static void test_nobody(void) {
                 client_wait_end(c);
                 fake_host_expect_nothing(h, 10 * MS);
         }
+}
+
+static void free_client(void *c) {
+        (void) client_free(c);
+}
+
+/* No limit in the configuration, yet the gateway's descriptors are not all for masters. */
+static void test_descriptors(void) {
+        static const rlim_t few = 48;
+        uint16_t port = free_port();
+        _cleanup_(fake_host_freep) FakeHost *h = slave_started(&(Settings) {}, port);
+        g_autoptr(GPtrArray) clients = g_ptr_array_new_with_free_func(free_client);
+        struct rlimit before, low;
+        Client *c;
+
+        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+        low = (struct rlimit) { .rlim_cur = few, .rlim_max = before.rlim_max };
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &low), ==, 0);
+        do {
+                guint seen = h->registered->len;
+
+                c = client_new(h, port);
+                g_ptr_array_add(clients, c);
+                while (!c->ended && h->registered->len == seen)
+                        client_turn(c);
+        } while (!c->ended);
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+
+        g_assert_cmpint(c->fd, >=, (int) (few - few / 4 - 1));
+        g_assert_cmpuint(h->device->type->n_parts(h->device), ==, clients->len - 1);
+        client_request(clients->pdata[0], "01 03 0000 0001", "01 03 02 0000");
+        c = client_new(h, port); /* and now there is room */
+        g_ptr_array_add(clients, c);
+        client_request(c, "01 03 0000 0001", "01 03 02 0000");
 }
 
 /* Requests for a configured unit keep a connection, whatever the answer; others do not. */
@@ -532,8 +568,8 @@ static void test_rtu(void) {
         client_expect(c, RTU_ZERO);
 }
 
-/* A head without its rest is waited for 1 s; then what follows is found behind it. The request for a unit that
- * is not ours shows that: it counts only at the front. */
+/* A head without its rest is waited for 1 s; then what follows is found behind it. The request for a unit
+ * that is not ours shows that: it counts only at the front. */
 static void test_rtu_pause(void) {
         uint16_t port = free_port();
         _cleanup_(fake_host_freep) FakeHost *h = slave_started(&(Settings) { .framing = "RTU" }, port);
@@ -701,26 +737,50 @@ static void test_unfit_write(void) {
 
 /* ---- flow -------------------------------------------------------------------------------------------- */
 
-/* While the event server is congested nothing is taken; afterwards all is answered, also of who came
- * meanwhile. Keep alive rests. */
+/* While the event server is congested nothing is taken and nothing registered; afterwards all is answered,
+ * also of who came meanwhile. Keep alive rests. */
 static void test_flow(void) {
         uint16_t port = free_port();
         _cleanup_(fake_host_freep) FakeHost *h = slave_started(&(Settings) { .keep_alive = "0.05" }, port);
-        _cleanup_(client_freep) Client *c = client_new(h, port), *late = NULL;
+        _cleanup_(client_freep) Client *c = client_new(h, port), *late = NULL, *gone = NULL;
 
         expect_ids(h, 1);
         h->device->type->flow(h->device, false);
+        gone = client_new(h, port);
         late = client_new(h, port);
-        expect_ids(h, 1, 2);
         client_send(c, READ_0);
         client_send(late, READ_0);
+        gone = client_free(gone);
         client_expect_nothing(c, 80 * MS);
         client_expect_nothing(late, MS);
+        fake_host_expect_nothing(h, MS);
         h->device->type->flow(h->device, true);
+        expect_ids(h, 1, 3); /* the last list only */
         client_expect(c, ZERO);
         client_expect(late, ZERO);
         client_wait_end(c);
         client_wait_end(late);
+        (void) fake_host_next(h); /* whichever ended first */
+        fake_host_expect(h, "connections []");
+
+        h->device->type->flow(h->device, false);
+        h->device->type->flow(h->device, true);
+        fake_host_expect_nothing(h, MS); /* nothing happened meanwhile */
+}
+
+/* The last list is [] also when the end of its connections could not be told. */
+static void test_stop_while_held(void) {
+        uint16_t port = free_port();
+        _cleanup_(fake_host_freep) FakeHost *h = slave_started(&(Settings) {}, port);
+        Client *c = client_new(h, port);
+
+        expect_ids(h, 1);
+        h->device->type->flow(h->device, false);
+        c = client_free(c);
+        fake_host_expect_nothing(h, 10 * MS);
+        g_assert_cmpuint(h->device->type->n_parts(h->device), ==, 0);
+        fake_host_stop(h);
+        fake_host_expect(h, "connections []");
 }
 
 /* A client that does not read is not read either: what we keep for it is bounded, and nothing is lost. */
@@ -790,6 +850,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-slave/remote-hosts", test_remote_hosts);
         g_test_add_func("/modbus-slave/max-connections", test_max_connections);
         g_test_add_func("/modbus-slave/nobody", test_nobody);
+        g_test_add_func("/modbus-slave/descriptors", test_descriptors);
         g_test_add_func("/modbus-slave/keep-alive", test_keep_alive);
         g_test_add_func("/modbus-slave/keep-alive-while-waiting", test_keep_alive_while_waiting);
         g_test_add_func("/modbus-slave/requests", test_requests);
@@ -805,6 +866,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-slave/independent-writes", test_independent_writes);
         g_test_add_func("/modbus-slave/unfit-write", test_unfit_write);
         g_test_add_func("/modbus-slave/flow", test_flow);
+        g_test_add_func("/modbus-slave/stop-while-held", test_stop_while_held);
         g_test_add_func("/modbus-slave/unread-answers", test_unread_answers);
 
         return g_test_run();
