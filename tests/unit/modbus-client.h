@@ -13,6 +13,7 @@
 
 #include "devices/modbus/modbus-connection.h"
 #include "tests/unit/fake-host.h"
+#include "tests/unit/hex.h"
 
 extern const DeviceType modbus_slave_device_type;
 
@@ -119,21 +120,6 @@ static _unused_ Client *client_free(Client *c) {
         return NULL;
 }
 DEFINE_CLEANUP(Client, client_free);
-
-static _unused_ GByteArray *from_hex(const char *hex) {
-        GByteArray *a = g_byte_array_new();
-
-        for (; *hex; hex++) {
-                uint8_t b;
-
-                if (*hex == ' ')
-                        continue;
-                b = (uint8_t) (g_ascii_xdigit_value(hex[0]) << 4 | g_ascii_xdigit_value(hex[1]));
-                g_byte_array_append(a, &b, 1);
-                hex++;
-        }
-        return a;
-}
 
 static _unused_ char *to_hex(const uint8_t *data, size_t size) {
         GString *text = g_string_new(NULL);

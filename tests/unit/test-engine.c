@@ -5,13 +5,13 @@
 
 #include "daemon/engine.h"
 #include "daemon/proxy-internal.h"
+#include "tests/unit/trace.h"
 
 /* ---- fakes -------------------------------------------------------------------------------------------------------- */
 
 #define N_PROXIES 3
 
 static Proxy proxies[N_PROXIES];
-static GString *trace;
 
 static struct {
         unsigned n_queries;
@@ -19,17 +19,6 @@ static struct {
         EventRequestCallback callback;
         void *userdata;
 } query;
-
-static void note(const char *format, ...) _printf_(1, 2);
-static void note(const char *format, ...) {
-        va_list ap;
-
-        if (trace->len > 0)
-                g_string_append_c(trace, ' ');
-        va_start(ap, format);
-        g_string_append_vprintf(trace, format, ap);
-        va_end(ap);
-}
 
 static int index_of(const Proxy *p) {
         return (int) (p - proxies);

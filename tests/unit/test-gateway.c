@@ -7,6 +7,7 @@
 #include "daemon/gateway.h"
 #include "daemon/north.h"
 #include "tests/unit/loop.h"
+#include "tests/unit/trace.h"
 
 /* ---- the north and the event client ------------------------------------------------------------------------------- */
 
@@ -18,21 +19,9 @@ struct North {
 };
 
 static North north;
-static GString *trace;
 static EventRequestCallback query_callback, register_callback;
 static void *query_userdata, *register_userdata;
 static EventClient *const client = (EventClient *) &north; /* never looked into */
-
-static void note(const char *format, ...) _printf_(1, 2);
-static void note(const char *format, ...) {
-        va_list ap;
-
-        if (trace->len > 0)
-                g_string_append_c(trace, ' ');
-        va_start(ap, format);
-        g_string_append_vprintf(trace, format, ap);
-        va_end(ap);
-}
 
 const char *north_state_to_string(NorthState state) {
         return "";

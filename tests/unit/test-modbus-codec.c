@@ -3,6 +3,7 @@
  * searches of both roles. */
 
 #include "devices/modbus/modbus-codec.h"
+#include "tests/unit/hex.h"
 
 #include <glib.h>
 
@@ -11,30 +12,14 @@
 
 /* ---- helpers ----------------------------------------------------------------------------------------- */
 
-/* Bytes from hexadecimal digits with spaces. */
-static GByteArray *bytes(const char *hex) {
-        GByteArray *a = g_byte_array_new();
-
-        for (; *hex; hex++) {
-                uint8_t b;
-
-                if (*hex == ' ')
-                        continue;
-                b = (uint8_t) (g_ascii_xdigit_value(hex[0]) << 4 | g_ascii_xdigit_value(hex[1]));
-                g_byte_array_append(a, &b, 1);
-                hex++;
-        }
-        return a;
-}
-
 static void assert_bytes(const uint8_t *data, size_t size, const char *hex) {
-        g_autoptr(GByteArray) expected = bytes(hex);
+        g_autoptr(GByteArray) expected = from_hex(hex);
 
         g_assert_cmpmem(data, size, expected->data, expected->len);
 }
 
 static ModbusExpect expect_of(const char *request_pdu) {
-        g_autoptr(GByteArray) pdu = bytes(request_pdu);
+        g_autoptr(GByteArray) pdu = from_hex(request_pdu);
         ModbusExpect e = modbus_expect(UNIT, pdu->data, pdu->len);
 
         e.transaction = TRANSACTION;
@@ -92,7 +77,7 @@ static const Vector vectors[] = {
 
 static void check_wrap(ModbusFramingKind kind, const char *pdu_hex, const char *frame_hex) {
         const ModbusFraming *f = modbus_framing_get(kind);
-        g_autoptr(GByteArray) pdu = bytes(pdu_hex);
+        g_autoptr(GByteArray) pdu = from_hex(pdu_hex);
         uint8_t frame[MODBUS_FRAME_MAX];
         size_t size;
 
@@ -104,7 +89,7 @@ static void check_wrap(ModbusFramingKind kind, const char *pdu_hex, const char *
 
 static void check_request(ModbusFramingKind kind, const char *pdu_hex, const char *frame_hex) {
         const ModbusFraming *f = modbus_framing_get(kind);
-        g_autoptr(GByteArray) frame = bytes(frame_hex);
+        g_autoptr(GByteArray) frame = from_hex(frame_hex);
         uint8_t scratch[MODBUS_PDU_MAX];
         ModbusUnits units = {};
         ModbusSearch s;
@@ -125,7 +110,7 @@ static void check_request(ModbusFramingKind kind, const char *pdu_hex, const cha
 
 static void check_response(ModbusFramingKind kind, const Vector *v, const char *frame_hex) {
         const ModbusFraming *f = modbus_framing_get(kind);
-        g_autoptr(GByteArray) frame = bytes(frame_hex);
+        g_autoptr(GByteArray) frame = from_hex(frame_hex);
         ModbusExpect expect = expect_of(v->request);
         uint8_t scratch[MODBUS_PDU_MAX];
         ModbusResponse response;
@@ -163,7 +148,7 @@ static void test_vectors(void) {
 static void test_requests(void) {
         for (size_t i = 0; i < G_N_ELEMENTS(vectors); i++) {
                 const Vector *v = &vectors[i];
-                g_autoptr(GByteArray) pdu = bytes(v->request), data = bytes(v->parsed_data ?: "");
+                g_autoptr(GByteArray) pdu = from_hex(v->request), data = from_hex(v->parsed_data ?: "");
                 uint8_t built[MODBUS_PDU_MAX];
                 ModbusPdu parsed, build = v->parsed;
 
@@ -192,7 +177,7 @@ static void test_answers(void) {
 
         for (size_t i = 0; i < G_N_ELEMENTS(vectors); i++) {
                 const Vector *v = &vectors[i];
-                g_autoptr(GByteArray) bytes_of = bytes(v->request);
+                g_autoptr(GByteArray) bytes_of = from_hex(v->request);
 
                 if (modbus_request_parse(bytes_of->data, bytes_of->len, &request) != MODBUS_SUCCESS ||
                     request.function < 0x05 || request.function == 0x18)
@@ -244,7 +229,7 @@ static void test_bad_requests(void) {
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-                g_autoptr(GByteArray) pdu = bytes(rows[i].pdu);
+                g_autoptr(GByteArray) pdu = from_hex(rows[i].pdu);
                 g_autofree uint8_t *exact = g_memdup2(pdu->data, pdu->len);
                 ModbusPdu parsed;
 
@@ -305,7 +290,7 @@ static void test_bad_responses(void) {
 
         for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
                 ModbusExpect expect = expect_of(rows[i].request);
-                g_autoptr(GByteArray) pdu = bytes(rows[i].answer);
+                g_autoptr(GByteArray) pdu = from_hex(rows[i].answer);
                 g_autofree uint8_t *exact = g_memdup2(pdu->data, pdu->len);
                 ModbusResponse response;
 
@@ -354,7 +339,7 @@ typedef struct SearchRow {
 
 static void check_search(ModbusFramingKind kind, const char *request, const SearchRow *row) {
         const ModbusFraming *f = modbus_framing_get(kind);
-        g_autoptr(GByteArray) input = bytes(row->input);
+        g_autoptr(GByteArray) input = from_hex(row->input);
         g_autofree uint8_t *exact = g_memdup2(input->data, input->len);
         ModbusExpect expect = expect_of(request);
         uint8_t scratch[MODBUS_PDU_MAX];
@@ -417,7 +402,7 @@ static void test_rtu_search(void) {
 /* Noise bytes of every value, one and two of them, before an answer never hide it. */
 static void test_rtu_noise(void) {
         const ModbusFraming *f = modbus_framing_get(MODBUS_FRAMING_RTU);
-        g_autoptr(GByteArray) frame = bytes("11 03 06 1234 5678 9abc a483");
+        g_autoptr(GByteArray) frame = from_hex("11 03 06 1234 5678 9abc a483");
         ModbusExpect expect = expect_of("03 03e8 0003");
         uint8_t scratch[MODBUS_PDU_MAX];
         ModbusSearch s;
@@ -454,7 +439,7 @@ static void test_unfinished(void) {
         ModbusExpect late = expect_of("03 0000 0001");
 
         for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-                g_autoptr(GByteArray) input = bytes(rows[i].input);
+                g_autoptr(GByteArray) input = from_hex(rows[i].input);
                 g_autofree uint8_t *exact = g_memdup2(input->data, input->len);
 
                 g_test_message("%s", rows[i].input);
@@ -467,7 +452,7 @@ static void test_unfinished(void) {
 
 static void check_request_search(ModbusFramingKind kind, bool paused, const SearchRow *row) {
         const ModbusFraming *f = modbus_framing_get(kind);
-        g_autoptr(GByteArray) input = bytes(row->input);
+        g_autoptr(GByteArray) input = from_hex(row->input);
         g_autofree uint8_t *exact = g_memdup2(input->data, input->len);
         uint8_t scratch[MODBUS_PDU_MAX];
         ModbusUnits units = {};

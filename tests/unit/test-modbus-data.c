@@ -3,23 +3,9 @@
  * against a simple model. */
 
 #include "devices/modbus/modbus-data.h"
+#include "tests/unit/hex.h"
 
 #include <glib.h>
-
-static GByteArray *bytes(const char *hex) {
-        GByteArray *a = g_byte_array_new();
-
-        for (; *hex; hex++) {
-                uint8_t b;
-
-                if (*hex == ' ')
-                        continue;
-                b = (uint8_t) (g_ascii_xdigit_value(hex[0]) << 4 | g_ascii_xdigit_value(hex[1]));
-                g_byte_array_append(a, &b, 1);
-                hex++;
-        }
-        return a;
-}
 
 static char *json_of(const uint8_t *string, size_t offset, size_t n) {
         JsonWriter w;
@@ -55,7 +41,7 @@ static void test_decode(void) {
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-                g_autoptr(GByteArray) wire = bytes(rows[i].wire);
+                g_autoptr(GByteArray) wire = from_hex(rows[i].wire);
                 g_autofree uint8_t *exact = g_memdup2(wire->data, wire->len);
                 g_autofree char *value = NULL;
 
@@ -189,7 +175,7 @@ static void test_place(void) {
                                                   rows[i].count);
                 size_t size = BITS_BYTES((p.last - p.first + 1) * modbus_data_type_width(rows[i].type));
                 g_autofree uint8_t *value = g_malloc(BITS_BYTES(rows[i].count)), *string = g_malloc0(size);
-                g_autoptr(GByteArray) expected = bytes(rows[i].registers);
+                g_autoptr(GByteArray) expected = from_hex(rows[i].registers);
 
                 g_assert_cmpuint(p.first, ==, rows[i].place.first);
                 g_assert_cmpuint(p.last, ==, rows[i].place.last);
@@ -217,7 +203,7 @@ static void test_integers(void) {
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-                g_autoptr(GByteArray) value = bytes(rows[i].hex);
+                g_autoptr(GByteArray) value = from_hex(rows[i].hex);
                 g_autofree char *text = json_of(value->data, 8 * value->len - rows[i].n, rows[i].n);
 
                 g_assert_cmpstr(text, ==, rows[i].decimal);

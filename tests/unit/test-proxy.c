@@ -7,21 +7,7 @@
 #include "base/bounds.h"
 #include "daemon/engine.h"
 #include "daemon/proxy-internal.h"
-
-/* ---- what happened, as text --------------------------------------------------------------------------------------- */
-
-static GString *trace;
-
-static void note(const char *format, ...) _printf_(1, 2);
-static void note(const char *format, ...) {
-        va_list ap;
-
-        if (trace->len > 0)
-                g_string_append_c(trace, ' ');
-        va_start(ap, format);
-        g_string_append_vprintf(trace, format, ap);
-        va_end(ap);
-}
+#include "tests/unit/trace.h"
 
 /* ---- a device type that does as it is told ------------------------------------------------------------------------ */
 
