@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from harness.paths import CTL, DAEMON
+from harness.paths import CTL, DAEMON, for_everybody
 from harness.process import Process
 from harness.waiting import DEADLINE, DeadlineError
 
@@ -83,8 +83,8 @@ class Gateway:
         self._runtime = tempfile.mkdtemp(prefix='gatewayd-run-')
         os.chmod(self._runtime, 0o777)
         self.notify = NotifySocket(self._runtime)
-        self.argv = [*prefix, DAEMON, f'--config={self.config}', f'--bus={bus_address}', f'--log-level={log_level}',
-                     '--log-target=stderr', *arguments]
+        self.argv = [*prefix, DAEMON if user is None else for_everybody(DAEMON), f'--config={self.config}',
+                     f'--bus={bus_address}', f'--log-level={log_level}', '--log-target=stderr', *arguments]
         environment = {**SANITIZER_ENV, 'NOTIFY_SOCKET': self.notify.path, 'STATE_DIRECTORY': self._runtime,
                        'RUNTIME_DIRECTORY': self._runtime, **(env or {})}
         self.process = Process(self.argv, log=self.directory / f'gatewayd-{time.monotonic_ns()}.log', env=environment,
@@ -164,7 +164,8 @@ class Ctl:
 
     def __call__(self, *arguments, check=True, timeout=DEADLINE, user=None):
         """Runs it and returns the completed process; with `check` status 0 is wanted."""
-        result = subprocess.run([CTL, f'--address={self.address}', *map(str, arguments)], capture_output=True, text=True,
+        program = CTL if user is None else for_everybody(CTL)
+        result = subprocess.run([program, f'--address={self.address}', *map(str, arguments)], capture_output=True, text=True,
                                 timeout=timeout, stdin=subprocess.DEVNULL, user=user,
                                 extra_groups=[] if user is not None else None, env={**os.environ, **SANITIZER_ENV})
         assert 'Sanitizer' not in result.stderr and 'runtime error:' not in result.stderr, result.stderr
