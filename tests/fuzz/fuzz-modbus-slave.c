@@ -47,7 +47,7 @@ static bool on_write(ModbusConnection *c, ModbusStoreWrite *w, void *userdata) {
         Run *run = userdata;
         const ModbusStoreItem *item;
         JsonWriter json;
-        JsonSpan text;
+        JsonSpan text = {};
 
         json_writer_init_growing(&json);
         json_open_array(&json);
@@ -87,18 +87,32 @@ static int listening(struct sockaddr_in *ret) {
         return fd;
 }
 
+/* The server's end of the client's connection. A stranger may have found the port too: he is turned away. */
+static int accept_own(int listener, int client) {
+        for (;;) {
+                struct sockaddr_in own, peer;
+                socklen_t own_size = sizeof(own), peer_size = sizeof(peer);
+                int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+                if (fd < 0 || getsockname(client, (struct sockaddr *) &own, &own_size) < 0)
+                        abort();
+                if (getpeername(fd, (struct sockaddr *) &peer, &peer_size) >= 0 && peer.sin_port == own.sin_port)
+                        return fd;
+                (void) close(fd);
+        }
+}
+
 static void run_connect(Run *run) {
         static const struct linger reset = { .l_onoff = 1 }; /* leaves no port in TIME_WAIT */
         struct sockaddr_in sa;
-        int listener = listening(&sa), fd;
+        int listener = listening(&sa);
 
         run->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (setsockopt(run->client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0 ||
             setsockopt(run->client, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)) < 0 ||
             connect(run->client, (struct sockaddr *) &sa, sizeof(sa)) < 0)
                 abort();
-        fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0 || modbus_connection_new(&run->server, fd, 1, false, &run->connection) < 0)
+        if (modbus_connection_new(&run->server, accept_own(listener, run->client), 1, false, &run->connection) < 0)
                 abort();
 }
 
