@@ -90,7 +90,7 @@ static int listening(struct sockaddr_in *ret) {
 /* The server's end of the client's connection. A stranger may have found the port too: he is turned away. */
 static int accept_own(int listener, int client) {
         for (;;) {
-                struct sockaddr_in own, peer;
+                struct sockaddr_in own = {}, peer = {};
                 socklen_t own_size = sizeof(own), peer_size = sizeof(peer);
                 int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
