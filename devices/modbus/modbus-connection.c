@@ -289,6 +289,8 @@ static char *plain_host(char *host) {
         return host;
 }
 
+/* The ends of a unix socket (the service manager may pass one) have no names: they are shown empty, and no
+ * list of remote hosts holds them. */
 static int connection_init_names(ModbusConnection *c, int fd) {
         Address remote = { .kind = ADDRESS_TCP };
         int r;
@@ -296,6 +298,12 @@ static int connection_init_names(ModbusConnection *c, int fd) {
         r = socket_name(fd, /* peer= */ false, &c->local_host, &c->local_port);
         if (r >= 0)
                 r = socket_name(fd, /* peer= */ true, &c->remote_host, &c->remote_port);
+        if (r == -EAFNOSUPPORT) {
+                c->local_host = g_strdup("");
+                c->remote_host = g_strdup("");
+                c->remote = g_strdup("unix");
+                return 0;
+        }
         if (r < 0)
                 return r;
 

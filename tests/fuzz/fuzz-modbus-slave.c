@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What masters may send to a Modbus slave: a real connection on loopback, in both framings, with writes that
+/* What masters may send to a Modbus slave: a real connection, in both framings, with writes that
  * the system answers at once.
  *
  * Input: framing, size of pieces, then the stream. With TCP framing the answers must be the same whether the
  * stream comes whole or in pieces; with RTU framing the search depends on where the input ends. */
 
 #include <assert.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -70,49 +67,14 @@ static void on_closed(ModbusConnection *c, int error, void *userdata) {
 
 static const ModbusConnectionHandler handler = { .write = on_write, .closed = on_closed };
 
-/* The listener is one for the process, so that a run costs two descriptors. */
-static int listening(struct sockaddr_in *ret) {
-        static int fd = -EBADF;
-        static struct sockaddr_in sa = { .sin_family = AF_INET };
-        socklen_t size = sizeof(sa);
-
-        if (fd < 0) {
-                sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-                if (bind(fd, (struct sockaddr *) &sa, size) < 0 || listen(fd, 8) < 0 ||
-                    getsockname(fd, (struct sockaddr *) &sa, &size) < 0)
-                        abort();
-        }
-        *ret = sa;
-        return fd;
-}
-
-/* The server's end of the client's connection. A stranger may have found the port too: he is turned away. */
-static int accept_own(int listener, int client) {
-        for (;;) {
-                struct sockaddr_in own = {}, peer = {};
-                socklen_t own_size = sizeof(own), peer_size = sizeof(peer);
-                int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-
-                if (fd < 0 || getsockname(client, (struct sockaddr *) &own, &own_size) < 0)
-                        abort();
-                if (getpeername(fd, (struct sockaddr *) &peer, &peer_size) >= 0 && peer.sin_port == own.sin_port)
-                        return fd;
-                (void) close(fd);
-        }
-}
-
+/* A pair, not TCP: it needs no port, which the system may be short of after some ten thousand runs. */
 static void run_connect(Run *run) {
-        static const struct linger reset = { .l_onoff = 1 }; /* leaves no port in TIME_WAIT */
-        struct sockaddr_in sa;
-        int listener = listening(&sa);
+        int fds[2];
 
-        run->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (setsockopt(run->client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0 ||
-            setsockopt(run->client, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)) < 0 ||
-            connect(run->client, (struct sockaddr *) &sa, sizeof(sa)) < 0)
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
                 abort();
-        if (modbus_connection_new(&run->server, accept_own(listener, run->client), 1, false, &run->connection) < 0)
+        run->client = fds[0];
+        if (modbus_connection_new(&run->server, fds[1], 1, false, &run->connection) < 0)
                 abort();
 }
 
