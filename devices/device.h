@@ -65,6 +65,21 @@ typedef struct StatusField {
                                               * frees. offset is not used; EmitsChangedSignal const */
 } StatusField;
 
+/* What people read, write or enable by a name: `gatewayctl values`, `write` and `enable TYPE/NAME/PART`. Subtypes are NULL-terminated, below <prefix>,
+ * and begin with "gateway" or "system". Describe hands the list out; clients know no device type. */
+typedef enum DevicePointKind {
+        DEVICE_POINT_VALUE, /* the last value is the member `value` of the last `in` event's payload, or, where the payload has no such member, the
+                             * payload. A write registers `out` with {"request_id", "value"} and is done when `answer` came with the same request_id:
+                             * its `result` is SUCCESS or says what is wrong. answer NULL: `out` is {"value"} and nothing answers */
+        DEVICE_POINT_ENABLE, /* a part (unit, line): `out` takes true and false */
+} DevicePointKind;
+typedef struct DevicePoint {
+        DevicePointKind kind;
+        const char *name;       /* unique in the device for its kind; levels joined by `/`: "1/temperature" */
+        const char *const *in, *out, *answer; /* NULL: cannot be read, cannot be written, nothing answers */
+} DevicePoint;
+typedef void (*DevicePointCallback)(const DevicePoint *point, void *userdata); /* borrowed for the call */
+
 struct DeviceType {
         const char *name;       /* "modbus_master": event subtype, D-Bus path, `type:` */
         const char *interface;  /* "ModbusMaster": suffix of the D-Bus type interface */
@@ -89,6 +104,7 @@ struct DeviceType {
         void (*flow)(Device *d, bool open);               /* open at start; the event server's connection is congested or free again; may be NULL */
         int (*reconfigure)(Device *d, const void *conf);  /* may be NULL. 0: links kept; -EOPNOTSUPP: restart me */
 
+        void (*points)(const void *conf, DevicePointCallback callback, void *userdata); /* in the order of the configuration; may be NULL */
         const StatusField *status;                        /* NULL: none */
         const char *parts_name;                           /* D-Bus property of the parts, "RemoteDevices"; NULL: none */
         size_t (*n_parts)(const Device *d);

@@ -32,6 +32,9 @@ typedef struct EventClientHandler {
 /* init is copied. <0: nothing was begun. */
 int event_client_new(sd_event *event, Resolver *resolver, const Address *address, const EventerInit *init,
                      const EventClientHandler *handler, void *userdata, EventClient **ret);
+/* The same over a connected descriptor (one end of a socket pair), which it takes over on success only. */
+int event_client_new_fd(sd_event *event, int fd, const EventerInit *init, const EventClientHandler *handler, void *userdata,
+                        EventClient **ret);
 /* Hard end: nothing more is sent, no callback follows, requests are dropped and their pointers dead. */
 EventClient *event_client_free(EventClient *c);
 DEFINE_CLEANUP(EventClient, event_client_free);
