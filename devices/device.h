@@ -76,7 +76,7 @@ typedef enum DevicePointKind {
 typedef struct DevicePoint {
         DevicePointKind kind;
         const char *name;       /* unique in the device for its kind; levels joined by `/`: "1/temperature" */
-        const char *const *in, *out, *answer; /* NULL: cannot be read, cannot be written, nothing answers */
+        const char *const *in, *const *out, *const *answer; /* NULL: cannot be read, cannot be written, nothing answers */
 } DevicePoint;
 typedef void (*DevicePointCallback)(const DevicePoint *point, void *userdata); /* borrowed for the call */
 

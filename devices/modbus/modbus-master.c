@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "devices/modbus/modbus-conf.h"
+#include "devices/modbus/modbus-points.h"
 #include "devices/modbus/modbus-write.h"
 #include "link/address.h"
 
@@ -501,6 +502,7 @@ const DeviceType modbus_master_device_type = {
         .done = master_done,
         .event = master_event,
         .flow = master_flow,
+        .points = modbus_master_points,
         .status = master_status_fields,
         .parts_name = "RemoteDevices",
         .n_parts = master_n_parts,

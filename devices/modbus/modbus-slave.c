@@ -11,6 +11,7 @@
 #include <systemd/sd-id128.h>
 
 #include "devices/modbus/modbus-connection.h"
+#include "devices/modbus/modbus-points.h"
 #include "link/address.h"
 #include "link/listener.h"
 
@@ -630,6 +631,7 @@ const DeviceType modbus_slave_device_type = {
         .done = slave_done,
         .event = slave_event,
         .flow = slave_flow,
+        .points = modbus_slave_points,
         .status = slave_status_fields,
         .parts_name = "Connections",
         .n_parts = slave_n_parts,
