@@ -19,11 +19,12 @@ void chatter_init(Chatter *c, usec_t now) {
                 .pinged = USEC_INFINITY,
                 .ping_delay = CHATTER_PING_DELAY_USEC,
                 .ping_timeout = CHATTER_PING_TIMEOUT_USEC,
+                .frame_max = CHATTER_FRAME_MAX,
         };
 }
 
 /* m, k and the bytes of the message: wire.md 2.2. 1: a whole frame; 0: more bytes are needed. */
-static int frame_read(const uint8_t *data, size_t size, SbsReader *ret) {
+static int frame_read(const uint8_t *data, size_t size, size_t max, SbsReader *ret) {
         size_t m, k = 0;
 
         if (size == 0)
@@ -33,7 +34,7 @@ static int frame_read(const uint8_t *data, size_t size, SbsReader *ret) {
                 if (i + 1 == size)
                         return 0;
                 k = k << 8 | data[1 + i];
-                if (k > CHATTER_FRAME_MAX)
+                if (k > max)
                         return -EMSGSIZE;
         }
         if (size - 1 - m < k)
@@ -66,7 +67,7 @@ int chatter_receive(Chatter *c, const uint8_t *data, size_t size, usec_t now, Bu
         size_t used;
         int res;
 
-        res = frame_read(data, size, &r);
+        res = frame_read(data, size, c->frame_max, &r);
         if (res < 0)
                 return res;
         if (res == 0) {
@@ -134,9 +135,14 @@ int64_t chatter_send(Chatter *c, bool last, const char *type, const void *data, 
         return id;
 }
 
+int64_t chatter_reply_head(Chatter *c, const ChatterMessage *to, bool last, const char *type, size_t size,
+                           Buffer *out) {
+        return head_write(c, &to->first, !to->owner, last, type, size, out);
+}
+
 int64_t chatter_reply(Chatter *c, const ChatterMessage *to, bool last, const char *type, const void *data,
                       size_t size, Buffer *out) {
-        int64_t id = head_write(c, &to->first, !to->owner, last, type, size, out);
+        int64_t id = chatter_reply_head(c, to, last, type, size, out);
 
         buffer_append(out, data, size);
         return id;

@@ -11,6 +11,7 @@ typedef struct Chatter {
         usec_t received;        /* when something last came */
         usec_t pinged;          /* when our unanswered ping left; USEC_INFINITY: none */
         usec_t ping_delay, ping_timeout; /* delay 0: no supervision */
+        size_t frame_max;       /* bytes of a received message; beyond: -EMSGSIZE */
 } Chatter;
 
 /* Borrowed from the bytes that were fed. */
@@ -28,7 +29,8 @@ bool chatter_message_is(const ChatterMessage *m, const char *type);
 
 /* Takes one frame from the front of data. 1: *ret holds a message for the layer above; 0: none (a ping, a
  * pong, or more bytes are needed); ret_used says how many bytes are done with (0: more are needed). -EBADMSG
- * malformed, -EMSGSIZE over CHATTER_FRAME_MAX: close the connection. Pongs are appended to out. */
+ * malformed, -EMSGSIZE over frame_max (CHATTER_FRAME_MAX unless the owner sets another), as soon as the header
+ * says so: close the connection. Pongs are appended to out. */
 int chatter_receive(Chatter *c, const uint8_t *data, size_t size, usec_t now, Buffer *out, size_t *ret_used,
                     ChatterMessage *ret);
 
@@ -41,6 +43,10 @@ int64_t chatter_send_head(Chatter *c, bool last, const char *type, size_t size, 
 /* Appends a message of the conversation that `to` belongs to: same `first`, the other `owner`. */
 int64_t chatter_reply(Chatter *c, const ChatterMessage *to, bool last, const char *type, const void *data, size_t size,
                       Buffer *out);
+
+/* As chatter_send_head(). */
+int64_t chatter_reply_head(Chatter *c, const ChatterMessage *to, bool last, const char *type, size_t size,
+                           Buffer *out);
 
 /* Supervision. chatter_elapse() sends a ping into out when it is time; -ETIMEDOUT: the peer is gone. */
 usec_t chatter_deadline(const Chatter *c);

@@ -105,12 +105,7 @@ size_t register_event_bound(EventType prefix, const char *const *subtypes, const
         return bound;
 }
 
-static uint8_t *put_bytes(uint8_t *p, const void *data, size_t size) {
-        p += sbs_put_integer(p, (int64_t) size);
-        return size > 0 ? mempcpy(p, data, size) : p;
-}
-
-static uint8_t *put_payload(uint8_t *p, const Payload *payload) {
+uint8_t *payload_put(uint8_t *p, const Payload *payload) {
         if (!payload || payload->kind == PAYLOAD_NONE) {
                 p += sbs_put_integer(p, 0);
                 return p;
@@ -119,11 +114,11 @@ static uint8_t *put_payload(uint8_t *p, const Payload *payload) {
         p += sbs_put_integer(p, 1);
         if (payload->kind == PAYLOAD_BINARY) {
                 p += sbs_put_integer(p, 0);
-                p = put_bytes(p, payload->binary_type.text, payload->binary_type.size);
-                return put_bytes(p, payload->data, payload->size);
+                p = sbs_put_bytes(p, payload->binary_type.text, payload->binary_type.size);
+                return sbs_put_bytes(p, payload->data, payload->size);
         }
         p += sbs_put_integer(p, 1);
-        return put_bytes(p, payload->json.text, payload->json.size);
+        return sbs_put_bytes(p, payload->json.text, payload->json.size);
 }
 
 void register_event_encode(Buffer *b, size_t bound, EventType prefix, const char *const *subtypes,
@@ -135,9 +130,9 @@ void register_event_encode(Buffer *b, size_t bound, EventType prefix, const char
                 n++;
         p += sbs_put_integer(p, (int64_t) (prefix.n + n));
         for (size_t i = 0; i < prefix.n; i++)
-                p = put_bytes(p, prefix.subtypes[i].text, prefix.subtypes[i].size);
+                p = sbs_put_bytes(p, prefix.subtypes[i].text, prefix.subtypes[i].size);
         for (size_t i = 0; i < n; i++)
-                p = put_bytes(p, subtypes[i], strlen(subtypes[i]));
+                p = sbs_put_bytes(p, subtypes[i], strlen(subtypes[i]));
 
         p += sbs_put_integer(p, source != NULL);
         if (source) {
@@ -145,15 +140,13 @@ void register_event_encode(Buffer *b, size_t bound, EventType prefix, const char
                 p += sbs_put_integer(p, CLAMP(source->us, 0,
                                               999999)); /* wire.md 3.3: anything else harms the server */
         }
-        p = put_payload(p, payload);
+        p = payload_put(p, payload);
         buffer_commit(b, (size_t) (p - begin));
 }
 
 /* ---- server to client --------------------------------------------------------------------------------------------- */
 
-/* The type's subtypes go behind those of the list; ret->type.n says how many, its pointer is set by the
- * caller. */
-static int event_type_decode(SbsReader *r, GArray *subtypes, EventType *ret) {
+int event_type_decode(SbsReader *r, GArray *subtypes, EventType *ret) {
         size_t n;
         int res;
 
@@ -175,23 +168,29 @@ static int event_type_decode(SbsReader *r, GArray *subtypes, EventType *ret) {
         return 0;
 }
 
+int timestamp_decode(SbsReader *r, int64_t *ret_s, int64_t *ret_us) {
+        int res;
+
+        res = sbs_read_integer(r, ret_s);
+        if (res < 0)
+                return res;
+        return sbs_read_integer(r, ret_us);
+}
+
 /* Nothing checks microseconds on the wire (wire.md 3.3): a stored event with a strange value must not cost
  * the connection. */
-static int timestamp_decode(SbsReader *r, Timestamp *ret) {
+static int timestamp_decode_clamped(SbsReader *r, Timestamp *ret) {
         int64_t us;
         int res;
 
-        res = sbs_read_integer(r, &ret->s);
-        if (res < 0)
-                return res;
-        res = sbs_read_integer(r, &us);
+        res = timestamp_decode(r, &ret->s, &us);
         if (res < 0)
                 return res;
         ret->us = (int32_t) CLAMP(us, 0, 999999);
         return 0;
 }
 
-static int payload_decode(SbsReader *r, Payload *ret) {
+int payload_decode(SbsReader *r, Payload *ret) {
         unsigned choice;
         int res;
 
@@ -225,7 +224,7 @@ static int event_decode_open(SbsReader *r, GArray *subtypes, Event *ret) {
         res = event_type_decode(r, subtypes, &ret->type);
         if (res < 0)
                 return res;
-        res = timestamp_decode(r, &ret->timestamp);
+        res = timestamp_decode_clamped(r, &ret->timestamp);
         if (res < 0)
                 return res;
 
@@ -235,7 +234,7 @@ static int event_decode_open(SbsReader *r, GArray *subtypes, Event *ret) {
         ret->has_source = has_source;
         ret->source = (Timestamp) { 0 };
         if (has_source) {
-                res = timestamp_decode(r, &ret->source);
+                res = timestamp_decode_clamped(r, &ret->source);
                 if (res < 0)
                         return res;
         }
@@ -268,8 +267,7 @@ void event_list_done(EventList *l) {
         *l = (EventList) { 0 };
 }
 
-/* Empty again; memory that only a burst needed is given back. */
-static void event_list_clear(EventList *l) {
+void event_list_clear(EventList *l) {
         if (l->events->len > EVENT_LIST_KEEP || l->subtypes->len > 8 * EVENT_LIST_KEEP) {
                 event_list_done(l);
                 event_list_init(l);
@@ -278,8 +276,20 @@ static void event_list_clear(EventList *l) {
         g_array_set_size(l->subtypes, 0);
 }
 
+void event_list_settle(EventList *l) {
+        const Subtype *at = (const Subtype *) (void *) l->subtypes->data;
+
+        for (guint i = 0; i < l->events->len; i++) {
+                EventType *type = &g_array_index(l->events, Event, i).type;
+
+                if (type->n == 0) /* there may be no subtype at all, and so no memory to point into */
+                        continue;
+                type->subtypes = at;
+                at += type->n;
+        }
+}
+
 int event_list_decode(EventList *l, SbsReader *r) {
-        const Subtype *at;
         size_t n;
         int res;
 
@@ -298,16 +308,6 @@ int event_list_decode(EventList *l, SbsReader *r) {
                         return res;
                 g_array_append_val(l->events, e);
         }
-
-        /* The subtypes may have moved while the list grew: only now is their place known. */
-        at = (const Subtype *) (void *) l->subtypes->data;
-        for (guint i = 0; i < l->events->len; i++) {
-                EventType *type = &g_array_index(l->events, Event, i).type;
-
-                if (type->n == 0) /* there may be no subtype at all, and so no memory to point into */
-                        continue;
-                type->subtypes = at;
-                at += type->n;
-        }
+        event_list_settle(l);
         return 0;
 }

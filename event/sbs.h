@@ -34,6 +34,11 @@ static inline size_t sbs_put_integer(uint8_t *p, int64_t value) {
         *p = (uint8_t) (0x80 | (value & 0x7f)); /* most counts, choices and lengths */
         return 1;
 }
+/* String or Bytes: to p, which has room for SBS_INTEGER_MAX + size; returns the end. */
+static inline uint8_t *sbs_put_bytes(uint8_t *p, const void *data, size_t size) {
+        p += sbs_put_integer(p, (int64_t) size);
+        return size > 0 ? mempcpy(p, data, size) : p;
+}
 void sbs_write_integer(Buffer *b, int64_t value);
 void sbs_write_boolean(Buffer *b, bool value);
 void sbs_write_float(Buffer *b, double value);

@@ -31,6 +31,7 @@ void peer_scratch_done(PeerScratch *s);
 int init_request_decode(SbsReader *r, PeerScratch *s, PeerInit *ret);
 /* Array(RegisterEvent). -EBADMSG also for a JSON payload that json_check() refuses and a source timestamp whose us is not 0 to 999999. */
 int register_request_decode(SbsReader *r, PeerScratch *s, const Event **ret, size_t *ret_n);
+/* Bounds of time with us from 1000000 to 2^32 - 1, which the reference takes, become the equivalent in range; others are -EBADMSG. */
 int query_decode(SbsReader *r, PeerScratch *s, EventerQuery *ret);
 
 size_t event_bound(const Event *e);             /* most bytes that event_encode() appends */
