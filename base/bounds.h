@@ -31,7 +31,8 @@
 #define CONF_DEVICES_MAX 10000U
 #define CONF_NAME_MAX 128U                       /* bytes: gateway and device names */
 #define CONF_DATA_NAME_MAX 1024U                 /* bytes: names of data */
-#define CONF_SECONDS_MAX 1e7
+#define CONF_SECONDS_MAX 1e7                     /* unless a key says more */
+#define EVENT_AGE_SECONDS_MAX 3155760000.0       /* 100 years: history.max_age */
 
 #define JSON_DEPTH_MAX 512U                      /* levels of a payload */
 #define JSON_DIGITS_MAX 4300U                    /* of one integer that becomes bits */

@@ -39,7 +39,8 @@ ConfRange conf_field_range(const ConfField *f) {
         if (f->type == CONF_TYPE_SECONDS) {
                 r.any = true;
                 r.min = fmax(r.min, 0);
-                r.max = fmin(r.max, CONF_SECONDS_MAX);
+                if (isinf(r.max))
+                        r.max = CONF_SECONDS_MAX;
         }
         return r;
 }
@@ -214,7 +215,7 @@ static void parse_seconds(Parser *p, const ConfNode *node, const ConfField *fiel
         }
         if (!in_range(field, value)) {
                 report_value(p, CONF_RANGE, node, field);
-                value = fmin(fmax(value, 0), CONF_SECONDS_MAX);
+                value = fmin(fmax(value, 0), conf_field_range(field).max);
         }
         *at = (usec_t) llround(value * (double) USEC_PER_SEC);
         /* More than nothing stays more than nothing. */

@@ -125,7 +125,7 @@ struct ConfField {
         unsigned flags;
         size_t offset;
         double min, max;        /* both 0: no range; max below min, or INFINITY: no upper bound. Outside: CONF_RANGE. Seconds
-                                 * are never below 0 or above CONF_SECONDS_MAX */
+                                 * are never below 0, and without an upper bound at most CONF_SECONDS_MAX */
         int64_t null_value;     /* CONF_NULLABLE integer */
         const char *fallback;   /* default as JSON text (a scalar without escapes, `[]` or `{}`) when the key is absent; NULL:
                                  * what null gives (USEC_INFINITY, -1, NULL, null_value), else zeroed */

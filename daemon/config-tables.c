@@ -71,7 +71,7 @@ static const ConfField initial_fields[] = {
 static const ConfField initial_element = { .type = CONF_TYPE_OBJECT, .fields = initial_fields };
 
 static const ConfField history_fields[] = {
-        KEY(EmbeddedHistory, max_age, CONF_TYPE_SECONDS, .flags = CONF_NULLABLE, .max = CONF_SECONDS_MAX,
+        KEY(EmbeddedHistory, max_age, CONF_TYPE_SECONDS, .flags = CONF_NULLABLE, .max = EVENT_AGE_SECONDS_MAX,
             .fallback = "604800", .unit = "s",
             .help = "older events are removed, but for the latest of each type; null: no limit"),
         KEY(EmbeddedHistory, max_events, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .max = INTEGER_MAX,
