@@ -3,6 +3,7 @@
  * thread, at start. */
 
 #include <arpa/inet.h>
+#include <netdb.h>
 
 #include "daemon/config-tables.h"
 
@@ -18,9 +19,23 @@ static bool is_loopback(const char *host) {
         return g_ascii_strcasecmp(host, "localhost") == 0;
 }
 
+/* As event_server_listen(): looking names up is for those who connect. */
+static bool can_listen_on(const Address *address) {
+        struct addrinfo *list;
+
+        if (address_numeric(address->host, address->port, /* passive= */ true, &list) >= 0) {
+                freeaddrinfo(list);
+                return true;
+        }
+        return g_ascii_strcasecmp(address->host, "localhost") == 0;
+}
+
 static void verify_tcp(const EmbeddedConfig *embedded, const char *const *listen, const Address *address,
                        ConfClaims *claims, ConfErrors *errors) {
-        if (!embedded->client_token && !is_loopback(address->host))
+        if (!can_listen_on(address))
+                conf_error_at(errors, CONF_ERROR, listen,
+                              "expected a numeric address or localhost to listen on, got \"%s\"", address->host);
+        else if (!embedded->client_token && !is_loopback(address->host))
                 conf_error_at(errors, CONF_ERROR, listen,
                               "%s is not a loopback address and anybody could connect: give client_token, or listen on 127.0.0.1",
                               *listen);

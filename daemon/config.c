@@ -67,19 +67,19 @@ static void set_north(Config *c, MainConf *m, ConfClaims *claims, ConfErrors *er
         c->client_token = s->client_token;
         if (s->fixed.given) {
                 c->north = NORTH_FIXED;
-                c->north_place = &s->fixed;
                 set_fixed(c, &s->fixed, errors);
         } else if (s->monitor.given) {
                 c->north = NORTH_MONITOR;
-                c->north_place = &s->monitor;
                 c->monitor = &s->monitor;
                 if (!s->monitor.component_name)
                         s->monitor.component_name = c->name;
         } else {
                 c->north = NORTH_EMBEDDED;
-                c->north_place = s->given ? (const void *) &s->embedded : &s->given;
                 c->embedded = &s->embedded;
                 config_verify_embedded(&s->embedded, claims, errors);
+                if (s->client_token)
+                        conf_error_at(errors, CONF_WARNING, &s->client_token,
+                                      "without effect: the gateway needs no token for its own event server");
         }
 }
 
@@ -209,15 +209,9 @@ const char *const *config_listen_names(const Config *c) {
 /* ---- what this build has not -------------------------------------------------------------------------------------- */
 
 static bool check_north_built(const Config *c, ConfErrors *errors) {
-        if (c->north == NORTH_FIXED)
+        if (c->north != NORTH_MONITOR)
                 return true;
-        if (c->north == NORTH_MONITOR)
-                conf_error_at(errors, CONF_ERROR, c->north_place, "monitor server: not built in");
-        else if (c->embedded->given)
-                conf_error_at(errors, CONF_ERROR, c->north_place, "embedded event server: not built in");
-        else
-                conf_error_at(errors, CONF_ERROR, c->north_place,
-                              "without this key events go to the embedded event server, give eventer_server: not built in");
+        conf_error_at(errors, CONF_ERROR, c->monitor, "monitor server: not built in");
         return false;
 }
 

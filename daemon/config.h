@@ -65,7 +65,6 @@ typedef struct Config {
         Address event_server;           /* NORTH_FIXED */
         const MonitorConfig *monitor;   /* NORTH_MONITOR, else NULL */
         const EmbeddedConfig *embedded; /* NORTH_EMBEDDED, else NULL */
-        const void *north_place;        /* for conf_error_at(): where it is given, or not */
         const char *client_token;       /* NULL: none */
         bool require_operational;
         DeviceConfig *devices;          /* in the order of the file */

@@ -301,8 +301,6 @@ def test_examples_are_clean():
 
 
 NOT_BUILT_IN = {
-    'embedded by default': ('name: gw\ndevices: []\n', None),
-    'embedded': ('name: gw\nevent_server:\n  embedded: {}\n', 3),
     'monitor': ('name: gw\nevent_server:\n  monitor_component: {host: 127.0.0.1, port: 23010, gateway_group: g, '
                 'event_server_group: e}\n', 3),
     'ASCII framing': ('name: gw\nevent_server: {eventer_server: {host: 127.0.0.1, port: 23012}}\ndevices:\n'
