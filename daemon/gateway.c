@@ -25,6 +25,13 @@ static const char *const monitor_state_table[_MONITOR_STATE_MAX] = {
 };
 DEFINE_STRING_TABLE(monitor_state, MonitorState, monitor_state_table);
 
+static const char *const event_storage_table[_EVENT_STORAGE_MAX] = {
+        [EVENT_STORAGE_NONE] = "none",
+        [EVENT_STORAGE_WORKING] = "working",
+        [EVENT_STORAGE_FAILING] = "failing",
+};
+DEFINE_STRING_TABLE(event_storage, EventStorage, event_storage_table);
+
 typedef struct Watch {
         const GatewayObserver *observer;
         void *userdata;
@@ -39,6 +46,7 @@ struct Gateway {
         GHashTable *by_name; /* <prefix>/system → Proxy */
         North *north;
         Engine *engine;
+        Request *export; /* under way; its caller may be gone */
         GArray *watches;
         GatewayTotals totals;
         GatewayState state;
@@ -49,8 +57,8 @@ struct Gateway {
 };
 
 struct Request {
-        EventRequest *request;
-        RequestCallback callback;
+        EventRequest *request; /* NULL: the export, which the gateway owns */
+        RequestCallback callback; /* NULL: cancelled */
         void *userdata;
 };
 
@@ -84,10 +92,13 @@ void gateway_remove_observer(Gateway *g, const GatewayObserver *observer, void *
 }
 
 static void gateway_update_state(Gateway *g) {
-        GatewayState state = g->stopping                                      ? GATEWAY_STOPPING :
-                             !g->ready                                        ? GATEWAY_STARTING :
-                             g->totals.failed > 0 || g->totals.down > 0       ? GATEWAY_DEGRADED :
-                                                                                GATEWAY_RUNNING;
+        const char *detail;
+        bool bad = g->totals.failed > 0 || g->totals.down > 0 ||
+                   gateway_get_event_storage(g, &detail) == EVENT_STORAGE_FAILING;
+        GatewayState state = g->stopping ? GATEWAY_STOPPING :
+                             !g->ready   ? GATEWAY_STARTING :
+                             bad         ? GATEWAY_DEGRADED :
+                                           GATEWAY_RUNNING;
 
         if (state == g->state)
                 return;
@@ -167,12 +178,27 @@ static void on_north_congested(bool congested, void *userdata) {
                 engine_set_congested(g->engine, congested);
 }
 
+static void on_north_storage(void *userdata) {
+        Gateway *g = userdata;
+
+        NOTIFY(g, gateway_changed, g, GATEWAY_STORAGE);
+        gateway_update_state(g);
+}
+
+static void gateway_end_export(Gateway *g, int error, const char *detail) {
+        g_autofree Request *r = TAKE_PTR(g->export);
+
+        if (r && r->callback)
+                r->callback(error, detail, r->userdata);
+}
+
 /* ---- life --------------------------------------------------------------------------------------------------------- */
 
 static void gateway_stopped(Gateway *g) {
         void (*stopped)(void *) = TAKE_PTR(g->stopped);
 
         deadline_set(g->stop_limit, USEC_INFINITY);
+        gateway_end_export(g, -ESHUTDOWN, NULL);
         if (stopped)
                 stopped(g->stopped_userdata);
 }
@@ -186,6 +212,11 @@ static void on_stop_limit(void *userdata) {
         gateway_stopped(userdata);
 }
 
+/* In what is left of the time for the end. */
+static void gateway_close_north(Gateway *g) {
+        north_close(g->north, usec_sub(deadline_get(g->stop_limit), now_usec(CLOCK_MONOTONIC)));
+}
+
 /* The last device is gone: what it registered is flushed, then the connection closes. */
 void gateway_proxy_idle(Proxy *p) {
         Gateway *g = p->gateway;
@@ -195,13 +226,14 @@ void gateway_proxy_idle(Proxy *p) {
         for (unsigned i = 0; i < g->proxies->len; i++)
                 if (!proxy_is_idle(g->proxies->pdata[i]))
                         return;
-        north_close(g->north, EXIT_FLUSH_USEC);
+        gateway_close_north(g);
 }
 
 static const NorthHandler north_handler = {
         .changed = on_north_changed,
         .events = on_north_events,
         .congested = on_north_congested,
+        .storage = on_north_storage,
         .closed = on_north_closed,
 };
 
@@ -236,7 +268,7 @@ int gateway_new(sd_event *event, Config *config, const ListenFds *fds, Gateway *
         r = deadline_new(event, "gateway-stop", on_stop_limit, g, &g->stop_limit);
         if (r < 0)
                 return r;
-        r = north_new(event, g->resolver, config, &north_handler, g, &g->north);
+        r = north_new(event, g->resolver, config, fds, &north_handler, g, &g->north);
         if (r < 0)
                 return r;
         r = gateway_add_proxies(g);
@@ -257,6 +289,7 @@ Gateway *gateway_free(Gateway *g) {
         g_ptr_array_unref(g->proxies);
         g_hash_table_unref(g->by_name);
         north_free(g->north);
+        g_free(g->export);
         resolver_free(g->resolver);
         deadline_free(g->stop_limit);
         g_array_unref(g->watches);
@@ -267,8 +300,7 @@ Gateway *gateway_free(Gateway *g) {
 }
 
 int gateway_start(Gateway *g) {
-        north_start(g->north);
-        return 0;
+        return north_start(g->north);
 }
 
 void gateway_set_ready(Gateway *g) {
@@ -287,7 +319,7 @@ void gateway_stop(Gateway *g, void (*stopped)(void *userdata), void *userdata) {
         for (unsigned i = 0; i < g->proxies->len; i++)
                 proxy_exit(g->proxies->pdata[i]);
         if (g->proxies->len == 0)
-                north_close(g->north, EXIT_FLUSH_USEC);
+                gateway_close_north(g);
 }
 
 /* ---- what others read --------------------------------------------------------------------------------------------- */
@@ -329,6 +361,14 @@ const char *gateway_get_event_server(const Gateway *g) {
         return north_get_address(g->north);
 }
 
+EventStorage gateway_get_event_storage(const Gateway *g, const char **ret_detail) {
+        const EventServer *server = north_get_event_server(g->north);
+        const char *trouble = server ? event_server_get_trouble(server) : NULL;
+
+        *ret_detail = trouble ?: "";
+        return trouble ? EVENT_STORAGE_FAILING : server ? EVENT_STORAGE_WORKING : EVENT_STORAGE_NONE;
+}
+
 size_t gateway_n_proxies(const Gateway *g) {
         return g->proxies->len;
 }
@@ -364,7 +404,7 @@ static void on_enable_registered(int error, const Event *events, size_t n, bool 
         default:
                 error = -ENOTCONN;
         }
-        r->callback(error, r->userdata);
+        r->callback(error, NULL, r->userdata);
 }
 
 int proxy_request_enable(Proxy *p, bool enable, RequestCallback callback, void *userdata, Request **ret) {
@@ -390,9 +430,38 @@ int proxy_request_enable(Proxy *p, bool enable, RequestCallback callback, void *
         return 0;
 }
 
+/* ---- export ------------------------------------------------------------------------------------------------------- */
+
+static void on_exported(int error, const char *detail, void *userdata) {
+        gateway_end_export(userdata, error, detail);
+}
+
+int gateway_request_export(Gateway *g, int fd, RequestCallback callback, void *userdata, Request **ret) {
+        EventServer *server = north_get_event_server(g->north);
+        int r;
+
+        if (g->stopping)
+                return -ESHUTDOWN;
+        if (!server)
+                return -ENOTCONN;
+        if (g->export)
+                return -EBUSY;
+        r = event_server_export(server, fd, on_exported, g);
+        if (r < 0)
+                return r;
+        g->export = g_new0(Request, 1);
+        *g->export = (Request) { .callback = callback, .userdata = userdata };
+        *ret = g->export;
+        return 0;
+}
+
 Request *request_cancel(Request *r) {
         if (!r)
                 return NULL;
+        if (!r->request) {
+                r->callback = NULL;
+                return NULL;
+        }
         event_request_cancel(r->request);
         g_free(r);
         return NULL;

@@ -14,7 +14,7 @@ typedef struct Gateway Gateway;
 typedef enum GatewayState {
         GATEWAY_STARTING, /* until READY */
         GATEWAY_RUNNING,
-        GATEWAY_DEGRADED, /* a device is failed, or running with its link down or partial */
+        GATEWAY_DEGRADED, /* a device is failed, or running with its link down or partial, or events cannot be stored */
         GATEWAY_STOPPING,
         _GATEWAY_STATE_MAX,
         _GATEWAY_STATE_INVALID = -EINVAL,
@@ -43,6 +43,16 @@ typedef enum MonitorState {
 } MonitorState;
 DECLARE_STRING_TABLE(monitor_state, MonitorState);
 
+/* Of the embedded event server. */
+typedef enum EventStorage {
+        EVENT_STORAGE_NONE,    /* there is no such server */
+        EVENT_STORAGE_WORKING,
+        EVENT_STORAGE_FAILING, /* the disk takes nothing */
+        _EVENT_STORAGE_MAX,
+        _EVENT_STORAGE_INVALID = -EINVAL,
+} EventStorage;
+DECLARE_STRING_TABLE(event_storage, EventStorage);
+
 typedef struct GatewayTotals {
         uint32_t devices, enabled, running, failed, down;
 } GatewayTotals;
@@ -51,11 +61,12 @@ typedef struct GatewayTotals {
 int gateway_new(sd_event *event, Config *config, const ListenFds *fds, Gateway **ret);
 Gateway *gateway_free(Gateway *g);
 DEFINE_CLEANUP(Gateway, gateway_free);
-/* Connects north and goes on for ever. */
+/* Opens the embedded event server, if that is configured, connects north and goes on for ever. <0: the server cannot be opened; logged. */
 int gateway_start(Gateway *g);
 /* The state leaves `starting`. */
 void gateway_set_ready(Gateway *g);
-/* Stops the devices, registers running false, flushes, closes the event server connection, then stopped(); at the latest after EXIT_FLUSH_USEC. Idempotent. */
+/* Stops the devices, registers running false, flushes, closes the event server connection, stops the embedded event server, then stopped(); at the
+ * latest after EXIT_FLUSH_USEC. Idempotent. */
 void gateway_stop(Gateway *g, void (*stopped)(void *userdata), void *userdata);
 
 sd_event *gateway_get_event(const Gateway *g);
@@ -64,7 +75,9 @@ GatewayState gateway_get_state(const Gateway *g);
 const GatewayTotals *gateway_get_totals(const Gateway *g);
 NorthState gateway_get_north_state(const Gateway *g);
 MonitorState gateway_get_monitor_state(const Gateway *g);
-const char *gateway_get_event_server(const Gateway *g); /* `unix:PATH`, `tcp:HOST:PORT`; NULL: not known yet */
+const char *gateway_get_event_server(const Gateway *g); /* `unix:PATH`, `tcp:HOST:PORT`; "": not known yet, or embedded and nowhere to connect to */
+/* ret_detail (borrowed): a sentence about FAILING, else "". */
+EventStorage gateway_get_event_storage(const Gateway *g, const char **ret_detail);
 /* Proxies in the order of the configuration. */
 size_t gateway_n_proxies(const Gateway *g);
 Proxy *gateway_get_proxy(const Gateway *g, size_t i);
@@ -73,7 +86,12 @@ int gateway_find(const Gateway *g, const char *type, const char *name, Proxy **r
 /* ---- observers ---------------------------------------------------------------------------------------------------- */
 
 /* NORTH: the event server, its state or the monitor's. */
-typedef enum GatewayField { GATEWAY_NORTH = 1 << 0, GATEWAY_TOTALS = 1 << 1, GATEWAY_STATE = 1 << 2 } GatewayField;
+typedef enum GatewayField {
+        GATEWAY_NORTH = 1 << 0,
+        GATEWAY_TOTALS = 1 << 1,
+        GATEWAY_STATE = 1 << 2,
+        GATEWAY_STORAGE = 1 << 3, /* of events, or its detail */
+} GatewayField;
 typedef enum ProxyField {
         PROXY_ENABLED = 1 << 0,
         PROXY_REASON = 1 << 1, /* of the state or the link, without an edge */
@@ -96,12 +114,16 @@ void gateway_remove_observer(Gateway *g, const GatewayObserver *observer, void *
 /* ---- verbs -------------------------------------------------------------------------------------------------------- */
 
 typedef struct Request Request;
-/* error: 0 accepted by the event server; -ENOTCONN, -EHOSTDOWN not operational or it answered failure, -ETIMEDOUT, -ESHUTDOWN. Once, in a later turn. */
-typedef void (*RequestCallback)(int error, void *userdata);
+/* Once, in a later turn. detail: NULL, or a sentence about the error. */
+typedef void (*RequestCallback)(int error, const char *detail, void *userdata);
 
-/* Registers <prefix>/system/enable at the event server. Fails at once with -ENOTCONN, -EHOSTDOWN, -ESHUTDOWN. */
+/* error: 0 accepted by the event server; -ENOTCONN, -EHOSTDOWN not operational or it answered failure, -ETIMEDOUT, -ESHUTDOWN. Registers <prefix>/system/enable at the event server. Fails at once with -ENOTCONN, -EHOSTDOWN, -ESHUTDOWN. */
 int proxy_request_enable(Proxy *p, bool enable, RequestCallback callback, void *userdata, Request **ret);
-Request *request_cancel(Request *r); /* the caller vanished: no callback; returns NULL */
+/* Copies the embedded event server's database, whole and as of one moment, into a regular file open for writing (a duplicate of fd is
+ * used). Fails at once with -ENOTCONN there is no embedded event server, -EINVAL not such a file, -EBUSY a copy is under way,
+ * -ESHUTDOWN; error: also of the disks. */
+int gateway_request_export(Gateway *g, int fd, RequestCallback callback, void *userdata, Request **ret);
+Request *request_cancel(Request *r); /* the caller vanished: no callback (what was begun goes on); returns NULL */
 /* Stops and starts the device; a failed one is tried again at once. -ENOTCONN no engine (checked first), -EUNATCH not enabled,
  * -EBADMSG failed with reason config, -ESHUTDOWN. */
 int proxy_restart(Proxy *p);

@@ -291,7 +291,7 @@ static int daemon_start(Daemon *d, Config *config) {
         }
         r = gateway_start(d->gateway);
         if (r < 0)
-                return log_error_errno(r, "Cannot start: %m");
+                return r;
         if (!d->bus)
                 daemon_ready(d);
         return 0;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The connection to a fixed event server. Loop thread. */
+/* The connection to a fixed event server or to the embedded one. Loop thread. */
 #include <errno.h>
 #include <inttypes.h>
+#include <unistd.h>
 
 #include "base/bounds.h"
 #include "base/deadline.h"
 #include "daemon/event-prefix.h"
+#include "daemon/north-embedded.h"
 #include "daemon/north.h"
 
 static const char *const north_state_table[_NORTH_STATE_MAX] = {
@@ -22,13 +24,17 @@ struct North {
         sd_event *event;
         Resolver *resolver;
         const Config *config;
+        const ListenFds *fds;
         const NorthHandler *handler;
         void *userdata;
-        char *address, *client_name;
+        char *address, *client_name; /* address: "" is nowhere */
+        EventServer *server; /* NORTH_EMBEDDED */
+        usec_t storage_failed; /* monotonic; 0: it works */
         NorthState state;
         EventClient *client;
         Deadline *reconnect;
         bool closing;
+        usec_t close_by; /* monotonic */
         usec_t lost; /* monotonic, when the outage that goes on began; 0: none */
         bool complained;
 };
@@ -44,10 +50,15 @@ static NorthState state_of(EventerStatus status) {
         return table[status];
 }
 
+/* For the log. */
+static const char *north_label(const North *n) {
+        return *n->address ? n->address : "(embedded)";
+}
+
 static void north_set_state(North *n, NorthState state) {
         if (n->state == state)
                 return;
-        log_debug("Event server %s: %s", n->address, north_state_to_string(state));
+        log_debug("Event server %s: %s", north_label(n), north_state_to_string(state));
         n->state = state;
         n->handler->changed(n->userdata);
 }
@@ -56,10 +67,10 @@ static void on_connected(EventClient *c, EventerStatus status, void *userdata) {
         North *n = userdata;
 
         if (n->lost > 0)
-                log_notice("Connected to event server %s again after %.1f s.", n->address,
+                log_notice("Connected to event server %s again after %.1f s.", north_label(n),
                            (double) (now_usec(CLOCK_MONOTONIC) - n->lost) / USEC_PER_SEC);
         else
-                log_info("Connected to event server %s.", n->address);
+                log_info("Connected to event server %s.", north_label(n));
         n->lost = 0;
         n->complained = false;
         north_set_state(n, state_of(status));
@@ -81,12 +92,26 @@ static void on_congested(EventClient *c, bool congested, void *userdata) {
         n->handler->congested(congested, n->userdata);
 }
 
+static void on_stopped(void *userdata) {
+        North *n = userdata;
+
+        n->handler->closed(n->userdata);
+}
+
+/* The last step of closing: nobody of ours is connected any more. */
+static void north_stop_server(North *n) {
+        if (n->server)
+                event_server_stop(n->server, usec_sub(n->close_by, now_usec(CLOCK_MONOTONIC)), on_stopped, n);
+        else
+                n->handler->closed(n->userdata);
+}
+
 static void on_closed(EventClient *c, int error, const char *detail, void *userdata) {
         North *n = userdata;
 
         if (!n->closing) {
                 log_full(n->complained ? LOG_DEBUG : LOG_WARNING, 0, NULL, "Event server %s: %s; trying again every %.1f s.",
-                         n->address, detail, (double) NORTH_RECONNECT_USEC / USEC_PER_SEC);
+                         north_label(n), detail, (double) NORTH_RECONNECT_USEC / USEC_PER_SEC);
                 n->complained = true;
                 if (n->lost == 0)
                         n->lost = now_usec(CLOCK_MONOTONIC);
@@ -94,7 +119,7 @@ static void on_closed(EventClient *c, int error, const char *detail, void *userd
         north_set_state(n, NORTH_DISCONNECTED);
         n->client = event_client_free(n->client);
         if (n->closing)
-                n->handler->closed(n->userdata);
+                north_stop_server(n);
         else
                 deadline_set_relative(n->reconnect, NORTH_RECONNECT_USEC);
 }
@@ -107,20 +132,38 @@ static const EventClientHandler client_handler = {
         .closed = on_closed,
 };
 
+/* Our end of a pair, the other one is the server's. */
+static int north_connect_embedded(North *n, const EventerInit *init) {
+        _cleanup_(safe_closep) int fd = -EBADF;
+        int r;
+
+        r = event_server_connect(n->server, &fd);
+        if (r < 0)
+                return r;
+        r = event_client_new_fd(n->event, fd, init, &client_handler, n, &n->client);
+        if (r < 0)
+                return r;
+        TAKE_FD(fd);
+        return 0;
+}
+
 static void north_connect(North *n) {
         Subtype text[EVENT_PREFIX_MAX + 2];
         EventType subscription = event_prefix_subscription(n->config->layout, n->config->name, text);
         EventerInit init = {
                 .client_name = n->client_name,
-                .client_token = n->config->client_token,
+                .client_token = n->server ? NULL : n->config->client_token,
                 .subscriptions = &subscription,
                 .n_subscriptions = 1,
         };
         int r;
 
-        r = event_client_new(n->event, n->resolver, &n->config->event_server, &init, &client_handler, n, &n->client);
+        if (n->server)
+                r = north_connect_embedded(n, &init);
+        else
+                r = event_client_new(n->event, n->resolver, &n->config->event_server, &init, &client_handler, n, &n->client);
         if (r < 0) {
-                log_warning_errno(r, "Cannot connect to event server %s: %m", n->address);
+                log_warning_errno(r, "Cannot connect to event server %s: %m", north_label(n));
                 deadline_set_relative(n->reconnect, NORTH_RECONNECT_USEC);
                 return;
         }
@@ -131,21 +174,55 @@ static void on_reconnect(void *userdata) {
         North *n = userdata;
 
         if (n->closing)
-                n->handler->closed(n->userdata);
+                north_stop_server(n);
         else
                 north_connect(n);
 }
 
-int north_new(sd_event *event, Resolver *resolver, const Config *config, const NorthHandler *handler, void *userdata, North **ret) {
+/* ---- the embedded event server ------------------------------------------------------------------------------------ */
+
+static void on_server_changed(void *userdata) {
+        North *n = userdata;
+        const char *trouble = event_server_get_trouble(n->server);
+        usec_t now = now_usec(CLOCK_MONOTONIC);
+
+        if (trouble && n->storage_failed == 0) {
+                log_error("Events cannot be stored: %s", trouble);
+                n->storage_failed = now;
+        } else if (!trouble && n->storage_failed > 0) {
+                log_notice("Events can be stored again after %.1f s.", (double) (now - n->storage_failed) / USEC_PER_SEC);
+                n->storage_failed = 0;
+        }
+        n->handler->storage(n->userdata);
+}
+
+static const EventServerHandler server_handler = { .changed = on_server_changed };
+
+static int north_open_server(North *n) {
+        int r;
+
+        r = north_embedded_open(n->event, n->config->embedded, n->fds, &server_handler, n, &n->server);
+        if (r < 0)
+                return r;
+        g_free(n->address);
+        n->address = g_strdup(event_server_get_address(n->server));
+        return 0;
+}
+
+/* ---- life --------------------------------------------------------------------------------------------------------- */
+
+int north_new(sd_event *event, Resolver *resolver, const Config *config, const ListenFds *fds, const NorthHandler *handler,
+              void *userdata, North **ret) {
         _cleanup_(north_freep) North *n = g_new0(North, 1);
         int r;
 
         n->event = sd_event_ref(event);
         n->resolver = resolver;
         n->config = config;
+        n->fds = fds;
         n->handler = handler;
         n->userdata = userdata;
-        n->address = address_format(&config->event_server);
+        n->address = config->north == NORTH_EMBEDDED ? g_strdup("") : address_format(&config->event_server);
         n->client_name = g_strconcat("gateway/", config->name, NULL);
         r = deadline_new(event, "north-reconnect", on_reconnect, n, &n->reconnect);
         if (r < 0)
@@ -158,6 +235,7 @@ North *north_free(North *n) {
         if (!n)
                 return NULL;
         event_client_free(n->client);
+        event_server_free(n->server);
         deadline_free(n->reconnect);
         g_free(n->address);
         g_free(n->client_name);
@@ -166,14 +244,23 @@ North *north_free(North *n) {
         return NULL;
 }
 
-void north_start(North *n) {
+int north_start(North *n) {
+        int r;
+
+        if (n->config->north == NORTH_EMBEDDED) {
+                r = north_open_server(n);
+                if (r < 0)
+                        return r;
+        }
         north_connect(n);
+        return 0;
 }
 
 void north_close(North *n, usec_t limit) {
         if (n->closing)
                 return;
         n->closing = true;
+        n->close_by = usec_add(now_usec(CLOCK_MONOTONIC), limit);
         if (n->client)
                 event_client_close(n->client, limit);
         else
@@ -190,4 +277,8 @@ EventClient *north_get_client(const North *n) {
 
 const char *north_get_address(const North *n) {
         return n->address;
+}
+
+EventServer *north_get_event_server(const North *n) {
+        return n->server;
 }

@@ -17,6 +17,7 @@ static void on_due(void *userdata) {
         const GatewayTotals *t = gateway_get_totals(s->gateway);
         NorthState north = gateway_get_north_state(s->gateway);
         g_autoptr(GString) text = g_string_new(NULL);
+        const char *detail;
 
         g_string_printf(text, "%u device%s: %u running", t->devices, t->devices == 1 ? "" : "s", t->running);
         if (t->down > 0)
@@ -27,6 +28,8 @@ static void on_due(void *userdata) {
                 g_string_append_printf(text, ", %u disabled", t->devices - t->enabled);
         if (north != NORTH_OPERATIONAL)
                 g_string_append_printf(text, "; event server %s", north_state_to_string(north));
+        if (gateway_get_event_storage(s->gateway, &detail) == EVENT_STORAGE_FAILING)
+                g_string_append(text, "; events cannot be stored");
         (void) sd_notifyf(false, "STATUS=%s", text->str);
 }
 

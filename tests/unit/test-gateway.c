@@ -19,6 +19,11 @@ struct North {
 };
 
 static North north;
+static bool embedded;
+static const char *trouble;
+static int export_answer;
+static void (*exported)(int error, const char *detail, void *userdata);
+static void *exported_userdata;
 static EventRequestCallback query_callback, register_callback;
 static void *query_userdata, *register_userdata;
 static EventClient *const client = (EventClient *) &north; /* never looked into */
@@ -26,8 +31,8 @@ static EventClient *const client = (EventClient *) &north; /* never looked into 
 const char *north_state_to_string(NorthState state) {
         return "";
 }
-int north_new(sd_event *event, Resolver *resolver, const Config *config, const NorthHandler *handler, void *userdata,
-              North **ret) {
+int north_new(sd_event *event, Resolver *resolver, const Config *config, const ListenFds *fds, const NorthHandler *handler,
+              void *userdata, North **ret) {
         north = (North) { .handler = handler, .userdata = userdata };
         *ret = &north;
         return 0;
@@ -35,8 +40,9 @@ int north_new(sd_event *event, Resolver *resolver, const Config *config, const N
 North *north_free(North *n) {
         return NULL;
 }
-void north_start(North *n) {
+int north_start(North *n) {
         note("north-start");
+        return 0;
 }
 void north_close(North *n, usec_t limit) {
         n->closing = true;
@@ -50,6 +56,21 @@ EventClient *north_get_client(const North *n) {
 }
 const char *north_get_address(const North *n) {
         return "tcp:test:1";
+}
+
+EventServer *north_get_event_server(const North *n) {
+        return embedded ? (EventServer *) &north : NULL; /* never looked into */
+}
+const char *event_server_get_trouble(const EventServer *s) {
+        return trouble;
+}
+int event_server_export(EventServer *s, int fd, void (*callback)(int error, const char *detail, void *userdata), void *userdata) {
+        if (export_answer < 0)
+                return export_answer;
+        exported = callback;
+        exported_userdata = userdata;
+        note("export:%d", fd);
+        return 0;
 }
 
 static void north_become(NorthState state) {
@@ -163,7 +184,7 @@ typedef struct Fixture {
         Config config;
         Gateway *gateway;
         Proxy *a, *b;
-        unsigned n_added, n_removed, n_state, n_link, n_stopped;
+        unsigned n_added, n_removed, n_state, n_link, n_storage, n_stopped;
 } Fixture;
 
 static void on_added(Proxy *p, void *userdata) {
@@ -179,16 +200,23 @@ static void on_state(Proxy *p, ProxyState old, void *userdata) {
 static void on_link(Proxy *p, DeviceLink old, void *userdata) {
         ((Fixture *) userdata)->n_link++;
 }
+static void on_gateway(Gateway *g, GatewayField what, void *userdata) {
+        if (what == GATEWAY_STORAGE)
+                ((Fixture *) userdata)->n_storage++;
+}
 static const GatewayObserver observer = {
         .proxy_added = on_added,
         .proxy_removed = on_removed,
         .proxy_state = on_state,
         .proxy_link = on_link,
+        .gateway_changed = on_gateway,
 };
 
 static void set_up(Fixture *f, gconstpointer require_operational) {
         trace = g_string_new(NULL);
-        deaf = false;
+        deaf = embedded = false;
+        trouble = NULL;
+        export_answer = 0;
         f->event = loop_new();
         f->devices[0] = (DeviceConfig) { .type = &fake_type, .name = "a" };
         f->devices[1] = (DeviceConfig) { .type = &fake_type, .name = "b" };
@@ -302,8 +330,8 @@ static void test_totals(Fixture *f, gconstpointer unused) {
         g_assert_cmpuint(f->n_link, ==, 3); /* down, up, none */
 }
 
-static void on_enabled(int error, void *userdata) {
-        note("answer:%d", error);
+static void on_answer(int error, const char *detail, void *userdata) {
+        note("answer:%d%s", error, detail ?: "");
 }
 
 static void test_enable(Fixture *f, gconstpointer unused) {
@@ -318,20 +346,20 @@ static void test_enable(Fixture *f, gconstpointer unused) {
         };
         Request *r = NULL;
 
-        g_assert_cmpint(proxy_request_enable(f->a, true, on_enabled, NULL, &r), ==, -ENOTCONN);
+        g_assert_cmpint(proxy_request_enable(f->a, true, on_answer, NULL, &r), ==, -ENOTCONN);
         north_become(NORTH_STANDBY);
-        g_assert_cmpint(proxy_request_enable(f->a, true, on_enabled, NULL, &r), ==, -EHOSTDOWN);
+        g_assert_cmpint(proxy_request_enable(f->a, true, on_answer, NULL, &r), ==, -EHOSTDOWN);
         north_become(NORTH_OPERATIONAL);
         for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
                 g_autofree char *expected = g_strdup_printf("request:gateway/gw/fake/a/system/enable=false answer:%d",
                                                             answers[i].expected);
 
                 g_string_truncate(trace, 0);
-                g_assert_cmpint(proxy_request_enable(f->a, false, on_enabled, NULL, &r), ==, 0);
+                g_assert_cmpint(proxy_request_enable(f->a, false, on_answer, NULL, &r), ==, 0);
                 register_callback(answers[i].from_client, NULL, 0, false, register_userdata);
                 g_assert_cmpstr(trace->str, ==, expected);
         }
-        g_assert_cmpint(proxy_request_enable(f->a, true, on_enabled, NULL, &r), ==, 0);
+        g_assert_cmpint(proxy_request_enable(f->a, true, on_answer, NULL, &r), ==, 0);
         g_assert_null(request_cancel(r));
         g_assert_cmpint(proxy_view(f->a)->state, ==, PROXY_DISABLED); /* only the event changes it */
 }
@@ -348,7 +376,7 @@ static void test_stop(Fixture *f, gconstpointer unused) {
         gateway_stop(f->gateway, on_stopped, f);
         gateway_stop(f->gateway, on_stopped, f);
         g_assert_cmpint(gateway_get_state(f->gateway), ==, GATEWAY_STOPPING);
-        g_assert_cmpint(proxy_request_enable(f->a, true, on_enabled, NULL, &r), ==, -ESHUTDOWN);
+        g_assert_cmpint(proxy_request_enable(f->a, true, on_answer, NULL, &r), ==, -ESHUTDOWN);
         g_assert_cmpint(proxy_restart(f->a), ==, -ESHUTDOWN);
         loop_settle(f->event);
         g_assert_cmpstr(trace->str, ==,
@@ -372,6 +400,68 @@ static void test_stop_limit(Fixture *f, gconstpointer unused) {
                 g_assert_cmpint(sd_event_run(f->event, USEC_PER_SEC), >=, 0);
         }
         g_assert_false(north.closing);
+}
+
+/* ---- the embedded event server ------------------------------------------------------------------------------------ */
+
+static void assert_storage(Fixture *f, EventStorage storage, const char *detail, GatewayState state) {
+        const char *got = NULL;
+
+        g_assert_cmpint(gateway_get_event_storage(f->gateway, &got), ==, storage);
+        g_assert_cmpstr(got, ==, detail);
+        g_assert_cmpint(gateway_get_state(f->gateway), ==, state);
+}
+
+static void test_storage(Fixture *f, gconstpointer unused) {
+        gateway_set_ready(f->gateway);
+        assert_storage(f, EVENT_STORAGE_NONE, "", GATEWAY_RUNNING);
+        embedded = true;
+        assert_storage(f, EVENT_STORAGE_WORKING, "", GATEWAY_RUNNING);
+        trouble = "disk full";
+        north.handler->storage(north.userdata);
+        assert_storage(f, EVENT_STORAGE_FAILING, "disk full", GATEWAY_DEGRADED);
+        trouble = NULL;
+        north.handler->storage(north.userdata);
+        assert_storage(f, EVENT_STORAGE_WORKING, "", GATEWAY_RUNNING);
+        g_assert_cmpuint(f->n_storage, ==, 2);
+}
+
+static void test_export(Fixture *f, gconstpointer unused) {
+        Request *r = NULL;
+
+        g_string_truncate(trace, 0);
+        g_assert_cmpint(gateway_request_export(f->gateway, 7, on_answer, NULL, &r), ==, -ENOTCONN);
+        embedded = true;
+        export_answer = -EINVAL;
+        g_assert_cmpint(gateway_request_export(f->gateway, 7, on_answer, NULL, &r), ==, -EINVAL);
+        export_answer = 0;
+        g_assert_cmpint(gateway_request_export(f->gateway, 7, on_answer, NULL, &r), ==, 0);
+        g_assert_cmpint(gateway_request_export(f->gateway, 8, on_answer, NULL, &r), ==, -EBUSY);
+        exported(-ENOSPC, "full", exported_userdata);
+        g_assert_cmpstr(trace->str, ==, "export:7 answer:-28full");
+
+        /* Nobody waits for it, yet it is under way. */
+        g_string_truncate(trace, 0);
+        g_assert_cmpint(gateway_request_export(f->gateway, 7, on_answer, NULL, &r), ==, 0);
+        g_assert_null(request_cancel(r));
+        g_assert_cmpint(gateway_request_export(f->gateway, 8, on_answer, NULL, &r), ==, -EBUSY);
+        exported(0, NULL, exported_userdata);
+        g_assert_cmpstr(trace->str, ==, "export:7");
+        g_assert_cmpint(gateway_request_export(f->gateway, 8, on_answer, NULL, &r), ==, 0);
+}
+
+/* The server ends without a word about it. */
+static void test_export_at_the_end(Fixture *f, gconstpointer unused) {
+        Request *r = NULL;
+
+        embedded = true;
+        g_assert_cmpint(gateway_request_export(f->gateway, 7, on_answer, NULL, &r), ==, 0);
+        gateway_stop(f->gateway, on_stopped, f);
+        g_assert_cmpint(gateway_request_export(f->gateway, 7, on_answer, NULL, &r), ==, -ESHUTDOWN);
+        g_string_truncate(trace, 0);
+        north.handler->closed(north.userdata);
+        g_assert_cmpstr(trace->str, ==, "answer:-108");
+        g_assert_cmpuint(f->n_stopped, ==, 1);
 }
 
 static void test_congested(Fixture *f, gconstpointer unused) {
@@ -402,6 +492,9 @@ int main(int argc, char *argv[]) {
         ADD("enable", test_enable);
         ADD("stop", test_stop);
         ADD("stop/limit", test_stop_limit);
+        ADD("storage", test_storage);
+        ADD("export", test_export);
+        ADD("export/end", test_export_at_the_end);
         ADD("congested", test_congested);
         ADD("find", test_find);
         return g_test_run();
