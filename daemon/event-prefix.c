@@ -21,6 +21,10 @@ void event_prefix_init(EventPrefix *p, EventLayout layout, const char *gateway, 
         p->system = (EventType) { p->system_text, n + 1 };
 }
 
+EventType event_prefix_get(const EventPrefix *p) {
+        return (EventType) { p->gateway.subtypes, p->gateway.n - 1 };
+}
+
 static size_t prefix_length(EventLayout layout) {
         return layout == LAYOUT_NAMED ? 4 : 3;
 }

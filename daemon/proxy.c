@@ -433,6 +433,10 @@ const EventType *proxy_system_prefix(const Proxy *p) {
         return &p->prefix.system;
 }
 
+EventType proxy_event_prefix(const Proxy *p) {
+        return event_prefix_get(&p->prefix);
+}
+
 const ProxyView *proxy_view(const Proxy *p) {
         return &p->view;
 }

@@ -44,5 +44,7 @@ typedef struct ProxyView {
 } ProxyView;
 
 const ProxyView *proxy_view(const Proxy *p);
+/* What its event types begin with (docs/design.md section 2). Borrowed. */
+EventType proxy_event_prefix(const Proxy *p);
 /* The run's device for reading its status table; NULL when there is none. */
 const Device *proxy_get_device(const Proxy *p);

@@ -1,9 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The JSON of Describe: the properties under their own names, and for a device those of its type
- * interface in an object of the interface's name. What there is none of is null. Loop thread. */
+ * interface in an object of the interface's name; and how its points are called at the event server. What there is none of is
+ * null. Loop thread. */
 #include "dbus/bus-internal.h"
 
 #define DESCRIBE_VERSION 1 /* of this form of JSON; members may be added without a new one */
+
+static void write_subtypes(JsonWriter *w, const char *const *subtypes) {
+        if (!subtypes) {
+                json_null(w);
+                return;
+        }
+        json_open_array(w);
+        for (; *subtypes; subtypes++)
+                json_string(w, *subtypes);
+        json_close_array(w);
+}
+
+static void write_point(const DevicePoint *point, void *userdata) {
+        JsonWriter *w = userdata;
+
+        json_open_object(w);
+        json_key(w, "Kind");
+        json_string(w, device_point_kind_to_string(point->kind));
+        json_key(w, "Name");
+        json_string(w, point->name);
+        json_key(w, "In");
+        write_subtypes(w, point->in);
+        json_key(w, "Out");
+        write_subtypes(w, point->out);
+        json_key(w, "Answer");
+        write_subtypes(w, point->answer);
+        json_close_object(w);
+}
+
+/* What a client needs to read and write the device at the event server. A device whose configuration is wrong has no points. */
+static void write_events(JsonWriter *w, const BusDevice *d) {
+        const DeviceConfig *config = proxy_view(d->proxy)->config;
+        EventType prefix = proxy_event_prefix(d->proxy);
+
+        json_key(w, "EventPrefix");
+        json_open_array(w);
+        for (size_t i = 0; i < prefix.n; i++)
+                json_string_n(w, prefix.subtypes[i].text, prefix.subtypes[i].size);
+        json_close_array(w);
+        json_key(w, "Points");
+        json_open_array(w);
+        if (config->type->points && !config->error)
+                config->type->points(config->conf, write_point, w);
+        json_close_array(w);
+}
 
 static void write_device(JsonWriter *w, const BusDevice *d) {
         const ProxyView *view = proxy_view(d->proxy);
@@ -11,6 +57,7 @@ static void write_device(JsonWriter *w, const BusDevice *d) {
 
         json_open_object(w);
         bus_properties_write(w, device_properties, d);
+        write_events(w, d);
         if (bus_type_shows(type)) {
                 json_key(w, type->interface);
                 json_open_object(w);

@@ -126,4 +126,6 @@ void bus_signals_reset(Bus *b);
 /* ---- bus-operation.c ---- */
 /* Asks the event server and answers the call later. Returns what a method handler returns. */
 int bus_operation_enable(BusDevice *d, sd_bus_message *call, bool enable, sd_bus_error *error);
+/* Asks for a copy of all events; fd: the caller's. */
+int bus_operation_export(Bus *b, sd_bus_message *call, int fd, sd_bus_error *error);
 void bus_operations_cancel(Bus *b);

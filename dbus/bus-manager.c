@@ -53,6 +53,19 @@ static BusValue get_monitor_state(const void *object) {
         return bus_string(monitor_state_to_string(gateway_get_monitor_state(object)));
 }
 
+static BusValue get_event_storage(const void *object) {
+        const char *detail;
+
+        return bus_string(event_storage_to_string(gateway_get_event_storage(object, &detail)));
+}
+
+static BusValue get_event_storage_detail(const void *object) {
+        const char *detail;
+
+        (void) gateway_get_event_storage(object, &detail);
+        return bus_string(detail);
+}
+
 #define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
 #define EMITS SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 
@@ -68,6 +81,8 @@ const BusProperty manager_properties[] = {
         { "EventServer", "s", EMITS, GATEWAY_NORTH, get_event_server },
         { "EventServerState", "s", EMITS, GATEWAY_NORTH, get_event_server_state },
         { "MonitorState", "s", EMITS, GATEWAY_NORTH, get_monitor_state },
+        { "EventStorage", "s", EMITS, GATEWAY_STORAGE, get_event_storage },
+        { "EventStorageDetail", "s", EMITS, GATEWAY_STORAGE, get_event_storage_detail },
         {},
 };
 G_STATIC_ASSERT(ELEMENTSOF(manager_properties) - 1 <= BUS_PROPERTIES_MAX);
@@ -100,6 +115,15 @@ static int method_get_device(sd_bus_message *call, void *userdata, sd_bus_error 
         return sd_bus_reply_method_return(call, "o", bus_device_get(b, p)->path);
 }
 
+static int method_export_events(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        int fd, r;
+
+        r = sd_bus_message_read(call, "h", &fd);
+        if (r < 0)
+                return r;
+        return bus_operation_export(userdata, call, fd, error);
+}
+
 static int method_describe(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         g_autofree char *text = bus_describe_manager(userdata);
 
@@ -110,6 +134,8 @@ static const sd_bus_vtable methods[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS("GetDevice", SD_BUS_ARGS("s", type, "s", name), SD_BUS_RESULT("o", device),
                                 method_get_device, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ExportEvents", SD_BUS_ARGS("h", file), SD_BUS_NO_RESULT,
+                                method_export_events, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_describe,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,

@@ -11,6 +11,7 @@ struct BusOperation {
         Bus *bus;
         sd_bus_message *call;
         Request *request;
+        int (*set_error)(sd_bus_error *ret, int error, const char *detail);
 };
 
 static void operation_unlink(BusOperation *o) {
@@ -28,14 +29,14 @@ static BusOperation *operation_free(BusOperation *o) {
         return NULL;
 }
 
-static void on_answer(int error, void *userdata) {
+static void on_answer(int error, const char *detail, void *userdata) {
         _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
         BusOperation *o = userdata;
         int r;
 
         operation_unlink(o);
         if (error < 0) {
-                (void) bus_error_set(&e, error);
+                (void) o->set_error(&e, error, detail);
                 r = sd_bus_reply_method_error(o->call, &e);
         } else
                 r = sd_bus_reply_method_return(o->call, NULL);
@@ -44,25 +45,77 @@ static void on_answer(int error, void *userdata) {
         operation_free(o);
 }
 
-int bus_operation_enable(BusDevice *d, sd_bus_message *call, bool enable, sd_bus_error *error) {
-        Bus *b = d->bus;
+/* NULL: too many wait, and error says so. */
+static BusOperation *operation_new(Bus *b, sd_bus_message *call, sd_bus_error *error) {
         BusOperation *o;
-        int r;
 
-        if (b->n_operations >= BUS_OPERATIONS_MAX)
-                return sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
-                                        "Too many calls wait for the event server.");
+        if (b->n_operations >= BUS_OPERATIONS_MAX) {
+                sd_bus_error_set(error, SD_BUS_ERROR_LIMITS_EXCEEDED, "Too many calls wait for the event server.");
+                return NULL;
+        }
         o = g_new0(BusOperation, 1);
-        *o = (BusOperation) { .bus = b, .call = sd_bus_message_ref(call) };
-        r = proxy_request_enable(d->proxy, enable, on_answer, o, &o->request);
+        o->bus = b;
+        o->call = sd_bus_message_ref(call);
+        return o;
+}
+
+/* r: what the gateway said to the request. */
+static int operation_begin(BusOperation *o, int r, sd_bus_error *error) {
+        Bus *b = o->bus;
+
         if (r < 0) {
+                r = o->set_error(error, r, NULL);
                 operation_free(o);
-                return bus_error_set(error, r);
+                return r;
         }
         o->next = b->operations;
         b->operations = o;
         b->n_operations++;
         return 1;
+}
+
+/* ---- enable ------------------------------------------------------------------------------------------------------- */
+
+static int set_enable_error(sd_bus_error *ret, int error, const char *detail) {
+        return bus_error_set(ret, error);
+}
+
+int bus_operation_enable(BusDevice *d, sd_bus_message *call, bool enable, sd_bus_error *error) {
+        BusOperation *o = operation_new(d->bus, call, error);
+
+        if (!o)
+                return -sd_bus_error_get_errno(error);
+        o->set_error = set_enable_error;
+        return operation_begin(o, proxy_request_enable(d->proxy, enable, on_answer, o, &o->request), error);
+}
+
+/* ---- export ------------------------------------------------------------------------------------------------------- */
+
+static int set_export_error(sd_bus_error *ret, int error, const char *detail) {
+        switch (error) {
+        case -ENOTCONN:
+                return sd_bus_error_set(ret, BUS_ERROR_NOT_CONNECTED,
+                                        "The gateway keeps no events itself: there is no embedded event server.");
+        case -EINVAL:
+                return sd_bus_error_set(ret, SD_BUS_ERROR_INVALID_ARGS,
+                                        "The descriptor is not a regular file open for writing.");
+        case -EBUSY:
+                return sd_bus_error_set(ret, SD_BUS_ERROR_LIMITS_EXCEEDED, "An export is under way already.");
+        case -ESHUTDOWN:
+                return bus_error_set(ret, error);
+        default:
+                return sd_bus_error_setf(ret, SD_BUS_ERROR_FAILED, "The events cannot be exported: %s",
+                                         detail ?: g_strerror(-error));
+        }
+}
+
+int bus_operation_export(Bus *b, sd_bus_message *call, int fd, sd_bus_error *error) {
+        BusOperation *o = operation_new(b, call, error);
+
+        if (!o)
+                return -sd_bus_error_get_errno(error);
+        o->set_error = set_export_error;
+        return operation_begin(o, gateway_request_export(b->gateway, fd, on_answer, o, &o->request), error);
 }
 
 void bus_operations_cancel(Bus *b) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of reasons and links, and the table of device types. Pure functions. */
+/* Names of reasons, links and kinds of points, and the table of device types. Pure functions. */
 
 #include "devices/device.h"
 
@@ -33,6 +33,13 @@ static const char *const device_link_names[] = {
 };
 G_STATIC_ASSERT(ELEMENTSOF(device_link_names) == _DEVICE_LINK_MAX);
 DEFINE_STRING_TABLE(device_link, DeviceLink, device_link_names);
+
+static const char *const device_point_kind_names[] = {
+        [DEVICE_POINT_VALUE] = "value",
+        [DEVICE_POINT_ENABLE] = "enable",
+};
+G_STATIC_ASSERT(ELEMENTSOF(device_point_kind_names) == _DEVICE_POINT_KIND_MAX);
+DEFINE_STRING_TABLE(device_point_kind, DevicePointKind, device_point_kind_names);
 
 DeviceReason device_reason_from_errno(int error) {
         switch (-error) {

@@ -72,7 +72,10 @@ typedef enum DevicePointKind {
                              * payload. A write registers `out` with {"request_id", "value"} and is done when `answer` came with the same request_id:
                              * its `result` is SUCCESS or says what is wrong. answer NULL: `out` is {"value"} and nothing answers */
         DEVICE_POINT_ENABLE, /* a part (unit, line): `out` takes true and false */
+        _DEVICE_POINT_KIND_MAX,
+        _DEVICE_POINT_KIND_INVALID = -EINVAL,
 } DevicePointKind;
+DECLARE_STRING_TABLE(device_point_kind, DevicePointKind);
 typedef struct DevicePoint {
         DevicePointKind kind;
         const char *name;       /* unique in the device for its kind; levels joined by `/`: "1/temperature" */

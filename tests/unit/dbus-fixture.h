@@ -4,6 +4,7 @@
 #pragma once
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <systemd/sd-bus.h>
@@ -65,10 +66,25 @@ static const StatusField fake_status[] = {
         {},
 };
 
+static void fake_points(const void *conf, DevicePointCallback callback, void *userdata) {
+        static const char *const in[] = { "gateway", "read", "word", NULL };
+        static const char *const out[] = { "system", "write", "word", NULL };
+        static const char *const answer[] = { "gateway", "write", NULL };
+        static const char *const enable[] = { "system", "enable", NULL };
+        static const DevicePoint points[] = {
+                { DEVICE_POINT_VALUE, "1/word", in, out, answer },
+                { DEVICE_POINT_ENABLE, "1", NULL, enable, NULL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(points); i++)
+                callback(&points[i], userdata);
+}
+
 static const DeviceType fake_master_device_type = {
         .name = "fake_master",
         .interface = "FakeMaster",
         .device_size = sizeof(FakeDevice),
+        .points = fake_points,
         .status = fake_status,
         .parts_name = "RemoteDevices",
         .n_parts = fake_n_parts,
@@ -91,8 +107,9 @@ struct DeviceHost {
 struct Request {
         RequestCallback callback;
         void *userdata;
-        Proxy *proxy;
+        Proxy *proxy; /* NULL: an export */
         bool enable;
+        int fd;
 };
 
 struct Gateway {
@@ -104,6 +121,7 @@ struct Gateway {
         int refuse; /* what proxy_request_enable() answers */
         GPtrArray *requests;
         unsigned n_cancelled;
+        EventStorage storage;
 };
 
 static const char *const proxy_states[] = { "disabled", "waiting",  "starting",
@@ -116,12 +134,19 @@ static const char *const north_states[] = { "disconnected", "connecting",  "stan
 DEFINE_STRING_TABLE(north_state, NorthState, north_states);
 static const char *const monitor_states[] = { "none", "connecting", "waiting", "blessed" };
 DEFINE_STRING_TABLE(monitor_state, MonitorState, monitor_states);
+static const char *const event_storages[] = { "none", "working", "failing" };
+DEFINE_STRING_TABLE(event_storage, EventStorage, event_storages);
 
 const ProxyView *proxy_view(const Proxy *p) {
         return &p->view;
 }
 const Device *proxy_get_device(const Proxy *p) {
         return p->device;
+}
+EventType proxy_event_prefix(const Proxy *p) {
+        static const Subtype subtypes[] = { SUBTYPE("gateway"), SUBTYPE("a\"b"), SUBTYPE("x") };
+
+        return (EventType) { subtypes, ELEMENTSOF(subtypes) - 1 };
 }
 int proxy_restart(Proxy *p) {
         return p->restart;
@@ -143,6 +168,10 @@ MonitorState gateway_get_monitor_state(const Gateway *g) {
 }
 const char *gateway_get_event_server(const Gateway *g) {
         return "tcp:127.0.0.1:23012";
+}
+EventStorage gateway_get_event_storage(const Gateway *g, const char **ret_detail) {
+        *ret_detail = g->storage == EVENT_STORAGE_FAILING ? "disk full" : "";
+        return g->storage;
 }
 size_t gateway_n_proxies(const Gateway *g) {
         return g->proxies->len;
@@ -184,6 +213,17 @@ int proxy_request_enable(Proxy *p, bool enable, RequestCallback callback, void *
         *ret = r;
         return 0;
 }
+int gateway_request_export(Gateway *g, int fd, RequestCallback callback, void *userdata, Request **ret) {
+        Request *r;
+
+        if (g->refuse < 0)
+                return g->refuse;
+        r = g_new0(Request, 1);
+        *r = (Request) { .callback = callback, .userdata = userdata, .fd = fd };
+        g_ptr_array_add(g->requests, r);
+        *ret = r;
+        return 0;
+}
 Request *request_cancel(Request *r) {
         g_ptr_array_remove(gateway.requests, r);
         gateway.n_cancelled++;
@@ -191,10 +231,14 @@ Request *request_cancel(Request *r) {
         return NULL;
 }
 
-static void answer_request(int error) {
+static void answer_request_with(int error, const char *detail) {
         g_autofree Request *r = g_ptr_array_steal_index(gateway.requests, 0);
 
-        r->callback(error, r->userdata);
+        r->callback(error, detail, r->userdata);
+}
+
+static void answer_request(int error) {
+        answer_request_with(error, NULL);
 }
 
 /* ---- a bus on one end, a client on the other ---------------------------------------------------------------------- */
@@ -318,6 +362,7 @@ static void setup(Fixture *f, gconstpointer data) {
                 .totals = { 2, 2, 1, 0, 1 },
                 .proxies = g_ptr_array_new(),
                 .requests = g_ptr_array_new(),
+                .storage = EVENT_STORAGE_WORKING,
         };
         g_ptr_array_add(gateway.proxies, &f->plc);
         g_ptr_array_add(gateway.proxies, &f->bare);

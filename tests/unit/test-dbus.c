@@ -82,7 +82,9 @@ static void test_manager_properties(Fixture *f, gconstpointer data) {
                           "DevicesDown=u1\n"
                           "EventServer='tcp:127.0.0.1:23012'\n"
                           "EventServerState='operational'\n"
-                          "MonitorState='none'\n");
+                          "MonitorState='none'\n"
+                          "EventStorage='working'\n"
+                          "EventStorageDetail=''\n");
 }
 
 static void test_device_properties(Fixture *f, gconstpointer data) {
@@ -265,6 +267,48 @@ static void test_error_map(void) {
         }
 }
 
+static void test_export(Fixture *f, gconstpointer data) {
+        static const struct {
+                int error;
+                const char *detail, *name;
+        } failures[] = {
+                { -ENOTCONN, NULL, BUS_ERROR_NOT_CONNECTED },
+                { -EINVAL, NULL, SD_BUS_ERROR_INVALID_ARGS },
+                { -EBUSY, NULL, SD_BUS_ERROR_LIMITS_EXCEEDED },
+                { -ESHUTDOWN, NULL, BUS_ERROR_SHUTTING_DOWN },
+                { -ENOSPC, "the disk is full", SD_BUS_ERROR_FAILED },
+                { -EIO, NULL, SD_BUS_ERROR_FAILED },
+        };
+        _cleanup_(safe_closep) int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        sd_bus_message *reply;
+        const Request *r;
+
+        g_assert_cmpint(fd, >=, 0);
+        send_call(f, &reply, ROOT, BUS_MANAGER_INTERFACE, "ExportEvents", "h", fd);
+        LOOP_UNTIL(f->event, gateway.requests->len == 1);
+        r = gateway.requests->pdata[0];
+        g_assert_true(!r->proxy && r->fd >= 0 && r->fd != fd);
+        loop_settle(f->event);
+        g_assert_null(reply);
+        answer_request(0);
+        LOOP_UNTIL(f->event, reply);
+        assert_empty(reply);
+
+        for (size_t i = 0; i < ELEMENTSOF(failures); i++) {
+                gateway.refuse = failures[i].error;
+                assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "ExportEvents", "h", fd), failures[i].name);
+                gateway.refuse = 0;
+                send_call(f, &reply, ROOT, BUS_MANAGER_INTERFACE, "ExportEvents", "h", fd);
+                LOOP_UNTIL(f->event, gateway.requests->len == 1);
+                answer_request_with(failures[i].error, failures[i].detail);
+                LOOP_UNTIL(f->event, reply);
+                if (failures[i].detail)
+                        g_assert_nonnull(strstr(sd_bus_message_get_error(reply)->message, failures[i].detail));
+                assert_error(reply, failures[i].name);
+        }
+        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "ExportEvents", "s", "/etc/passwd"), SD_BUS_ERROR_INVALID_ARGS);
+}
+
 static void test_many_calls(Fixture *f, gconstpointer data) {
         sd_bus_message *replies[BUS_OPERATIONS_MAX + 1];
 
@@ -304,8 +348,12 @@ static void test_describe(Fixture *f, gconstpointer data) {
                         "\"StateChangeTimestamp\": 1000, \"StateChangeTimestampMonotonic\": 2000, \"Link\": \"none\", "
                         "\"LinkReason\": \"none\", \"LinkDetail\": null, \"LinkChangeTimestamp\": 1001, "
                         "\"LinkChangeTimestampMonotonic\": 2001, \"LinkChangesOmitted\": 0, \"NextRetryTimestampMonotonic\": null, "
-                        "\"Restarts\": 0, \"RxMessages\": 0, \"TxMessages\": 0, \"Errors\": 0, \"LastMessageTimestamp\": null}";
+                        "\"Restarts\": 0, \"RxMessages\": 0, \"TxMessages\": 0, \"Errors\": 0, \"LastMessageTimestamp\": null, \"EventPrefix\": [\"gateway\", \"a\\\"b\"], \"Points\": []}";
         static const char without_run[] =
+                        "\"EventPrefix\": [\"gateway\", \"a\\\"b\"], \"Points\": [{\"Kind\": \"value\", \"Name\": \"1/word\", "
+                        "\"In\": [\"gateway\", \"read\", \"word\"], \"Out\": [\"system\", \"write\", \"word\"], "
+                        "\"Answer\": [\"gateway\", \"write\"]}, {\"Kind\": \"enable\", \"Name\": \"1\", \"In\": null, "
+                        "\"Out\": [\"system\", \"enable\"], \"Answer\": null}], "
                         "\"FakeMaster\": {\"Endpoint\": \"tcp:10.0.0.1:502\", \"Timeouts\": null, \"LastRoundTripUSec\": null, "
                         "\"Busy\": null, \"Firmware\": null, \"RemoteDevices\": []}}";
         static const char with_run[] =
@@ -317,7 +365,8 @@ static void test_describe(Fixture *f, gconstpointer data) {
                         "\", \"ConfigFile\": \"/etc/gatewayd/gatewayd.yaml\", "
                         "\"State\": \"degraded\", \"DevicesTotal\": 2, \"DevicesEnabled\": 2, \"DevicesRunning\": 1, "
                         "\"DevicesFailed\": 0, \"DevicesDown\": 1, \"EventServer\": \"tcp:127.0.0.1:23012\", "
-                        "\"EventServerState\": \"operational\", \"MonitorState\": \"none\"}, \"Devices\": [{\"Type\": \"fake_master\", ";
+                        "\"EventServerState\": \"operational\", \"MonitorState\": \"none\", \"EventStorage\": \"working\", "
+                        "\"EventStorageDetail\": null}, \"Devices\": [{\"Type\": \"fake_master\", ";
         const char *text;
         sd_bus_message *m;
 
@@ -325,6 +374,13 @@ static void test_describe(Fixture *f, gconstpointer data) {
         g_assert_cmpint(sd_bus_message_read(m, "s", &text), >, 0);
         g_assert_cmpstr(text, ==, bare);
         sd_bus_message_unref(m);
+
+        f->plc_config.error = "a value is out of range"; /* its points are not to be asked for */
+        m = CALL(f, PLC, BUS_DEVICE_INTERFACE, "Describe", "");
+        g_assert_cmpint(sd_bus_message_read(m, "s", &text), >, 0);
+        g_assert_nonnull(strstr(text, "\"Points\": []"));
+        sd_bus_message_unref(m);
+        f->plc_config.error = NULL;
 
         m = CALL(f, PLC, BUS_DEVICE_INTERFACE, "Describe", "");
         g_assert_cmpint(sd_bus_message_read(m, "s", &text), >, 0);
@@ -401,6 +457,8 @@ static void test_state_signals(Fixture *f, gconstpointer data) {
                        "Gateway1 PropertiesChanged DevicesTotal DevicesEnabled DevicesRunning DevicesFailed DevicesDown");
         gateway.observer->gateway_changed(&gateway, GATEWAY_STATE | GATEWAY_NORTH, gateway.userdata);
         ASSERT_SIGNALS(f, "Gateway1 PropertiesChanged State EventServer EventServerState MonitorState");
+        gateway.observer->gateway_changed(&gateway, GATEWAY_STORAGE, gateway.userdata);
+        ASSERT_SIGNALS(f, "Gateway1 PropertiesChanged EventStorage EventStorageDetail");
 }
 
 static unsigned count_signals(Fixture *f, const char *prefix) {
@@ -513,6 +571,7 @@ int main(int argc, char *argv[]) {
         ADD("/dbus/methods/enable", test_enable);
         ADD("/dbus/methods/errors", test_errors);
         g_test_add_func("/dbus/methods/error-map", test_error_map);
+        ADD("/dbus/methods/export", test_export);
         ADD("/dbus/methods/many", test_many_calls);
         ADD("/dbus/methods/end-with-bus", test_calls_end_with_bus);
         ADD("/dbus/methods/describe", test_describe);
