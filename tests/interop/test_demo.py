@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo behind ./dev run: what it shows, that it ends cleanly, that it leaves nothing behind."""
 
+import contextlib
 import os
 import pathlib
 import re
 import signal
-import sys
+import socket
+import subprocess
 import tempfile
 
 import pytest
 
-from harness.paths import ROOT
+from harness.paths import BUILD, ROOT
 from harness.process import Process
+from harness.tutorial import Terminal
 from harness.waiting import wait_until
 
-CHANGE = re.compile(r'^\d\d:\d\d:\d\d\.\d{3}  gateway/demo/modbus_master/plc/gateway/remote_device/1/read/counter  '
-                    r'\{.*"CHANGE"\}$', re.MULTILINE)
+DEMO = ROOT / 'tests/peers/demo'
+PARTS = ['tests/peers/demo', 'dbus-daemon', 'modbus-device', 'gatewayd', 'gatewayctl']
+READ = re.compile(r'^.*gateway/demo/modbus_master/plc/gateway/remote_device/1/read/counter\b.*CHANGE.*$', re.MULTILINE)
 
 
 @pytest.fixture
@@ -25,38 +29,46 @@ def folder():
         yield pathlib.Path(name)
 
 
+def environment(folder):
+    return {'TMPDIR': str(folder), 'GATEWAYD_BUILD': str(BUILD)}
+
+
 def start(folder, log, *arguments):
-    return Process([sys.executable, ROOT / 'tests/peers/demo.py', *arguments], log=log, env={'TMPDIR': str(folder)})
+    return Process([DEMO, *arguments], log=log, env=environment(folder))
 
 
 def processes_of(folder):
-    """Every process that was started for the demo: they inherit its $TMPDIR."""
-    mark, found = f'TMPDIR={folder}\0'.encode(), []
+    """Every process that was started for the demo, pid → command line: they inherit its $TMPDIR."""
+    mark, found = f'TMPDIR={folder}\0'.encode(), {}
     for environ in pathlib.Path('/proc').glob('[0-9]*/environ'):
         try:
             if mark in environ.read_bytes():
-                found.append((environ.parent / 'cmdline').read_bytes().replace(b'\0', b' ').decode())
+                command = (environ.parent / 'cmdline').read_bytes().replace(b'\0', b' ').decode()
+                found[int(environ.parent.name)] = command
         except OSError:
             pass
     return found
 
 
+def pid_of(folder, part):
+    return next((pid for pid, command in processes_of(folder).items()
+                 if any(pathlib.Path(i).name == part for i in command.split()[:2])), None)
+
+
 def assert_nothing_left(folder):
-    assert processes_of(folder) == []
+    assert processes_of(folder) == {}
     assert list(folder.iterdir()) == []
 
 
 def assert_shown(text):
     assert re.search(r'^modbus_master +plc +yes +running +up\b', text, re.MULTILINE), text
-    address = re.search(r'gatewayctl --address=(unix:path=\S+) list', text)[1]
-    assert f'busctl --address={address} tree io.gatewayd.Gateway1' in text
-    assert 'remote_device/1/status  "CONNECTED"' in text
-    assert CHANGE.search(text)
+    assert re.search(r'^  export DBUS_SYSTEM_BUS_ADDRESS=unix:path=\S+$', text, re.MULTILINE)
+    assert READ.search(text)
     assert text.endswith('ended.\n')
 
 
 def test_for_seconds(folder, tmp_path):
-    with start(folder, tmp_path / 'demo.log', '--for=4') as demo:
+    with start(folder, tmp_path / 'demo.log', '--for=5') as demo:
         assert demo.wait(60) == 0, demo.log_text()
         assert_shown(demo.text())
     assert_nothing_left(folder)
@@ -65,29 +77,111 @@ def test_for_seconds(folder, tmp_path):
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=lambda i: i.name)
 def test_interrupted(number, folder, tmp_path):
     with start(folder, tmp_path / 'demo.log') as demo:
-        demo.wait_line(CHANGE, 60)
-        assert len(processes_of(folder)) == 5
+        demo.wait_line(READ, 60)
+        assert all(pid_of(folder, pathlib.Path(i).name) for i in PARTS), processes_of(folder)
         demo.signal(number)
         assert demo.wait() == 0, demo.log_text()
         assert_shown(demo.text())
     assert_nothing_left(folder)
 
 
+def test_ctrl_c(folder, tmp_path):
+    """Ctrl-C on a terminal reaches the whole foreground: the parts end in order nevertheless."""
+    home = tmp_path / 'home'
+    home.mkdir()
+    with contextlib.closing(Terminal(home, {**os.environ, **environment(folder)})) as terminal:
+        text, failed = terminal.run(f'{DEMO}\n', until=READ)
+        assert failed == []
+        assert_shown(text)
+    assert_nothing_left(folder)
+
+
+def test_told_commands(folder, tmp_path):
+    """What the demo says that one can try works as it stands there."""
+    with start(folder, tmp_path / 'demo.log') as demo:
+        demo.wait_line(READ, 60)
+        commands = re.findall(r'^  ((?:export|gatewayctl|busctl) .*)$', demo.text(), re.MULTILINE)
+        assert len(commands) > 12
+        following = [i for i in commands if ' follow ' in i]
+        assert len(following) == 1
+        commands = [f'timeout --signal=INT 1 {i}; [[ $? -eq 0 || $? -eq 124 ]]' if i in following else i for i in commands]
+        result = subprocess.run(['bash', '-exuc', '\n'.join(commands)], capture_output=True, text=True, timeout=60,
+                                stdin=subprocess.DEVNULL)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert 'Sanitizer' not in result.stderr, result.stderr
+        demo.wait_line(re.compile('write/setpoint.*1234|write/setpoint'), 10)
+        demo.signal(signal.SIGINT)
+        assert demo.wait() == 0, demo.log_text()
+    assert_nothing_left(folder)
+
+
 def test_killed(folder, tmp_path):
     """Not even kill -9 leaves a process behind."""
     with start(folder, tmp_path / 'demo.log') as demo:
-        demo.wait_line(CHANGE, 60)
+        demo.wait_line(READ, 60)
         demo.kill()
-    wait_until(lambda: processes_of(folder) == [], lambda: f'left: {processes_of(folder)}')
+    wait_until(lambda: processes_of(folder) == {}, lambda: f'left: {processes_of(folder)}')
 
 
-def test_a_part_ends(folder, tmp_path):
+@pytest.mark.parametrize('part', ['modbus-device', 'gatewayd'])
+def test_a_part_ends(part, folder, tmp_path):
     """A part that ends by itself ends the demo, which says which one and why, with status 1."""
     with start(folder, tmp_path / 'demo.log') as demo:
-        demo.wait_line(CHANGE, 60)
-        pid = next(int(i.parent.name) for i in pathlib.Path('/proc').glob('[0-9]*/cmdline')
-                   if b'hat-event-server\0' in i.read_bytes() and str(folder).encode() in i.read_bytes())
-        os.kill(pid, signal.SIGKILL)
+        demo.wait_line(READ, 60)
+        os.kill(pid_of(folder, part), signal.SIGKILL)
         assert demo.wait() == 1
-        assert 'hat-event-server ended by itself' in demo.text()
+        assert f'{part} ended by itself with status 137' in demo.text()
+        assert 'The end of its log:' in demo.text()
+    assert_nothing_left(folder)
+
+
+def test_does_not_start(folder, tmp_path):
+    """A part that does not start is named, with what it said."""
+    build = tmp_path / 'build'
+    for name in ('tools/gatewayctl', 'tests/peers/modbus-device'):
+        (build / name).parent.mkdir(parents=True)
+        (build / name).symlink_to(BUILD / name)
+    (build / 'daemon').mkdir()
+    (build / 'daemon/gatewayd').write_text('#!/bin/sh\necho the reason is this\nexit 78\n')
+    (build / 'daemon/gatewayd').chmod(0o755)
+
+    with Process([DEMO], log=tmp_path / 'demo.log', env={'TMPDIR': str(folder), 'GATEWAYD_BUILD': str(build)}) as demo:
+        assert demo.wait(60) == 1
+        assert 'gatewayd ended by itself with status 78.\nThe end of its log:\nthe reason is this\n' in demo.text()
+    assert_nothing_left(folder)
+
+
+def test_ports_taken(folder, tmp_path):
+    """Where somebody has the usual ports, others do."""
+    with contextlib.ExitStack() as stack:
+        for port in (1502, 23012):
+            taken = stack.enter_context(socket.socket())
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                taken.bind(('127.0.0.1', port))
+            except OSError:
+                continue                # somebody else has it: as good
+            taken.listen()
+        demo = stack.enter_context(start(folder, tmp_path / 'demo.log'))
+        demo.wait_line(READ, 60)
+        assert not re.search(r'tcp:127\.0\.0\.1:(1502|23012)\b', demo.text())
+        demo.signal(signal.SIGINT)
+        assert demo.wait() == 0, demo.log_text()
+    assert_nothing_left(folder)
+
+
+def test_nobody_reads(folder, tmp_path):
+    """`./dev run | head` ends the demo without complaint."""
+    result = subprocess.run(['bash', '-c', f'set -o pipefail; {DEMO} | head -n 3'], capture_output=True, text=True, timeout=60,
+                            env={**os.environ, **environment(folder)}, stdin=subprocess.DEVNULL)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ''
+    assert_nothing_left(folder)
+
+
+@pytest.mark.parametrize('arguments', [['--for'], ['--for=soon'], ['--for', '0'], ['now']], ids=' '.join)
+def test_usage(arguments, folder, tmp_path):
+    with start(folder, tmp_path / 'demo.log', *arguments) as demo:
+        assert demo.wait() == 2
+        assert 'Usage: ./dev run' in demo.text()
     assert_nothing_left(folder)
