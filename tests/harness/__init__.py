@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the interop and bus suites and the demo share: processes, buses, servers and clients, all with deadlines."""
+"""What the interop and bus suites and the tutorial share: processes, buses, servers and clients, all with deadlines."""
