@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the descriptor of a serial line, its event source, and the bytes that are unfinished or have not left.
+ * Loop thread: the scratch buffer is one for the process.
+ *
+ * Output: what stands first in `output` is one transmission (`sending` bytes of it are not the kernel's yet);
+ * then the wire empties (`emptying`); then the line rests until `quiet_until`. One deadline drives the last
+ * two. A function that calls back returns at once when the line may be gone. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/buffer.h"
+#include "base/deadline.h"
+#include "link/holder.h"
+#include "link/serial-settings.h"
+#include "link/serial.h"
+
+#define SCRATCH_SIZE (4U << 10)
+/* The other side of a pseudo-terminal has what was written at once. */
+#define PSEUDO_MAJOR_FIRST 136U
+#define PSEUDO_MAJOR_LAST 143U
+/* Between two looks at an output that does not empty (flow control): doubled from the first to the second. */
+#define LOOK_MIN_USEC (1 * USEC_PER_MSEC)
+#define LOOK_MAX_USEC (100 * USEC_PER_MSEC)
+
+typedef enum SerialState { SERIAL_OPEN, SERIAL_FAILED, SERIAL_ENDED } SerialState;
+
+struct Serial {
+        sd_event *event;
+        sd_event_source *source; /* of the descriptor; FAILED: deferred */
+        sd_event_source *again;  /* serial_process(); made when first needed */
+        const SerialHandler *handler;
+        void *userdata;
+        const char *description;
+        SerialOptions options;
+        bool *freed; /* set while a callback runs */
+        Buffer input, output;
+        Deadline *deadline; /* next transmission, or next look whether the wire is empty */
+        size_t sending;     /* bytes at the front of output that are this transmission's */
+        size_t on_wire;     /* … and those that the kernel has taken */
+        usec_t empty_at;    /* when they have left, by computation */
+        usec_t look;        /* pause before the next look */
+        usec_t quiet_until;
+        int fd;
+        int error; /* FAILED */
+        SerialState state;
+        bool pseudo : 1;
+        bool reading : 1;
+        bool discarded : 1; /* by the handler that is being called */
+};
+
+static uint8_t scratch[SCRATCH_SIZE];
+
+usec_t serial_chars_usec(const SerialOptions *o, size_t n) {
+        uint64_t bits = 1 + o->data_bits + (o->parity != SERIAL_PARITY_NONE) + o->stop_bits;
+
+        return (n * bits * USEC_PER_SEC + o->baudrate - 1) / o->baudrate;
+}
+
+static usec_t serial_now(const Serial *s) {
+        return now_usec(CLOCK_MONOTONIC);
+}
+
+/* ---- end ---------------------------------------------------------------------------------------------- */
+
+static void serial_end(Serial *s, int error) {
+        s->state = SERIAL_ENDED;
+        s->source = sd_event_source_disable_unref(s->source);
+        s->again = sd_event_source_disable_unref(s->again);
+        s->deadline = deadline_free(s->deadline);
+        buffer_done(&s->input);
+        buffer_done(&s->output);
+        s->sending = s->on_wire = 0;
+        s->handler->closed(s, error, s->userdata); /* may free s */
+}
+
+static int serial_on_failed(sd_event_source *source, void *userdata) {
+        Serial *s = userdata;
+
+        serial_end(s, s->error);
+        return 0;
+}
+
+/* What a tty that was pulled out says: EIO, ENXIO, or the end of input. */
+static int loss_of(int error) {
+        return error == -EIO || error == -ENXIO ? -ENODEV : error;
+}
+
+/* From here on nothing is read or written, and closed() comes in the next turn. */
+static void serial_fail(Serial *s, int error) {
+        if (s->state != SERIAL_OPEN)
+                return;
+
+        s->state = SERIAL_FAILED;
+        s->error = loss_of(error);
+        s->source = sd_event_source_disable_unref(s->source);
+        /* Fails only when the loop has ended, and then nobody waits. */
+        if (sd_event_add_defer(s->event, &s->source, serial_on_failed, s) >= 0)
+                (void) sd_event_source_set_description(s->source, s->description);
+}
+
+/* ---- output ------------------------------------------------------------------------------------------- */
+
+static void serial_update_events(Serial *s) {
+        uint32_t events = (s->reading ? EPOLLIN : 0) | (s->sending > 0 ? EPOLLOUT : 0);
+
+        if (s->state == SERIAL_OPEN)
+                (void) sd_event_source_set_io_events(s->source, events);
+}
+
+/* Everything of a transmission is the kernel's: when will it have left? */
+static void serial_begin_emptying(Serial *s) {
+        s->look = LOOK_MIN_USEC;
+        deadline_set(s->deadline, s->pseudo ? 0 : s->empty_at);
+}
+
+/* Gives the kernel more of this transmission. */
+static void serial_send(Serial *s) {
+        usec_t now = serial_now(s);
+        ssize_t n = write(s->fd, buffer_begin(&s->output), s->sending);
+
+        if (n < 0) {
+                if (errno != EAGAIN && errno != EINTR) {
+                        serial_fail(s, -errno);
+                        return;
+                }
+                n = 0;
+        }
+
+        buffer_consume(&s->output, (size_t) n);
+        s->sending -= (size_t) n;
+        s->on_wire += (size_t) n;
+        s->empty_at = usec_add(MAX(s->empty_at, now), serial_chars_usec(&s->options, (size_t) n));
+        if (s->sending == 0)
+                serial_begin_emptying(s);
+}
+
+/* The line is free: begins a transmission, or waits for the silence before it. */
+static void serial_transmit(Serial *s) {
+        if (buffer_size(&s->output) == 0)
+                return;
+        if (s->quiet_until > 0 && s->quiet_until > serial_now(s)) {
+                deadline_set(s->deadline, s->quiet_until);
+                return;
+        }
+
+        s->sending = buffer_size(&s->output);
+        serial_send(s);
+        if (s->sending > 0)
+                serial_update_events(s);
+}
+
+static bool serial_is_transmitting(const Serial *s) {
+        return s->sending > 0 || s->on_wire > 0;
+}
+
+/* The last byte has left. */
+static void serial_finish_transmission(Serial *s) {
+        bool freed = false;
+
+        s->on_wire = 0;
+        s->empty_at = 0;
+        if (s->options.silence_after_sent > 0)
+                s->quiet_until = MAX(s->quiet_until, usec_add(serial_now(s), s->options.silence_after_sent));
+
+        if (s->handler->drained) {
+                s->freed = &freed;
+                s->handler->drained(s, s->userdata);
+                if (freed)
+                        return;
+                s->freed = NULL;
+        }
+        if (s->state == SERIAL_OPEN && !serial_is_transmitting(s))
+                serial_transmit(s);
+}
+
+static void serial_on_deadline(void *userdata) {
+        Serial *s = userdata;
+        size_t queued;
+
+        if (s->state != SERIAL_OPEN || s->sending > 0)
+                return;
+        if (s->on_wire == 0) {
+                serial_transmit(s);
+                return;
+        }
+
+        queued = serial_settings_queued(s->fd);
+        if (queued == 0) {
+                serial_finish_transmission(s);
+                return;
+        }
+        deadline_set_relative(s->deadline, MAX(s->look, serial_chars_usec(&s->options, MIN(queued, s->on_wire))));
+        s->look = MIN(s->look * 2, LOOK_MAX_USEC);
+}
+
+int serial_write(Serial *s, const void *data, size_t size) {
+        if (s->state != SERIAL_OPEN)
+                return -ENODEV;
+
+        buffer_append(&s->output, data, size);
+        if (!serial_is_transmitting(s))
+                serial_transmit(s);
+        return 0;
+}
+
+size_t serial_unsent(const Serial *s) {
+        return buffer_size(&s->output) + s->on_wire;
+}
+
+void serial_discard_output(Serial *s) {
+        if (s->state != SERIAL_OPEN)
+                return;
+
+        if (serial_is_transmitting(s))
+                serial_settings_flush(s->fd, false, true);
+        buffer_clear(&s->output);
+        s->sending = s->on_wire = 0;
+        s->empty_at = 0;
+        s->quiet_until = MAX(s->quiet_until, usec_add(serial_now(s), s->options.silence_after_sent));
+        serial_update_events(s);
+}
+
+/* ---- input -------------------------------------------------------------------------------------------- */
+
+/* Gives the owner all input, which is in `input` or in the scratch buffer, and keeps in `input` what is not
+ * consumed. */
+static void serial_deliver(Serial *s, Buffer *input, const uint8_t *data, size_t size) {
+        bool freed = false;
+        size_t consumed;
+
+        s->freed = &freed;
+        s->discarded = false;
+        consumed = s->handler->received(s, data, size, s->userdata);
+        if (freed) {
+                buffer_done(input);
+                return;
+        }
+        s->freed = NULL;
+
+        g_assert(consumed <= size);
+        if (s->discarded || s->state != SERIAL_OPEN)
+                consumed = size;
+        if (data == scratch)
+                buffer_append(input, scratch + consumed, size - consumed);
+        else
+                buffer_consume(input, consumed);
+        s->input = *input;
+
+        if (buffer_size(&s->input) > s->options.receive_max)
+                serial_end(s, -EMSGSIZE);
+}
+
+static void serial_take(Serial *s, size_t n) {
+        Buffer input = s->input;
+
+        s->input = (Buffer) { 0 };
+        if (buffer_size(&input) == 0) {
+                serial_deliver(s, &input, scratch, n);
+                return;
+        }
+        buffer_append(&input, scratch, n);
+        serial_deliver(s, &input, buffer_begin(&input), buffer_size(&input));
+}
+
+static void serial_read(Serial *s, uint32_t revents) {
+        ssize_t n = read(s->fd, scratch, sizeof(scratch));
+
+        if (n > 0) {
+                if (s->options.silence_after_received > 0)
+                        s->quiet_until = MAX(s->quiet_until,
+                                             usec_add(serial_now(s), s->options.silence_after_received));
+                serial_take(s, (size_t) n);
+                return;
+        }
+        if (n == 0 || (revents & (EPOLLHUP | EPOLLERR)))
+                serial_end(s, -ENODEV);
+        else if (errno != EAGAIN && errno != EINTR)
+                serial_end(s, loss_of(-errno));
+}
+
+static int serial_on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Serial *s = userdata;
+
+        if ((revents & EPOLLOUT) && s->sending > 0) {
+                serial_send(s);
+                if (s->state != SERIAL_OPEN)
+                        return 0;
+                serial_update_events(s);
+        }
+
+        if (s->reading && (revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+                serial_read(s, revents);
+        else if (revents & (EPOLLHUP | EPOLLERR))
+                serial_end(s, -ENODEV);
+        return 0;
+}
+
+static int serial_on_again(sd_event_source *source, void *userdata) {
+        Serial *s = userdata;
+        Buffer input = s->input;
+
+        if (!s->reading || s->state != SERIAL_OPEN || buffer_size(&input) == 0)
+                return 0;
+        s->input = (Buffer) { 0 };
+        serial_deliver(s, &input, buffer_begin(&input), buffer_size(&input));
+        return 0;
+}
+
+void serial_process(Serial *s) {
+        if (s->state != SERIAL_OPEN)
+                return;
+        if (!s->again) {
+                if (sd_event_add_defer(s->event, &s->again, serial_on_again, s) < 0)
+                        return;
+                (void) sd_event_source_set_description(s->again, s->description);
+        }
+        (void) sd_event_source_set_enabled(s->again, SD_EVENT_ONESHOT);
+}
+
+void serial_set_reading(Serial *s, bool on) {
+        if (s->reading == on)
+                return;
+
+        s->reading = on;
+        serial_update_events(s);
+        if (on)
+                serial_process(s);
+}
+
+void serial_discard_input(Serial *s) {
+        if (s->state != SERIAL_OPEN)
+                return;
+
+        s->discarded = true;
+        buffer_clear(&s->input);
+        serial_settings_flush(s->fd, true, false);
+}
+
+/* ---- life --------------------------------------------------------------------------------------------- */
+
+static int open_device(const char *path, bool *ret_pseudo) {
+        _cleanup_(safe_closep) int fd = -EBADF;
+        struct stat st;
+
+        fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISCHR(st.st_mode) || !isatty(fd))
+                return -ENOTTY;
+
+        *ret_pseudo = major(st.st_rdev) >= PSEUDO_MAJOR_FIRST && major(st.st_rdev) <= PSEUDO_MAJOR_LAST;
+        return TAKE_FD(fd);
+}
+
+static int serial_init(Serial *s, const char *path) {
+        bool pseudo = false;
+        int fd, r;
+
+        r = serial_settings_check(&s->options);
+        if (r < 0)
+                return r;
+
+        fd = open_device(path, &pseudo);
+        if (fd < 0)
+                return fd;
+        r = serial_settings_lock(fd, path);
+        if (r < 0) {
+                (void) safe_close(fd);
+                return r;
+        }
+        s->fd = fd;
+        s->pseudo = pseudo;
+
+        r = serial_settings_apply(fd, &s->options, pseudo);
+        if (r < 0)
+                return r;
+        r = deadline_new(s->event, s->description, serial_on_deadline, s, &s->deadline);
+        if (r < 0)
+                return r;
+        r = sd_event_add_io(s->event, &s->source, fd, EPOLLIN, serial_on_io, s);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(s->source, s->description);
+        return 0;
+}
+
+int serial_open(sd_event *event, const char *path, const SerialOptions *options, const char *description,
+                const SerialHandler *handler, void *userdata, Serial **ret) {
+        _cleanup_(serial_freep) Serial *s = g_new(Serial, 1);
+        int r;
+
+        *s = (Serial) {
+                .event = sd_event_ref(event),
+                .handler = handler,
+                .userdata = userdata,
+                .description = description,
+                .options = *options,
+                .fd = -EBADF,
+                .reading = true,
+        };
+        r = serial_init(s, path);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+/* Closing would wait for what has not left. */
+static void serial_close(Serial *s) {
+        if (s->fd < 0)
+                return;
+
+        serial_settings_flush(s->fd, false, true);
+        serial_settings_unlock(s->fd);
+        s->fd = safe_close(s->fd);
+}
+
+Serial *serial_free(Serial *s) {
+        if (!s)
+                return NULL;
+
+        if (s->freed)
+                *s->freed = true;
+        s->source = sd_event_source_disable_unref(s->source);
+        s->again = sd_event_source_disable_unref(s->again);
+        s->deadline = deadline_free(s->deadline);
+        buffer_done(&s->input);
+        buffer_done(&s->output);
+        serial_close(s);
+        sd_event_unref(s->event);
+        g_free(s);
+        return NULL;
+}
+
+char *serial_open_error(const char *path, int error) {
+        Holder holder;
+
+        switch (error) {
+        case -ENOENT:
+        case -ENODEV:
+        case -ENXIO:
+                return g_strdup("there is no such device");
+        case -EBUSY:
+                if (holder_find(path, -1, &holder) >= 0)
+                        return g_strdup_printf("%s (process %d) has it", holder.name, (int) holder.pid);
+                return g_strdup("another process has it");
+        case -ENOTTY:
+                return g_strdup("it is not a serial line");
+        case -EOPNOTSUPP:
+                return g_strdup("its driver cannot do these settings");
+        default:
+                return g_strdup(g_strerror(-error));
+        }
+}
