@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seed corpora of fuzz-sbs, fuzz-chatter and fuzz-eventer from the test vectors.
+"""Writes the seed corpora of fuzz-sbs, fuzz-chatter, fuzz-eventer and fuzz-peer from the test vectors.
 
 The seeds are committed; run this again when the vectors or the input formats of the targets change.
 """
@@ -69,7 +69,52 @@ def eventer():
     write('eventer', 'time', feed(accept) + bytes([3, 6 + 11 * 8, 4, 1, 2, 6 + 21 * 8, 6 + 21 * 8]))
 
 
+def integer(value):
+    groups = [value & 0x7f]
+    while not -64 <= value < 64:
+        value >>= 7
+        groups.insert(0, value & 0x7f)
+    return bytes([*groups[:-1], groups[-1] | 0x80])
+
+
+def frame(number, kind, body, last=False):
+    """A message of a client that begins a conversation."""
+    message = integer(number) * 2 + bytes([1, 1, last]) + integer(len(kind)) + kind.encode() + integer(len(body)) + body
+    size = len(message).to_bytes((len(message).bit_length() + 7) // 8, 'big')
+    return bytes([len(size)]) + size + message
+
+
+def peer():
+    entries = [x for x in load('conversation_eventer')['entries'] if 'from' in x and x['from'] == 'client']
+    for i, connection in enumerate(('eventer 1', 'eventer 2', 'eventer 3')):
+        stream = b''.join(bytes.fromhex(x['hex']) for x in entries if x['connection'] == connection)
+        write('peer', connection.replace(' ', '-'), bytes([7, i]) + stream)
+        write('peer', connection.replace(' ', '-late-'), bytes([33, 12]) + stream)
+
+    inits = [x for x in load('rules')['subscription'] if x['subscriptions']]
+    for i, x in enumerate(inits):
+        types = [b''.join([integer(len(t))] + [integer(len(s.encode())) + s.encode() for s in t])
+                 for t in x['subscriptions']]
+        events = [b''.join([integer(len(t))] + [integer(len(s.encode())) + s.encode() for s in t]) + b'\x80\x80'
+                  for t in x['matching'] + x['not_matching']]
+        write('peer', f'rules-{i:02}', b'\x00\x00' +
+              frame(1, 'HatEventer.MsgInitReq', b'\x81c\x80' + integer(len(types)) + b''.join(types) + b'\x80\x00') +
+              frame(2, 'HatEventer.MsgRegisterReq', integer(len(events)) + b''.join(events)))
+
+    hello = frame(1, 'HatEventer.MsgInitReq', bytes.fromhex('816380808000'))
+    data = load('eventer')
+    for i, x in enumerate(data['messages']):
+        if x['direction'] == 'client to server':
+            init = x['type'] == 'HatEventer.MsgInitReq'
+            write('peer', f'message-{i:02}', bytes([i, i % 16]) + (b'' if init else hello) + bytes.fromhex(x['frame_hex']))
+    for i, x in enumerate(data['malformed_bodies']):
+        init = x['type'] == 'HatEventer.MsgInitReq'
+        write('peer', f'malformed-{i:02}',
+              bytes([3, 0]) + (b'' if init else hello) + frame(2, x['type'], bytes.fromhex(x['hex'])))
+
+
 if __name__ == '__main__':
     sbs()
     chatter()
     eventer()
+    peer()
