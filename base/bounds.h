@@ -15,6 +15,10 @@
 #define NORTH_RECONNECT_USEC (500 * USEC_PER_MSEC)
 #define NORTH_REQUEST_USEC (10 * USEC_PER_SEC)   /* connect, init, register, query */
 
+#define MONITOR_PING_DELAY_USEC (5 * USEC_PER_SEC)   /* silence of the monitor until we ask, … */
+#define MONITOR_PING_TIMEOUT_USEC (5 * USEC_PER_SEC) /* … and until it is gone: well before it gives up on us, at 40 s */
+#define MONITOR_LATE_USEC (5 * USEC_PER_SEC)         /* a loop that ran so much too late was frozen: the blessing is lost */
+
 #define DEVICE_EVENTS_MAX 1024U                  /* waiting for one device that is starting */
 #define DEVICE_EVENTS_BYTES_MAX (1U << 20)       /* of them together, but always room for one */
 #define DEVICE_REQUEST_ID_MAX (64U << 10)        /* bytes of a write's request_id, kept until its result */

@@ -87,3 +87,7 @@ void deadline_set_relative(Deadline *d, usec_t delay) {
 usec_t deadline_get(const Deadline *d) {
         return d->when;
 }
+
+void deadline_set_priority(Deadline *d, int64_t priority) {
+        (void) sd_event_source_set_priority(d->source, priority);
+}

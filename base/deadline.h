@@ -24,3 +24,5 @@ DEFINE_CLEANUP(Deadline, deadline_free);
 void deadline_set(Deadline *d, usec_t when);
 void deadline_set_relative(Deadline *d, usec_t delay);
 usec_t deadline_get(const Deadline *d);
+/* sd_event_source_set_priority(). */
+void deadline_set_priority(Deadline *d, int64_t priority);

@@ -87,6 +87,11 @@ static int stream_on_failed(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+static void stream_describe_source(const Stream *s) {
+        (void) sd_event_source_set_description(s->source, s->description);
+        (void) sd_event_source_set_priority(s->source, s->options.priority);
+}
+
 /* From here on nothing is written and the loop calls until closed() was. */
 static void stream_fail(Stream *s, int error) {
         s->state = STREAM_FAILED;
@@ -100,7 +105,7 @@ static void stream_fail(Stream *s, int error) {
         if (sd_event_add_defer(s->event, &s->source, stream_on_failed, s) < 0)
                 return;
         (void) sd_event_source_set_enabled(s->source, SD_EVENT_ON);
-        (void) sd_event_source_set_description(s->source, s->description);
+        stream_describe_source(s);
 }
 
 /* ---- events of the descriptor ------------------------------------------------------------------------- */
@@ -546,7 +551,7 @@ static int stream_open(Stream *s, int fd) {
         r = sd_event_add_io(s->event, &s->source, fd, EPOLLIN, stream_on_io, s);
         if (r < 0)
                 return r;
-        (void) sd_event_source_set_description(s->source, s->description);
+        stream_describe_source(s);
 
         stream_set_tcp_options(s, fd);
         s->fd = fd;

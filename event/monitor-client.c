@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The glue of event/monitor-client.h: one Stream, one Observer, one Deadline, and a heartbeat that finds out whether the loop was frozen.
+ * Loop thread. The owner may free the client inside any callback: `freed` tells the caller of the callback. */
+
+#include "event/monitor-client.h"
+
+#include <errno.h>
+
+#include "base/bounds.h"
+#include "base/deadline.h"
+#include "base/log.h"
+#include "link/stream.h"
+
+#define HEARTBEAT_USEC (1 * USEC_PER_SEC)
+
+struct MonitorClient {
+        sd_event *event;
+        const MonitorClientHandler *handler;
+        void *userdata;
+        char *name, *group;
+        Stream *stream;
+        Observer *observer; /* NULL until connected */
+        Deadline *deadline;
+        sd_event_source *heartbeat;
+        unsigned entered;
+        bool closing, ended, freed;
+};
+
+/* ---- life --------------------------------------------------------------------------------------------------------- */
+
+static void client_destroy(MonitorClient *c) {
+        observer_free(c->observer);
+        sd_event_unref(c->event);
+        g_free(c->name);
+        g_free(c->group);
+        g_free(c);
+}
+
+static void client_detach(MonitorClient *c) {
+        c->ended = true;
+        c->stream = stream_free(c->stream);
+        c->deadline = deadline_free(c->deadline);
+        c->heartbeat = sd_event_source_disable_unref(c->heartbeat);
+}
+
+MonitorClient *monitor_client_free(MonitorClient *c) {
+        if (!c)
+                return NULL;
+        client_detach(c);
+        if (c->entered > 0)
+                c->freed = true;
+        else
+                client_destroy(c);
+        return NULL;
+}
+
+static void client_enter(MonitorClient *c) {
+        c->entered++;
+}
+
+static void client_leave(MonitorClient *c) {
+        g_assert(c->entered > 0);
+        if (--c->entered == 0 && c->freed)
+                client_destroy(c);
+}
+
+static const char *describe(int error) {
+        switch (error) {
+        case 0:
+                return "the connection was closed as asked";
+        case -ESTALE:
+                return "we were frozen and may have lost the blessing";
+        case -ESHUTDOWN:
+                return "asked us to close";
+        case -EBADMSG:
+                return "sent a malformed message";
+        case -EMSGSIZE:
+                return "sent a message that is too large";
+        case -EPROTO:
+                return "sent an unexpected message";
+        case -ETIMEDOUT:
+                return "does not answer";
+        case -ECONNRESET:
+                return "closed the connection";
+        case -ECONNREFUSED:
+                return "refused the connection";
+        case -ENXIO:
+                return "the host name is not known";
+        default:
+                return g_strerror(-error);
+        }
+}
+
+static void client_finish(MonitorClient *c, int error) {
+        if (c->ended)
+                return;
+        client_detach(c);
+        c->handler->closed(error, describe(error), c->userdata);
+}
+
+/* ---- sending and time --------------------------------------------------------------------------------------------- */
+
+static void client_flush(MonitorClient *c) {
+        Buffer *output;
+
+        if (c->ended || !c->observer || c->closing)
+                return;
+        output = observer_output(c->observer);
+        if (buffer_size(output) > 0) {
+                (void) stream_write(c->stream, buffer_begin(output), buffer_size(output)); /* a loss comes by closed() */
+                buffer_clear(output);
+        }
+        deadline_set(c->deadline, observer_deadline(c->observer));
+}
+
+static void on_deadline(void *userdata) {
+        MonitorClient *c = userdata;
+
+        if (!c->observer || c->closing)
+                return;
+        client_enter(c);
+        if (observer_elapse(c->observer, now_usec(CLOCK_MONOTONIC)) < 0)
+                client_finish(c, -ETIMEDOUT);
+        else
+                client_flush(c);
+        client_leave(c);
+}
+
+/* CLOCK_BOOTTIME goes on while the machine is suspended, as the monitor's patience does. */
+static int on_heartbeat(sd_event_source *source, uint64_t scheduled, void *userdata) {
+        MonitorClient *c = userdata;
+        usec_t now = now_usec(CLOCK_BOOTTIME);
+
+        if (now > usec_add(scheduled, MONITOR_LATE_USEC)) {
+                log_error("The process stood still for %.1f s.", (double) (now - scheduled) / USEC_PER_SEC);
+                client_enter(c);
+                client_finish(c, -ESTALE);
+                client_leave(c);
+                return 0;
+        }
+        (void) sd_event_source_set_time(source, usec_add(now, HEARTBEAT_USEC));
+        return 0;
+}
+
+static int client_start_heartbeat(MonitorClient *c) {
+        int r;
+
+        r = sd_event_add_time(c->event, &c->heartbeat, CLOCK_BOOTTIME, usec_add(now_usec(CLOCK_BOOTTIME), HEARTBEAT_USEC),
+                              USEC_PER_MSEC, on_heartbeat, c);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(c->heartbeat, "monitor-heartbeat");
+        (void) sd_event_source_set_priority(c->heartbeat, MONITOR_PRIORITY - 1);
+        return sd_event_source_set_enabled(c->heartbeat, SD_EVENT_ON);
+}
+
+/* ---- observer ----------------------------------------------------------------------------------------------------- */
+
+static void on_components(const ObserverComponent *components, size_t n, const ObserverComponent *own, void *userdata) {
+        MonitorClient *c = userdata;
+
+        if (!c->ended)
+                c->handler->components(components, n, own, c->userdata);
+}
+
+static void on_state(ObserverState state, void *userdata) {
+        MonitorClient *c = userdata;
+
+        if (!c->ended)
+                c->handler->state(state, c->userdata);
+}
+
+static const ObserverHandler observer_handler = { .components = on_components, .state = on_state };
+
+void monitor_client_set_ready(MonitorClient *c, bool ready) {
+        if (!c->observer || c->ended)
+                return;
+        client_enter(c);
+        observer_set_ready(c->observer, ready);
+        client_flush(c);
+        client_leave(c);
+}
+
+void monitor_client_set_ended(MonitorClient *c) {
+        if (!c->observer || c->ended)
+                return;
+        client_enter(c);
+        observer_set_ended(c->observer);
+        client_flush(c);
+        client_leave(c);
+}
+
+ObserverState monitor_client_get_state(const MonitorClient *c) {
+        return c->observer ? observer_get_state(c->observer) : OBSERVER_IDLE;
+}
+
+/* ---- stream ------------------------------------------------------------------------------------------------------- */
+
+static void on_connected(Stream *s, void *userdata) {
+        MonitorClient *c = userdata;
+
+        client_enter(c);
+        c->observer = observer_new(now_usec(CLOCK_MONOTONIC), MONITOR_PING_DELAY_USEC, MONITOR_PING_TIMEOUT_USEC, c->name,
+                                   c->group, &observer_handler, c);
+        c->handler->connected(c->userdata);
+        client_flush(c);
+        client_leave(c);
+}
+
+static size_t on_received(Stream *s, const uint8_t *data, size_t size, void *userdata) {
+        MonitorClient *c = userdata;
+        int64_t used;
+
+        client_enter(c);
+        used = observer_receive(c->observer, data, size, now_usec(CLOCK_MONOTONIC));
+        if (used < 0)
+                client_finish(c, (int) used);
+        else
+                client_flush(c);
+        client_leave(c);
+        return used < 0 ? size : (size_t) used;
+}
+
+static void on_closed(Stream *s, int error, void *userdata) {
+        MonitorClient *c = userdata;
+
+        client_enter(c);
+        client_finish(c, error == 0 && !c->closing ? -ECONNRESET : error);
+        client_leave(c);
+}
+
+static const StreamHandler stream_handler = { .connected = on_connected, .received = on_received, .closed = on_closed };
+
+int monitor_client_new(sd_event *event, Resolver *resolver, const Address *address, const char *name, const char *group,
+                       const MonitorClientHandler *handler, void *userdata, MonitorClient **ret) {
+        static const StreamOptions options = {
+                .connect_timeout = NORTH_REQUEST_USEC,
+                .receive_max = OBSERVER_FRAME_MAX,
+                .priority = MONITOR_PRIORITY,
+        };
+        _cleanup_(monitor_client_freep) MonitorClient *c = g_new0(MonitorClient, 1);
+        int r;
+
+        c->event = sd_event_ref(event);
+        c->handler = handler;
+        c->userdata = userdata;
+        c->name = g_strdup(name);
+        c->group = g_strdup(group);
+        r = deadline_new(event, "monitor", on_deadline, c, &c->deadline);
+        if (r < 0)
+                return r;
+        deadline_set_priority(c->deadline, MONITOR_PRIORITY);
+        r = client_start_heartbeat(c);
+        if (r < 0)
+                return r;
+        r = stream_connect(event, resolver, address, &options, "monitor", &stream_handler, c, &c->stream);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+void monitor_client_close(MonitorClient *c, usec_t limit) {
+        if (c->ended || c->closing)
+                return;
+        client_flush(c);
+        c->closing = true;
+        deadline_set(c->deadline, USEC_INFINITY);
+        stream_close_flushed(c->stream, limit);
+}
