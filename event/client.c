@@ -397,6 +397,10 @@ int event_client_new(sd_event *event, Resolver *resolver, const Address *address
         return 0;
 }
 
+bool event_client_was_refused(const EventClient *c) {
+        return c->detail;
+}
+
 void event_client_close(EventClient *c, usec_t limit) {
         if (c->state >= CLIENT_FLUSHING)
                 return;

@@ -42,6 +42,8 @@ DEFINE_CLEANUP(EventClient, event_client_free);
  * closed(-ETIMEDOUT). Nothing else of the server is delivered any more; requests that wait are not waited
  * for. */
 void event_client_close(EventClient *c, usec_t limit);
+/* Inside closed(): the server itself refused us, so detail holds its words. */
+bool event_client_was_refused(const EventClient *c);
 
 /* Without response, in order; leaves at the end of this turn, behind every source of the same priority that
  * is ready in it. While the server is not operational it would lose it silently (wire.md 3.9), so all is held back then

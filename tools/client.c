@@ -90,7 +90,7 @@ static ExitStatus complain_connect(const Options *options, int error) {
         }
 }
 
-ExitStatus client_new(const Options *options, Client **ret) {
+int client_try_new(const Options *options, Client **ret) {
         _cleanup_(client_freep) Client *c = g_new0(Client, 1);
         int r;
 
@@ -101,13 +101,20 @@ ExitStatus client_new(const Options *options, Client **ret) {
         r = open_bus(options, &c->bus);
         if (r >= 0)
                 r = wait_ready(c->bus, MIN(c->deadline, usec_add(now_usec(CLOCK_MONOTONIC), CONNECT_USEC)));
-        if (r == -ETIMEDOUT && now_usec(CLOCK_MONOTONIC) >= c->deadline)
-                return complain(CTL_TIMEOUT, "Cannot connect to the bus: it did not answer in time");
         if (r < 0)
-                return complain_connect(options, r);
+                return r;
 
         *ret = TAKE_PTR(c);
-        return CTL_OK;
+        return 0;
+}
+
+ExitStatus client_new(const Options *options, Client **ret) {
+        int r;
+
+        r = client_try_new(options, ret);
+        if (r == -ETIMEDOUT && options->timeout > 0 && options->timeout < CONNECT_USEC)
+                return complain(CTL_TIMEOUT, "Cannot connect to the bus: it did not answer in time");
+        return r < 0 ? complain_connect(options, r) : CTL_OK;
 }
 
 Client *client_free(Client *c) {

@@ -23,6 +23,8 @@ typedef struct Client {
 
 /* Connects to the bus, not yet to gatewayd; with options->timeout sets the deadline. Complains. */
 ExitStatus client_new(const Options *options, Client **ret);
+/* The same without a word: -ETIMEDOUT, or why the bus cannot be reached. */
+int client_try_new(const Options *options, Client **ret);
 Client *client_free(Client *c);
 DEFINE_CLEANUP(Client, client_free);
 

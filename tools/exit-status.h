@@ -14,9 +14,9 @@ typedef enum ExitStatus {
         CTL_USAGE = 2,
         CTL_NOT_RUNNING = 3, /* the device exists and does not run */
         CTL_NO_DEVICE = 4,
-        CTL_TIMEOUT = 5, /* of wait and --wait */
+        CTL_TIMEOUT = 5, /* of wait, --wait, and of a write that nothing answers */
         CTL_DENIED = 6,
-        CTL_NO_DAEMON = 8, /* gatewayd does not run, went away, or the bus cannot be reached */
+        CTL_NO_DAEMON = 8, /* gatewayd or the event server does not run, went away, or cannot be reached */
 } ExitStatus;
 
 /* The status of a call that failed with that D-Bus error; CTL_FAILED for a name that the table does not

@@ -29,6 +29,10 @@ typedef struct Options {
         bool wait;
         WaitGoal goal;     /* of --wait=, --state= and --link=; empty: the verb's own */
         char **properties; /* of show; NULL: all */
+        const char *server, *token_file; /* NULL: not given */
+        const char *since, *until, *source_time; /* moments as they were written; NULL: not given */
+        int64_t limit; /* of history; 0: not given */
+        bool reverse, force;
 } Options;
 
 typedef enum OptionFlag { /* those that only some verbs have */
@@ -37,4 +41,12 @@ typedef enum OptionFlag { /* those that only some verbs have */
         OPTION_LINK = 1 << 2,
         OPTION_SNAPSHOT = 1 << 3,
         OPTION_PROPERTY = 1 << 4,
+        OPTION_SERVER = 1 << 5,
+        OPTION_TOKEN_FILE = 1 << 6,
+        OPTION_SINCE = 1 << 7,
+        OPTION_UNTIL = 1 << 8,
+        OPTION_LIMIT = 1 << 9,
+        OPTION_REVERSE = 1 << 10,
+        OPTION_SOURCE_TIME = 1 << 11,
+        OPTION_FORCE = 1 << 12,
 } OptionFlag;

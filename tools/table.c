@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of devices, laid out by libsmartcols. Cells are cut before: it would cut without a sign that
- * something is missing. */
+/* A table laid out by libsmartcols. Cells are cut before: it would cut without a sign that something is
+ * missing. */
 #include <errno.h>
 #include <libsmartcols.h>
 #include <stdio.h>
@@ -9,45 +9,55 @@
 #include "tools/table.h"
 #include "tools/text.h"
 
-enum { TYPE, NAME, ENABLED, STATE, LINK, SINCE, DETAIL, N_COLUMNS };
-
-static const char *const headings[N_COLUMNS] = { "TYPE", "NAME",  "ENABLED", "STATE",
-                                                 "LINK", "SINCE", "DETAIL" };
-
-#define NAME_LEAST 12U   /* columns that a name keeps when the terminal is narrow */
-#define DETAIL_LEAST 10U /* and the detail */
-
 typedef struct Row {
-        char *cells[N_COLUMNS];
-        const char *colours[N_COLUMNS]; /* NULL: none */
+        char *cells[TABLE_COLUMNS_MAX];
+        const char *colours[TABLE_COLUMNS_MAX]; /* NULL: none */
 } Row;
+
+struct Table {
+        const TableColumn *columns;
+        size_t n_columns;
+        GArray *rows;
+};
 
 static void row_clear(void *p) {
         Row *row = p;
 
-        for (size_t i = 0; i < N_COLUMNS; i++)
+        for (size_t i = 0; i < TABLE_COLUMNS_MAX; i++)
                 g_free(row->cells[i]);
 }
 
-static Row make_row(const DeviceView *v, const Clocks *now) {
-        const char *grey = v->enabled ? "" : colour_of_state("disabled");
+Table *table_new(const TableColumn *columns) {
+        Table *t = g_new0(Table, 1);
 
-        return (Row) {
-                .cells = {
-                        [TYPE] = text_printable(v->type),
-                        [NAME] = text_printable(v->name),
-                        [ENABLED] = g_strdup(device_enabled_text(v)),
-                        [STATE] = text_printable(v->state),
-                        [LINK] = text_printable(v->link),
-                        [SINCE] = device_since_text(v, now),
-                        [DETAIL] = device_detail_text(v),
-                },
-                .colours = {
-                        [ENABLED] = grey,
-                        [STATE] = colour_of_state(v->state),
-                        [LINK] = colour_of_link(v->link),
-                },
-        };
+        t->columns = columns;
+        while (t->n_columns < TABLE_COLUMNS_MAX && columns[t->n_columns].heading)
+                t->n_columns++;
+        t->rows = g_array_new(false, false, sizeof(Row));
+        g_array_set_clear_func(t->rows, row_clear);
+        return t;
+}
+
+Table *table_free(Table *t) {
+        if (!t)
+                return NULL;
+        g_array_unref(t->rows);
+        g_free(t);
+        return NULL;
+}
+
+void table_add(Table *t, char *const *cells, const char *const *colours) {
+        Row row = {};
+
+        for (size_t i = 0; i < t->n_columns; i++) {
+                row.cells[i] = cells[i];
+                row.colours[i] = colours ? colours[i] : NULL;
+        }
+        g_array_append_val(t->rows, row);
+}
+
+bool table_has_legend(const Options *o) {
+        return output_is_terminal() && !o->no_legend;
 }
 
 /* ---- fitting a terminal ------------------------------------------------------------------------------ */
@@ -73,20 +83,20 @@ static size_t shrink(GArray *rows, size_t column, size_t widest, size_t least, s
         return excess - (widest - width);
 }
 
-static void fit(GArray *rows, size_t columns) {
-        size_t widest[N_COLUMNS], total = N_COLUMNS - 1, excess;
+static void fit(Table *t, size_t columns) {
+        size_t widest[TABLE_COLUMNS_MAX], total = t->n_columns - 1, excess;
 
-        for (size_t c = 0; c < N_COLUMNS; c++) {
-                widest[c] = text_width(headings[c]);
-                for (guint i = 0; i < rows->len; i++)
-                        widest[c] = MAX(widest[c], text_width(g_array_index(rows, Row, i).cells[c]));
+        for (size_t c = 0; c < t->n_columns; c++) {
+                widest[c] = text_width(t->columns[c].heading);
+                for (guint i = 0; i < t->rows->len; i++)
+                        widest[c] = MAX(widest[c], text_width(g_array_index(t->rows, Row, i).cells[c]));
                 total += widest[c];
         }
 
         excess = total > columns ? total - columns : 0;
-        excess = shrink(rows, DETAIL, widest[DETAIL], DETAIL_LEAST, excess);
-        excess = shrink(rows, NAME, widest[NAME], NAME_LEAST, excess);
-        (void) shrink(rows, TYPE, widest[TYPE], NAME_LEAST, excess);
+        for (size_t c = t->n_columns; c > 0; c--)
+                if (t->columns[c - 1].least > 0)
+                        excess = shrink(t->rows, c - 1, widest[c - 1], t->columns[c - 1].least, excess);
 }
 
 /* ---- printing ---------------------------------------------------------------------------------------- */
@@ -95,13 +105,13 @@ static void unref_table(struct libscols_table **t) {
         scols_unref_table(*t);
 }
 
-static int add_row(struct libscols_table *table, const Row *row) {
+static int add_row(struct libscols_table *table, const Row *row, size_t n) {
         struct libscols_line *line = scols_table_new_line(table, NULL);
         int r;
 
         if (!line)
                 return -ENOMEM;
-        for (size_t c = 0; c < N_COLUMNS; c++) {
+        for (size_t c = 0; c < n; c++) {
                 r = scols_line_set_data(line, c, row->cells[c]);
                 if (r >= 0 && row->colours[c] && row->colours[c][0])
                         r = scols_cell_set_color(scols_line_get_cell(line, c), row->colours[c]);
@@ -111,56 +121,27 @@ static int add_row(struct libscols_table *table, const Row *row) {
         return 0;
 }
 
-static int print_rows(const GArray *rows, bool headings_wanted) {
-        _cleanup_(unref_table) struct libscols_table *table = scols_new_table();
+int table_print(Table *t, const Options *o) {
+        _cleanup_(unref_table) struct libscols_table *table = NULL;
         int r;
 
+        if (output_is_terminal() && !o->full)
+                fit(t, output_columns());
+        if (t->rows->len == 0)
+                return 0;
+        table = scols_new_table();
         if (!table)
                 return -ENOMEM;
-        (void) scols_table_enable_noheadings(table, !headings_wanted);
+        (void) scols_table_enable_noheadings(table, !table_has_legend(o));
         (void) scols_table_enable_colors(table, output_has_colour());
         (void) scols_table_set_termforce(table, SCOLS_TERMFORCE_NEVER); /* cells are as wide as they are */
-        for (size_t c = 0; c < N_COLUMNS; c++)
-                if (!scols_table_new_column(table, headings[c], 0, 0))
+        for (size_t c = 0; c < t->n_columns; c++)
+                if (!scols_table_new_column(table, t->columns[c].heading, 0, 0))
                         return -ENOMEM;
-        for (guint i = 0; i < rows->len; i++) {
-                r = add_row(table, &g_array_index(rows, Row, i));
+        for (guint i = 0; i < t->rows->len; i++) {
+                r = add_row(table, &g_array_index(t->rows, Row, i), t->n_columns);
                 if (r < 0)
                         return r;
         }
         return scols_print_table(table);
-}
-
-static void print_footer(const GPtrArray *devices) {
-        unsigned failed = 0;
-
-        for (guint i = 0; i < devices->len; i++)
-                failed += streq(((const DeviceView *) devices->pdata[i])->state, "failed");
-        printf("\n%u device%s listed", devices->len, devices->len == 1 ? "" : "s");
-        if (failed > 0)
-                printf(", %u failed", failed);
-        puts(".");
-}
-
-int table_print(const GPtrArray *devices, const Options *o, const Clocks *now) {
-        g_autoptr(GArray) rows = g_array_sized_new(false, false, sizeof(Row), devices->len);
-        bool legend = output_is_terminal() && !o->no_legend;
-        int r;
-
-        g_array_set_clear_func(rows, row_clear);
-        for (guint i = 0; i < devices->len; i++) {
-                Row row = make_row(devices->pdata[i], now);
-
-                g_array_append_val(rows, row);
-        }
-        if (output_is_terminal() && !o->full)
-                fit(rows, output_columns());
-        if (rows->len > 0) {
-                r = print_rows(rows, legend);
-                if (r < 0)
-                        return r;
-        }
-        if (legend)
-                print_footer(devices);
-        return 0;
 }

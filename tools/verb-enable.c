@@ -1,32 +1,116 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gatewayctl enable, disable DEVICE… [--wait[=STATE]]: done when the event server has accepted it; with
- * --wait when the devices have reached what is waited for. */
+ * --wait when the devices have reached what is waited for. TYPE/NAME/PART means a part of a device: its event is
+ * registered at the event server by ourselves, D-Bus knows no parts. */
 #include "tools/control.h"
+#include "tools/event-connection.h"
+#include "tools/points.h"
 #include "tools/verbs.h"
 #include "tools/waiter.h"
+
+/* ---- parts ------------------------------------------------------------------------------------------- */
+
+typedef struct Enabling {
+        Client *bus;
+        const Options *options;
+        bool enable;
+        Waiter *waiter;              /* with --wait */
+        GatewayView *gateway;        /* once an argument may name a part */
+        EventConnection *connection; /* once one does */
+} Enabling;
+
+static void enabling_done(Enabling *e) {
+        event_connection_free(e->connection);
+        gateway_view_free(e->gateway);
+        waiter_free(e->waiter);
+}
+
+static ExitStatus set_part(Enabling *e, const DeviceView *v, const char *part) {
+        Payload payload = { .kind = PAYLOAD_JSON, .json = e->enable ? JSON_LITERAL("true") : JSON_LITERAL("false") };
+        g_autoptr(GPtrArray) points = points_new(v);
+        ExitStatus s = CTL_OK;
+        const Point *p;
+        int r;
+
+        if (e->options->wait)
+                return complain(CTL_USAGE, "--wait waits for devices, not for part '%s' of one", part);
+        s = point_find(points, v, POINT_ENABLE, part, &p);
+        if (s == CTL_OK && !e->connection) {
+                s = event_connection_new(e->options, e->bus, e->options->timeout, NULL, NULL, &e->connection);
+                if (s == CTL_OK)
+                        s = event_connection_begin(e->connection, NULL, 0);
+                if (s != CTL_OK)
+                        e->connection = event_connection_free(e->connection);
+        }
+        if (s != CTL_OK)
+                return s;
+        r = event_connection_register(e->connection, p->out, NULL, &payload, NULL, NULL);
+        return r < 0 ? event_connection_complain(e->connection, r) : CTL_OK;
+}
+
+/* ret_device: NULL: the argument names no part. */
+static ExitStatus find_part(Enabling *e, const char *argument, const DeviceView **ret_device, const char **ret_part) {
+        const char *slash = strchr(argument, '/');
+        ExitStatus s;
+
+        *ret_device = NULL;
+        if (!slash || slash == argument || !strchr(slash + 1, '/'))
+                return CTL_OK;
+        if (!e->gateway) {
+                s = gateway_fetch(e->bus, true, &e->gateway);
+                if (s != CTL_OK)
+                        return s;
+        }
+        *ret_device = points_split(e->gateway, argument, ret_part);
+        return CTL_OK;
+}
+
+/* ---- devices ----------------------------------------------------------------------------------------- */
 
 static void wait_for_it(const char *argument, void *userdata) {
         waiter_add(userdata, argument);
 }
 
+static ExitStatus set_device(Enabling *e, char *argument) {
+        const char *verb = e->enable ? "enable" : "disable", *method = e->enable ? "Enable" : "Disable";
+        char *one[] = { argument, NULL };
+
+        return control_devices(e->bus, verb, method, one, e->waiter ? wait_for_it : NULL, e->waiter);
+}
+
+static ExitStatus set_one(Enabling *e, char *argument) {
+        const DeviceView *device;
+        const char *part;
+        ExitStatus s;
+
+        s = find_part(e, argument, &device, &part);
+        if (s != CTL_OK)
+                return s;
+        return device ? set_part(e, device, part) : set_device(e, argument);
+}
+
 static ExitStatus set_enabled(Client *c, const Options *o, char **arguments, bool enable) {
-        const char *verb = enable ? "enable" : "disable", *method = enable ? "Enable" : "Disable";
-        _cleanup_(waiter_freep) Waiter *w = NULL;
+        _cleanup_(enabling_done) Enabling e = { .bus = c, .options = o, .enable = enable };
+        ExitStatus first = CTL_OK, s;
         WaitGoal goal = o->goal;
-        ExitStatus asked, waited;
 
-        if (!o->wait)
-                return control_devices(c, verb, method, arguments, NULL, NULL);
-
-        if (!goal.state && !goal.link)
-                goal.state = enable ? "running" : "disabled";
-        goal.enabled = enable ? GOAL_ENABLED : GOAL_DISABLED;
-        waited = waiter_new(c, &goal, false, &w);
-        if (waited != CTL_OK)
-                return waited;
-        asked = control_devices(c, verb, method, arguments, wait_for_it, w);
-        waited = waiter_run(w);
-        return asked != CTL_OK ? asked : waited;
+        if (o->wait) {
+                if (!goal.state && !goal.link)
+                        goal.state = enable ? "running" : "disabled";
+                goal.enabled = enable ? GOAL_ENABLED : GOAL_DISABLED;
+                s = waiter_new(c, &goal, false, &e.waiter);
+                if (s != CTL_OK)
+                        return s;
+        }
+        for (; *arguments; arguments++) {
+                s = set_one(&e, *arguments);
+                first = first != CTL_OK ? first : s;
+        }
+        if (e.waiter) {
+                s = waiter_run(e.waiter);
+                first = first != CTL_OK ? first : s;
+        }
+        return first;
 }
 
 ExitStatus verb_enable(Client *c, const Options *o, char **arguments) {

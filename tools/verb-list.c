@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gatewayctl list [PATTERN…]: the table of devices. */
+#include "tools/device-table.h"
 #include "tools/output.h"
-#include "tools/table.h"
 #include "tools/verbs.h"
 
 ExitStatus verb_list(Client *c, const Options *o, char **arguments) {
@@ -20,7 +20,7 @@ ExitStatus verb_list(Client *c, const Options *o, char **arguments) {
         if (v->devices->len == 0 && selected != CTL_OK)
                 return selected;
         now = clocks_now(c);
-        if (table_print(v->devices, o, &now) < 0)
+        if (device_table_print(v->devices, o, &now) < 0)
                 return complain(CTL_FAILED, "Cannot lay out the table");
         return selected;
 }

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which event server a command speaks to. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+
+#include <config.h>
+
+#include "base/bounds.h"
+#include "base/sd.h"
+#include "tools/event-server.h"
+#include "tools/text.h"
+
+#define SOCKET_NAME "eventer.sock" /* in the runtime directory */
+
+/* ---- token ------------------------------------------------------------------------------------------- */
+
+static int read_file(const char *path, char **ret) {
+        _cleanup_(safe_closep) int fd = -EBADF;
+        g_autofree char *text = g_malloc0(CONF_CREDENTIAL_MAX + 2);
+        size_t n = 0;
+
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        if (fd < 0)
+                return -errno;
+        for (;;) {
+                ssize_t got = read(fd, text + n, CONF_CREDENTIAL_MAX + 1 - n);
+
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got < 0)
+                        return -errno;
+                n += (size_t) got;
+                if (n > CONF_CREDENTIAL_MAX)
+                        return -EFBIG;
+                if (got == 0)
+                        break;
+        }
+        if (n > 0 && text[n - 1] == '\n')
+                text[--n] = '\0';
+        if (strlen(text) != n || !g_utf8_validate(text, -1, NULL))
+                return -EILSEQ;
+        *ret = TAKE_PTR(text);
+        return 0;
+}
+
+static ExitStatus read_token(const char *path, char **ret) {
+        int r;
+
+        r = read_file(path, ret);
+        if (r == -EILSEQ)
+                return complain(CTL_FAILED, "%s: a token is UTF-8 text", path);
+        if (r < 0)
+                return complain(CTL_FAILED, "Cannot read %s: %s", path, g_strerror(-r));
+        return CTL_OK;
+}
+
+/* ---- address ----------------------------------------------------------------------------------------- */
+
+static void set_address(EventServer *s, const Address *a) {
+        g_autofree char *text = NULL;
+
+        address_done(&s->address);
+        address_copy(&s->address, a);
+        if (s->address.kind == ADDRESS_UNIX && s->address.path[0] != '/') {
+                char *path = g_build_filename(runtime_directory(), s->address.path, NULL);
+
+                g_free(s->address.path);
+                s->address.path = path;
+        }
+        text = address_format(&s->address);
+        g_free(s->name);
+        s->name = text_printable(text);
+}
+
+static void set_default(EventServer *s) {
+        set_address(s, &(Address) { .kind = ADDRESS_UNIX, .path = (char *) SOCKET_NAME });
+}
+
+/* Of --server=: a relative path is one of the shell's, as every other file of a command line. */
+static ExitStatus set_given(EventServer *s, const char *text) {
+        Address a = {};
+
+        if (address_parse(text, &a) < 0 || (a.kind == ADDRESS_TCP && a.port == 0)) {
+                address_done(&a);
+                return complain(CTL_USAGE, "--server=%s: it is tcp:HOST:PORT or unix:PATH", text);
+        }
+        if (a.kind == ADDRESS_UNIX && a.path[0] != '/') {
+                char *path = g_canonicalize_filename(a.path, NULL);
+
+                g_free(a.path);
+                a.path = path;
+        }
+        set_address(s, &a);
+        address_done(&a);
+        return CTL_OK;
+}
+
+/* Whether an address that another host says means that host itself. */
+static bool is_local(const Address *a) {
+        struct addrinfo *list = NULL;
+        bool local = true;
+
+        if (a->kind == ADDRESS_UNIX || streq(a->host, "localhost"))
+                return true;
+        if (address_numeric(a->host, a->port, false, &list) < 0)
+                return false;
+        if (list->ai_family == AF_INET) {
+                const struct sockaddr_in *in = (const struct sockaddr_in *) (const void *) list->ai_addr;
+
+                local = ntohl(in->sin_addr.s_addr) >> 24 == 127;
+        } else if (list->ai_family == AF_INET6) {
+                const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) (const void *) list->ai_addr;
+
+                local = IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+        }
+        freeaddrinfo(list);
+        return local;
+}
+
+/* ---- what the daemon says ---------------------------------------------------------------------------- */
+
+static ExitStatus get_property(Client *c, char **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        const char *text;
+        ExitStatus s;
+        int r;
+
+        s = client_call(c,
+                        &(Call) { .path = BUS_ROOT_PATH,
+                                  .interface = "org.freedesktop.DBus.Properties",
+                                  .member = "Get",
+                                  .what = "find the event server",
+                                  .timeout = READ_USEC },
+                        &reply, "ss", BUS_MANAGER_INTERFACE, "EventServer");
+        if (s != CTL_OK)
+                return s;
+        r = sd_bus_message_read(reply, "v", "s", &text);
+        if (r < 0) {
+                client_complain_answer("find the event server", r);
+                return CTL_FAILED;
+        }
+        *ret = g_strdup(text);
+        return CTL_OK;
+}
+
+/* text: the property. */
+static ExitStatus set_named(EventServer *s, const Client *c, const char *text) {
+        ExitStatus status = CTL_OK;
+        Address a = {};
+        bool known;
+
+        known = address_parse(text, &a) >= 0;
+        if (!c->local && (!known || is_local(&a)))
+                status = complain(CTL_NO_DAEMON,
+                                  "The event server is only reached on the daemon's own host; give its address with "
+                                  "--server=");
+        else if (known)
+                set_address(s, &a);
+        else
+                set_default(s);
+        address_done(&a);
+        return status;
+}
+
+static ExitStatus set_from_daemon(EventServer *s, Client *c) {
+        g_autofree char *text = NULL;
+        ExitStatus status;
+
+        status = get_property(c, &text);
+        return status == CTL_OK ? set_named(s, c, text) : status;
+}
+
+/* The same of a daemon that may not be there, over a bus that may not be there: then it is the socket that a
+ * daemon of this host would have. */
+static ExitStatus set_from_daemon_or_default(EventServer *s, const Options *o) {
+        _cleanup_(client_freep) Client *c = NULL;
+        g_autofree char *text = NULL;
+        ExitStatus status = CTL_OK;
+        bool absent = false;
+
+        if (o->bus == BUS_KIND_SYSTEM)
+                absent = client_try_new(o, &c) < 0;
+        else
+                status = client_new(o, &c);
+        if (c) {
+                c->gone_is_fine = c->local;
+                c->deadline = MIN(c->deadline, usec_add(now_usec(CLOCK_MONOTONIC), READ_USEC));
+                status = get_property(c, &text);
+                absent = status == CTL_NO_DAEMON && c->gone_is_fine;
+        }
+        if (absent) {
+                set_default(s);
+                s->guessed = true;
+                return CTL_OK;
+        }
+        return status == CTL_OK ? set_named(s, c, text) : status;
+}
+
+/* ---- public ------------------------------------------------------------------------------------------ */
+
+ExitStatus event_server_find(const Options *o, Client *c, EventServer **ret) {
+        _cleanup_(event_server_freep) EventServer *s = g_new0(EventServer, 1);
+        ExitStatus status = CTL_OK;
+
+        if (o->token_file)
+                status = read_token(o->token_file, &s->token);
+        if (status != CTL_OK)
+                return status;
+
+        if (o->server)
+                status = set_given(s, o->server);
+        else if (c)
+                status = set_from_daemon(s, c);
+        else
+                status = set_from_daemon_or_default(s, o);
+        if (status != CTL_OK)
+                return status;
+        *ret = TAKE_PTR(s);
+        return CTL_OK;
+}
+
+EventServer *event_server_free(EventServer *s) {
+        if (!s)
+                return NULL;
+        address_done(&s->address);
+        g_free(s->name);
+        g_free(s->token);
+        g_free(s);
+        return NULL;
+}

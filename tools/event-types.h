@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Event types of a command line and of descriptions, with memory of their own. Pure functions. */
+#pragma once
+
+#include "event/event.h"
+
+/* A copy in one block; event_type_done() frees it. */
+EventType event_type_copy(EventType type);
+void event_type_done(EventType *type);
+
+/* `a/b/?`, where `\/` is a slash inside a segment, or a JSON array of strings when it begins with `[`.
+ * -EINVAL: it begins with `[` and is not one. Free with event_type_done(). */
+int event_type_parse(const char *text, EventType *ret);
+
+/* EventType elements that the array frees. */
+GArray *event_types_new(void);
+
+/* For a GHashTable whose keys are EventType. */
+unsigned event_type_key_hash(gconstpointer type);
+gboolean event_type_key_equal(gconstpointer a, gconstpointer b);
+void event_type_key_free(gpointer type);
+EventType *event_type_key_new(EventType type);
