@@ -79,6 +79,7 @@ def test_manager_properties(service, system_bus_client, event_server):
         'EventServer': f'tcp:127.0.0.1:{event_server.port}',
         'EventServerState': 'operational',
         'MonitorState': 'none',
+        'EventStorage': 'none', 'EventStorageDetail': '',
     }
 
 
@@ -143,12 +144,31 @@ def test_describe(service, system_bus, system_bus_client):
     assert set(manager['Manager']) == set(system_bus_client.manager())
     device = json.loads(system_bus_client.call(device_path(PLC), DEVICE, 'Describe')[0])
     assert [i['Name'] for i in manager['Devices']] == ['plc']
-    assert set(device) == set(system_bus_client.device(PLC)) | {'ModbusMaster'}
+    assert set(device) == set(system_bus_client.device(PLC)) | {'ModbusMaster', 'EventPrefix', 'Points'}
     assert set(device['ModbusMaster']) == set(system_bus_client.get_all(device_path(PLC), MASTER))
     assert device['Description'] is None and device['NextRetryTimestampMonotonic'] is None
     assert device['RxMessages'] == 0
     # the same through busctl, as people use it
     assert system_bus.busctl_json('call', NAME, device_path(PLC), DEVICE, 'Describe')['data']
+
+
+def test_points_lead_to_events(service, system_bus_client, eventer):
+    """A client that knows no device type reads, writes and enables by what Describe says."""
+    device = json.loads(system_bus_client.call(device_path(PLC), DEVICE, 'Describe')[0])
+    assert device['EventPrefix'] == NATIVE.prefix(PLC).split('/')
+    points = {(i['Kind'], i['Name']): i for i in device['Points']}
+    assert set(points) == {('enable', '1'), ('value', '1/word')}
+
+    def types_of(point):
+        return [point[i] and (*device['EventPrefix'], *point[i]) for i in ('In', 'Out', 'Answer')]
+
+    system_bus_client.call(device_path(PLC), DEVICE, 'Enable')
+    value_in, value_out, answer = types_of(points['value', '1/word'])
+    eventer.register(types_of(points['enable', '1'])[1], True)
+    eventer.wait(value_in)
+    eventer.register(value_out, {'request_id': 'mine', 'value': 1234})
+    assert eventer.wait(answer).payload.data == {'request_id': 'mine', 'result': 'SUCCESS'}
+    eventer.wait(value_in, where=lambda i: i['value'] == 1234)
 
 
 # ---- methods

@@ -24,10 +24,11 @@ ACTING = [
     (PATH, DEVICE, 'Restart'),
     (PATH, DEVICE, 'Disable'),
     (PATH, DEVICE, 'SetEnabled', 'ba{sv}', 'false', '0'),
+    (ROOT_PATH, MANAGER, 'ExportEvents', 's', 'no descriptor'),
     (PATH, PROPERTIES, 'Set', 'ssv', DEVICE, 'Enabled', 'b', 'true'),
 ]
 #: What the daemon itself answers to them here, once the bus lets them pass.
-OWN_ANSWERS = ('not writable', 'not enabled')
+OWN_ANSWERS = ('not writable', 'not enabled', "expecting 'h'")
 
 
 @pytest.fixture

@@ -179,7 +179,8 @@ class BusClient:
         self._connection = background.run(self._connect())
 
     async def _connect(self):
-        connection = await MessageBus(bus_address=self._bus.address, bus_type=BusType.SESSION).connect()
+        connection = await MessageBus(bus_address=self._bus.address, bus_type=BusType.SESSION,
+                                      negotiate_unix_fd=True).connect()
         connection.add_message_handler(self._on_message)
         await self._add_match(connection, f"type='signal',path_namespace='{ROOT_PATH}'")
         return connection
@@ -198,10 +199,11 @@ class BusClient:
                 self._changed.notify_all()
         return None
 
-    def call(self, path, interface, member, signature='', *arguments, destination=NAME, timeout=DEADLINE):
-        """Calls a method and returns its arguments as a list. Error replies raise BusError."""
+    def call(self, path, interface, member, signature='', *arguments, destination=NAME, timeout=DEADLINE, fds=()):
+        """Calls a method and returns its arguments as a list; an argument of type h is an index of fds. Error replies raise
+        BusError."""
         message = Message(destination=destination, path=path, interface=interface, member=member,
-                          signature=signature, body=list(arguments))
+                          signature=signature, body=list(arguments), unix_fds=list(fds))
         reply = background.run(self._connection.call(message), timeout)
         if reply.message_type == MessageType.ERROR:
             raise BusError(reply.error_name, reply.body[0] if reply.body else '')

@@ -147,6 +147,13 @@ class Gateway:
         self.close()
 
 
+def activate(*listeners):
+    """[(name, port)…]: the `prefix` that waits for the first connection and then becomes the daemon, with named descriptors."""
+    command = ['systemd-socket-activate', f'--fdname={":".join(name for name, _ in listeners)}']
+    command += [f'--listen=127.0.0.1:{port}' for _, port in listeners]
+    return command + [f'--setenv={i}' for i in ('NOTIFY_SOCKET', 'STATE_DIRECTORY', 'RUNTIME_DIRECTORY', *SANITIZER_ENV)]
+
+
 def run_daemon(*arguments, timeout=DEADLINE, env=None, cwd=None):
     """Runs the daemon to its end, for --check and the like; checks that no sanitizer spoke."""
     result = subprocess.run([DAEMON, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, cwd=cwd,

@@ -4,7 +4,7 @@
 import socket
 
 from harness.config import NATIVE, slave, slave_data
-from harness.gateway import SANITIZER_ENV
+from harness.gateway import activate
 from harness.ports import free_port
 from harness.waiting import wait_until
 
@@ -13,13 +13,6 @@ from modbus_clients import RawClient, read
 VIEW = 'modbus_slave/view'
 PREFIX = NATIVE.prefix(VIEW)
 BORROWED = {'local_host': ..., 'local_port': ..., 'listen': 'fd:modbus-server'}
-
-
-def activate(*listeners):
-    """The command that waits for the first connection and then becomes the daemon, with named descriptors."""
-    command = ['systemd-socket-activate', f'--fdname={":".join(name for name, _ in listeners)}']
-    command += [f'--listen=127.0.0.1:{port}' for _, port in listeners]
-    return command + [f'--setenv={i}' for i in ('NOTIFY_SOCKET', 'STATE_DIRECTORY', 'RUNTIME_DIRECTORY', *SANITIZER_ENV)]
 
 
 def connect_when_listening(port):

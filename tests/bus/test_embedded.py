@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon that keeps events itself, as people meet it: on D-Bus, over restarts, with what ends a start and what degrades it."""
+
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import tempfile
+
+import pytest
+from hat.event.eventer import EventerInitError
+
+from harness.bus import DEVICE, ERROR, MANAGER, ROOT_PATH, BusError, device_path
+from harness.config import NATIVE, data, master, remote
+from harness.eventer import Eventer, is_operational
+from harness.gateway import activate
+from harness.ports import free_port
+from harness.waiting import wait_until
+
+PLC = 'modbus_master/plc'
+PATH = device_path(PLC)
+ENABLE = f'{NATIVE.prefix(PLC)}/system/enable'.split('/')
+FREEDESKTOP_ERROR = 'org.freedesktop.DBus.Error.'
+
+
+def config(port=1, **embedded):
+    """Without arguments as short as it can be: there is no event_server."""
+    main = {'event_server': {'embedded': embedded}} if embedded else {}
+    return NATIVE.config([master('plc', port, [remote(1, [data('word')])])], **main)
+
+
+@contextlib.contextmanager
+def directory(owner=None):
+    path = pathlib.Path(tempfile.mkdtemp(prefix='gatewayd-state-'))
+    if owner:
+        os.chown(path, owner.pw_uid, owner.pw_gid)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def state(service_user):
+    """A state directory of the service user that outlives the daemon."""
+    with directory(service_user) as path:
+        yield path
+
+
+@pytest.fixture
+def root_state():
+    with directory() as path:
+        yield path
+
+
+def in_state(path):
+    return {'env': {'STATE_DIRECTORY': str(path)}}
+
+
+def wait_state(client, state):
+    wait_until(lambda: client.device(PLC, 'State') == state, f'the device is {state}')
+
+
+# ---- enabling
+
+def test_without_event_server_in_the_configuration(start_service, system_bus_client, field, state):
+    device = field()
+    gateway = start_service(config(device.port), **in_state(state))
+    manager = system_bus_client.manager()
+    path = pathlib.Path(manager['EventServer'].removeprefix('unix:'))
+    assert path.name == 'eventer.sock' and stat.S_IMODE(path.stat().st_mode) == 0o660
+    assert manager['EventStorage'] == 'working' and manager['EventStorageDetail'] == ''
+    wait_until(lambda: system_bus_client.manager('EventServerState') == 'operational', 'the server is operational')
+    wait_until(lambda: system_bus_client.device(PLC, 'EnabledKnown'), 'the query was answered')
+    assert system_bus_client.device(PLC, 'State') == 'disabled'
+
+    system_bus_client.call(PATH, DEVICE, 'Enable')
+    wait_until(lambda: system_bus_client.device(PLC, 'Link') == 'up', 'the device is up')
+    gateway.stop()
+    assert not path.exists()
+
+    # what was enabled runs again
+    start_service(config(device.port), **in_state(state))
+    wait_until(lambda: system_bus_client.device(PLC, 'Link') == 'up', 'the device is up')
+
+
+def test_kill_keeps_what_was_answered(start_service, system_bus_client, state):
+    for enable in (True, False, True):
+        gateway = start_service(config(), **in_state(state))
+        wait_until(lambda: system_bus_client.manager('EventServerState') == 'operational', 'the server is operational')
+        system_bus_client.call(PATH, DEVICE, 'SetEnabled', 'ba{sv}', enable, {})
+        gateway.kill()
+        wait_until(lambda: system_bus_client.owner() is None, 'the name is free')
+        gateway = start_service(config(), **in_state(state))
+        wait_until(lambda: system_bus_client.device(PLC, 'EnabledKnown'), 'the query was answered')
+        assert system_bus_client.device(PLC, 'Enabled') is enable
+        gateway.stop()
+
+
+def test_initial_counts_once(start_service, system_bus_client, state):
+    shipped = config(initial=[{'type': ENABLE, 'payload': True}])
+    gateway = start_service(shipped, **in_state(state))
+    wait_state(system_bus_client, 'running')
+    system_bus_client.call(PATH, DEVICE, 'Disable')
+    wait_state(system_bus_client, 'disabled')
+    gateway.stop()
+    start_service(shipped, **in_state(state))
+    wait_until(lambda: system_bus_client.device(PLC, 'EnabledKnown'), 'the query was answered')
+    assert system_bus_client.device(PLC, 'State') == 'disabled'
+
+
+def test_memory_forgets(start_service, system_bus_client, state):
+    in_memory = config(path=':memory:')
+    gateway = start_service(in_memory, **in_state(state))
+    wait_until(lambda: system_bus_client.manager('EventServerState') == 'operational', 'the server is operational')
+    system_bus_client.call(PATH, DEVICE, 'Enable')
+    wait_state(system_bus_client, 'running')
+    gateway.stop()
+    assert not list(state.iterdir())
+    start_service(in_memory, **in_state(state))
+    wait_until(lambda: system_bus_client.device(PLC, 'EnabledKnown'), 'the query was answered')
+    assert system_bus_client.device(PLC, 'State') == 'disabled'
+
+
+# ---- others connect
+
+def test_passed_socket(gatewayd, bus, bus_client):
+    """The connection that starts the service is served by it."""
+    port = free_port()
+    gateway = gatewayd(config(path=':memory:', listen=['fd:eventer']), wait=False, prefix=activate(('eventer', port)))
+    wait_until(lambda: is_operational(port), 'the first connection is served')
+    gateway.wait_ready()
+    assert bus_client.manager('EventServer') == f'tcp:127.0.0.1:{port}'
+    with Eventer(port) as eventer:
+        eventer.register('/'.join(ENABLE), True)
+        eventer.wait(f'{NATIVE.prefix(PLC)}/gateway/running', True)
+        since = eventer.mark()
+        gateway.process.signal(signal.SIGTERM)
+        eventer.wait(f'{NATIVE.prefix(PLC)}/gateway/running', False, since)     # they hear of the end
+        assert gateway.process.wait() == 0
+
+
+def test_token(gatewayd, bus, bus_client):
+    """It is asked of others over TCP, not of the gateway itself."""
+    port = free_port()
+    gatewayd(config(path=':memory:', listen=[f'tcp:127.0.0.1:{port}'], client_token='secret'))
+    wait_until(lambda: bus_client.manager('EventServerState') == 'operational', 'the gateway is connected')
+    with pytest.raises(EventerInitError):
+        Eventer(port)
+
+
+# ---- export
+
+def export(client, fd):
+    return client.call(ROOT_PATH, MANAGER, 'ExportEvents', 'h', 0, fds=[fd])
+
+
+def refused_export(client, fd):
+    with pytest.raises(BusError) as e:
+        export(client, fd)
+    return e.value.name
+
+
+def test_export(start_service, system_bus_client, state, tmp_path, service_user):
+    gateway = start_service(config(initial=[{'type': ENABLE, 'payload': True}]), **in_state(state))
+    wait_state(system_bus_client, 'running')
+    copy = tmp_path / 'copy.db'
+    with open(copy, 'wb') as file:
+        export(system_bus_client, file.fileno())
+    with contextlib.closing(sqlite3.connect(copy)) as database:
+        assert database.execute('PRAGMA integrity_check').fetchall() == [('ok',)]
+    assert {i.name for i in state.iterdir()} <= {'events.db', 'events.db-wal', 'events.db-shm'}     # nothing is left behind
+    gateway.stop()
+
+    # it is a database to start from
+    with directory(service_user) as other:
+        shutil.copy(copy, other / 'events.db')
+        os.chown(other / 'events.db', service_user.pw_uid, service_user.pw_gid)
+        gateway = start_service(config(), **in_state(other))
+        wait_state(system_bus_client, 'running')
+        gateway.stop()
+
+
+def test_export_wants_a_regular_file_to_write(start_service, system_bus_client, state, tmp_path):
+    start_service(config(), **in_state(state))
+    (tmp_path / 'file').touch()
+    reading, writing = os.pipe()
+    descriptors = [reading, writing, os.open(tmp_path / 'file', os.O_RDONLY), os.open(tmp_path / 'file', os.O_PATH),
+                   os.open(tmp_path, os.O_RDONLY), os.open('/dev/null', os.O_WRONLY)]
+    try:
+        for fd in descriptors:
+            assert refused_export(system_bus_client, fd) == FREEDESKTOP_ERROR + 'InvalidArgs'
+    finally:
+        for fd in descriptors:
+            os.close(fd)
+    assert (tmp_path / 'file').stat().st_size == 0
+
+
+def test_export_without_a_server_of_our_own(service, system_bus_client, tmp_path):
+    assert system_bus_client.manager('EventStorage') == 'none'
+    with open(tmp_path / 'copy.db', 'wb') as file:
+        assert refused_export(system_bus_client, file.fileno()) == ERROR + 'NotConnected'
+
+
+# ---- what ends a start
+
+def refused_start(gatewayd, text, **options):
+    gateway = gatewayd(text, wait=False, **options)
+    assert gateway.process.wait() == 1
+    assert not any(i.startswith('READY') for i in gateway.notify.messages)
+    return gateway.log_text()
+
+
+def test_database_that_is_corrupt(gatewayd, root_state, bus, bus_client):
+    database = root_state / 'events.db'
+    database.write_bytes(b'no database at all ' * 1000)
+    log = refused_start(gatewayd, config(), **in_state(root_state))
+    assert str(database) in log and 'set-aside' in log
+    assert database.read_bytes() == b'no database at all ' * 1000
+
+    gatewayd(config(on_corruption='set-aside'), **in_state(root_state))
+    wait_until(lambda: bus_client.manager('EventServerState') == 'operational', 'the server is operational')
+    [aside] = root_state.glob('events.db.corrupt-*')
+    assert aside.read_bytes() == b'no database at all ' * 1000
+
+
+@pytest.mark.parametrize('on_corruption', ['refuse', 'set-aside'])
+def test_database_of_a_newer_version(gatewayd, root_state, bus, on_corruption):
+    gatewayd(config(), **in_state(root_state)).stop()
+    database = root_state / 'events.db'
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute('PRAGMA user_version = 1000000')
+    log = refused_start(gatewayd, config(on_corruption=on_corruption), **in_state(root_state))
+    assert str(database) in log and 'newer' in log
+    assert database.exists() and not list(root_state.glob('*corrupt*'))
+
+
+@pytest.mark.parametrize('directory_variable', ['STATE_DIRECTORY', 'RUNTIME_DIRECTORY'])
+def test_directory_that_cannot_be_made(gatewayd, bus, directory_variable, tmp_path):
+    (tmp_path / 'file').touch()
+    log = refused_start(gatewayd, config(), env={directory_variable: str(tmp_path / 'file/below')})
+    assert f'Cannot make the folder {tmp_path}/file/below' in log and 'Not a directory' in log
+
+
+def test_address_that_is_taken(gatewayd, bus):
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        address = f'tcp:127.0.0.1:{taken.getsockname()[1]}'
+        log = refused_start(gatewayd, config(path=':memory:', listen=[address]))
+    assert f'Cannot listen on {address}: Address already in use' in log
+
+
+def test_socket_that_was_not_passed(gatewayd, bus):
+    log = refused_start(gatewayd, config(path=':memory:', listen=['fd:eventer']))
+    assert re.search('Cannot listen on fd:eventer: .*socket unit', log)
+
+
+# ---- what degrades it
+
+@pytest.fixture
+def small_disk(root_state):
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=2m,mode=0755', 'tmpfs', root_state], check=True)
+    yield root_state
+    subprocess.run(['umount', '--lazy', root_state], check=True)
+
+
+def fill(disk):
+    filler = disk / 'filler'
+    with open(filler, 'wb', buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b'x' * 4096)
+    return filler
+
+
+def test_disk_full(gatewayd, bus, bus_client, small_disk):
+    gateway = gatewayd(config(), log_level='info', **in_state(small_disk))
+    wait_until(lambda: bus_client.manager('EventServerState') == 'operational', 'the server is operational')
+    wait_until(lambda: bus_client.manager('State') == 'running', 'ready')
+    mark = bus_client.mark()
+    filler = fill(small_disk)
+
+    def enable_until_refused():
+        try:
+            bus_client.call(PATH, DEVICE, 'Enable')
+            return None
+        except BusError as e:
+            return e.name
+
+    assert wait_until(enable_until_refused, 'the disk is full') == ERROR + 'NotOperational'
+    bus_client.wait_signal('PropertiesChanged', ROOT_PATH, mark, lambda i: i.body[1].get('EventStorage') == 'failing')
+    manager = bus_client.manager()
+    assert (manager['EventStorage'], manager['State']) == ('failing', 'degraded')
+    assert manager['EventStorageDetail']
+    wait_until(lambda: any('events cannot be stored' in i for i in gateway.notify.messages), 'the status line says so')
+
+    mark = bus_client.mark()
+    filler.unlink()
+    bus_client.wait_signal('PropertiesChanged', ROOT_PATH, mark, lambda i: i.body[1].get('EventStorage') == 'working')
+    manager = bus_client.manager()
+    assert (manager['EventStorage'], manager['EventStorageDetail'], manager['State']) == ('working', '', 'running')
+    bus_client.call(PATH, DEVICE, 'Enable')
+    wait_until(lambda: 'events cannot be stored' not in [i for i in gateway.notify.messages if i.startswith('STATUS=')][-1],
+               'the status line says no more of it')
+    log = gateway.log_text()
+    assert log.count('Events cannot be stored') == 1 and log.count('Events can be stored again') == 1
