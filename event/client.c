@@ -360,13 +360,15 @@ static const EventerHandler client_eventer_handler = {
 
 /* ---- public ------------------------------------------------------------------------------------------------------- */
 
-int event_client_new(sd_event *event, Resolver *resolver, const Address *address, const EventerInit *init,
-                     const EventClientHandler *handler, void *userdata, EventClient **ret) {
-        static const StreamOptions options = {
-                .connect_timeout = NORTH_REQUEST_USEC,
-                .user_timeout = NORTH_STALL_USEC,
-                .receive_max = CHATTER_FRAME_MAX + 256, /* one frame, its length in up to 256 bytes */
-        };
+static const StreamOptions client_stream_options = {
+        .connect_timeout = NORTH_REQUEST_USEC,
+        .user_timeout = NORTH_STALL_USEC,
+        .receive_max = CHATTER_FRAME_MAX + 256, /* one frame, its length in up to 256 bytes */
+};
+
+/* All but the stream. */
+static int client_new(sd_event *event, const EventerInit *init, const EventClientHandler *handler,
+                      void *userdata, EventClient **ret) {
         _cleanup_(event_client_freep) EventClient *c = g_new0(EventClient, 1);
         int r;
 
@@ -388,10 +390,45 @@ int event_client_new(sd_event *event, Resolver *resolver, const Address *address
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(c->flush_event_source, "event-client-flush");
-        r = stream_connect(event, resolver, address, &options, "event-client", &client_stream_handler, c,
-                           &c->stream);
+
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+int event_client_new(sd_event *event, Resolver *resolver, const Address *address, const EventerInit *init,
+                     const EventClientHandler *handler, void *userdata, EventClient **ret) {
+        _cleanup_(event_client_freep) EventClient *c = NULL;
+        int r;
+
+        r = client_new(event, init, handler, userdata, &c);
         if (r < 0)
                 return r;
+        r = stream_connect(event, resolver, address, &client_stream_options, "event-client",
+                           &client_stream_handler, c, &c->stream);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+/* The connection stands: the init request leaves with the flush, in a later turn. */
+int event_client_new_fd(sd_event *event, int fd, const EventerInit *init, const EventClientHandler *handler,
+                        void *userdata, EventClient **ret) {
+        _cleanup_(event_client_freep) EventClient *c = NULL;
+        int r;
+
+        r = client_new(event, init, handler, userdata, &c);
+        if (r < 0)
+                return r;
+        r = stream_adopt(event, fd, &client_stream_options, "event-client", &client_stream_handler, c,
+                         &c->stream);
+        if (r < 0)
+                return r;
+        c->state = CLIENT_HANDSHAKE;
+        eventer_connected(c->eventer, client_now(c));
+        client_update_deadline(c);
+        client_arm_flush(c);
 
         *ret = TAKE_PTR(c);
         return 0;

@@ -26,6 +26,7 @@ typedef enum FreeAt {
 
 typedef struct Setting {
         bool nobody_listens;
+        bool pair; /* over one end of a socket pair instead */
         FreeAt free_at;
 } Setting;
 
@@ -162,6 +163,14 @@ static void fixture_setup(Fixture *f, gconstpointer data) {
         }
         chatter_init(&f->chatter, 0);
 
+        if (setting && setting->pair) {
+                int fds[2];
+
+                g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), ==, 0);
+                f->fd = fds[0];
+                g_assert_cmpint(event_client_new_fd(f->event, fds[1], &init, &handler, f, &f->client), ==, 0);
+                return;
+        }
         where = (Address) { .kind = ADDRESS_UNIX, .path = f->path };
         g_assert_cmpint(event_client_new(f->event, NULL, &where, &init, &handler, f, &f->client), ==, 0);
 }
@@ -248,7 +257,8 @@ static size_t server_init(Fixture *f) {
         ChatterMessage m;
         size_t consume = 0;
 
-        RUN_UNTIL(f, (f->fd = accept4(f->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0);
+        RUN_UNTIL(f, f->fd >= 0 ||
+                             (f->fd = accept4(f->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0);
         m = server_next(f, &consume);
         g_assert_true(chatter_message_is(&m, "HatEventer.MsgInitReq"));
         g_assert_cmpmem(m.data, m.size,
@@ -642,6 +652,34 @@ static void test_free_inside(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(f->n_answers, ==, f->free_at == FREE_ANSWER || f->free_at == FREE_CLOSED);
 }
 
+/* Over a given descriptor everything is as over a connection of its own. */
+static void test_pair(Fixture *f, gconstpointer data) {
+        ChatterMessage m;
+        size_t consume = 0;
+
+        establish(f);
+        (void) query_one(f);
+        register_one(f, "x", 1);
+        m = server_next(f, &consume);
+        g_assert_true(chatter_message_is(&m, "HatEventer.MsgQueryReq"));
+        server_send(f, &m, true, "HatEventer.MsgQueryRes", "\x80\x00", 2);
+        m = server_next(f, &consume);
+        g_assert_cmpint(count_of(&m), ==, 1);
+        RUN_UNTIL(f, f->n_answers == 1);
+        f->fd = safe_close(f->fd);
+        RUN_UNTIL(f, f->n_closed == 1);
+        g_assert_cmpint(f->closed_error, ==, -ECONNRESET);
+}
+
+/* A descriptor that is none: nothing was begun. */
+static void test_bad_fd(Fixture *f, gconstpointer data) {
+        static const EventerInit init = { .client_name = "test" };
+        EventClient *client = NULL;
+
+        g_assert_cmpint(event_client_new_fd(f->event, -EBADF, &init, &handler, f, &client), ==, -EBADF);
+        g_assert_null(client);
+}
+
 /* A request's answer at the end of the connection may free the client too. */
 static void test_free_at_last_answer(Fixture *f, gconstpointer data) {
         establish(f);
@@ -659,7 +697,7 @@ static void test_free_at_last_answer(Fixture *f, gconstpointer data) {
 #define ADD(name, data, func) \
         g_test_add("/event-client/" name, Fixture, data, fixture_setup, func, fixture_teardown)
 
-static const Setting nobody_listens = { .nobody_listens = true },
+static const Setting nobody_listens = { .nobody_listens = true }, pair = { .pair = true },
                      free_connected = { .free_at = FREE_CONNECTED },
                      free_status = { .free_at = FREE_STATUS }, free_events = { .free_at = FREE_EVENTS },
                      free_answer = { .free_at = FREE_ANSWER }, free_closed = { .free_at = FREE_CLOSED };
@@ -687,5 +725,9 @@ int main(int argc, char *argv[]) {
         ADD("free-in-answer", &free_answer, test_free_inside);
         ADD("free-in-closed", &free_closed, test_free_inside);
         ADD("free-at-last-answer", NULL, test_free_at_last_answer);
+        ADD("pair", &pair, test_pair);
+        ADD("pair-ends", &pair, test_server_ends);
+        ADD("pair-close-flushes", &pair, test_close_flushes);
+        ADD("bad-fd", NULL, test_bad_fd);
         return g_test_run();
 }
