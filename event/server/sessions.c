@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Registrations: a number and a time for each, encoded once; to the storage, and to the clients in the order of their numbers. One that
+ * wants a response is notified when it is on disk, and those behind it wait for it, so that nobody sees a newer value before an older
+ * one. Loop thread. */
+
+#include <errno.h>
+
+#include "base/bounds.h"
+#include "base/log.h"
+#include "event/server/server-internal.h"
+
+#define ENCODED_KEEP (1U << 20) /* memory that stays for the next session */
+#define HEAD_MAX 256U           /* bytes of a frame besides the events */
+
+void sessions_set_up(EventServer *s, const StoreHead *head) {
+        s->session = head->session;
+        s->timestamp = head->timestamp;
+        g_queue_init(&s->order);
+        s->ends = g_array_new(false, false, sizeof(uint32_t));
+        event_list_init(&s->decoded);
+}
+
+void sessions_tear_down(EventServer *s) {
+        GList *link;
+
+        while ((link = g_queue_pop_head_link(&s->order))) {
+                Session *session = link->data;
+
+                if (session->decided) /* else it is the storage's */
+                        (void) session_free(session);
+        }
+        buffer_done(&s->encoded);
+        buffer_done(&s->scratch);
+        event_list_done(&s->decoded);
+        g_array_unref(s->ends);
+}
+
+/* ---- notifications ------------------------------------------------------------------------------------------------ */
+
+/* The events of a session, and where each ends. Bytes that the server made itself: they decode. */
+static void view_decode(EventServer *s, SessionView *view) {
+        SbsReader reader = { .at = view->bytes, .end = view->bytes + view->size };
+        Event *events;
+        size_t at = 0;
+
+        g_array_set_size(s->decoded.events, (guint) view->n);
+        g_array_set_size(s->decoded.subtypes, 0);
+        g_array_set_size(s->ends, (guint) view->n);
+        events = (Event *) (void *) s->decoded.events->data;
+        for (size_t i = 0; i < view->n; i++) {
+                int r = event_decode(&reader, s->decoded.subtypes, events + i);
+
+                g_assert(r >= 0);
+                ((uint32_t *) (void *) s->ends->data)[i] = (uint32_t) (reader.at - view->bytes);
+        }
+        for (size_t i = 0; i < view->n; i++) { /* the array may have moved while it grew */
+                events[i].type.subtypes = (const Subtype *) (void *) s->decoded.subtypes->data + at;
+                at += events[i].type.n;
+        }
+        view->events = events;
+        view->ends = (const uint32_t *) (void *) s->ends->data;
+}
+
+static void notify(EventServer *s, SessionView *view, bool persisted) {
+        for (GList *l = s->connections.head; l; l = l->next) {
+                Connection *c = l->data;
+
+                if (!connection_is_accepted(c) || c->persisted != persisted)
+                        continue;
+                if (!view->events && !subscription_is_all(c->subscription))
+                        view_decode(s, view);
+                connection_notify(c, view, &s->scratch);
+        }
+        buffer_trim(&s->scratch, ENCODED_KEEP);
+}
+
+static void notify_session(EventServer *s, const Session *session, bool persisted) {
+        SbsReader reader = { .at = session->events, .end = session->events + session->size };
+        SessionView view = { .number = session->number };
+        int r;
+
+        r = sbs_read_count(&reader, &view.n);
+        g_assert(r >= 0);
+        view.bytes = reader.at;
+        view.size = sbs_left(&reader);
+        notify(s, &view, persisted);
+}
+
+/* ---- order and answers -------------------------------------------------------------------------------------------- */
+
+static void answer(Connection *c, int64_t conversation, int error, const Session *session) {
+        connection_answer_registered(c, conversation, error < 0 ? NULL : session);
+}
+
+static void order_push(EventServer *s, Session *session) {
+        session->waits = true;
+        g_queue_push_tail_link(&s->order, &session->order);
+        if (session->owner && session->wants_response)
+                ((Connection *) session->owner)->n_unanswered++;
+}
+
+static void order_pop(EventServer *s) {
+        Session *session = g_queue_pop_head_link(&s->order)->data;
+        Connection *owner = session->owner;
+
+        session->waits = false;
+        if (session->n_events > 0 && session->error >= 0)
+                notify_session(s, session, false);
+        if (session->wants_response && owner) {
+                owner->n_unanswered--;
+                answer(owner, session->conversation, session->error, session);
+        }
+        if (session->decided)
+                (void) session_free(session);
+}
+
+static void order_advance(EventServer *s) {
+        const Session *session;
+
+        while (s->order.head) {
+                session = s->order.head->data;
+                if (session->wants_response && !session->decided)
+                        return;
+                order_pop(s);
+        }
+}
+
+/* A session without response that could not be kept has been notified all the same. */
+void sessions_on_written(Session *session, int error, void *userdata) {
+        EventServer *s = userdata;
+
+        s->n_stored--;
+        session->decided = true;
+        if (session->wants_response)
+                session->error = error;
+        if (error >= 0 && s->n_persisted > 0)
+                notify_session(s, session, true);
+        if (session->waits)
+                order_advance(s);
+        else
+                (void) session_free(session);
+        if (s->stopping)
+                server_arm_flush(s);
+}
+
+void sessions_forget(EventServer *s, Connection *c) {
+        if (c->n_unanswered == 0)
+                return;
+        for (GList *l = s->order.head; l; l = l->next) {
+                Session *session = l->data;
+
+                if (session->owner == c)
+                        session->owner = NULL;
+        }
+}
+
+/* ---- registration ------------------------------------------------------------------------------------------------- */
+
+/* No session comes of it; its answer keeps the order of the client's. */
+static void answer_at_once(EventServer *s, Connection *owner, int64_t conversation, int error) {
+        static const uint8_t nothing[] = { 0x80 }; /* Array(Event) of none */
+        Session *session = session_new(nothing, sizeof(nothing), 0);
+
+        session->wants_response = session->decided = true;
+        session->owner = owner;
+        session->conversation = conversation;
+        session->error = error;
+        if (owner->n_unanswered > 0) {
+                order_push(s, session);
+                return;
+        }
+        answer(owner, conversation, error, session);
+        (void) session_free(session);
+}
+
+/* Time that steps back must not break the order. */
+static void advance_timestamp(EventServer *s) {
+        Timestamp now = timestamp_now();
+
+        if (timestamp_compare(&now, &s->timestamp) > 0)
+                s->timestamp = now;
+}
+
+/* Into s->encoded, with the view of it. -EMSGSIZE: no client could be sent that. */
+static int encode_session(EventServer *s, const Event *events, size_t n, SessionView *ret) {
+        Buffer *b = &s->encoded;
+        uint32_t *ends;
+        size_t head;
+        Event e;
+
+        buffer_clear(b);
+        sbs_write_integer(b, (int64_t) n);
+        head = buffer_size(b);
+        g_array_set_size(s->ends, (guint) n);
+        ends = (uint32_t *) (void *) s->ends->data;
+        for (size_t i = 0; i < n; i++) {
+                e = events[i];
+                e.id = (EventId) { s->server_id, s->session + 1, (int64_t) i + 1 };
+                e.timestamp = s->timestamp;
+                event_encode(b, &e);
+                ends[i] = (uint32_t) (buffer_size(b) - head);
+        }
+        if (buffer_size(b) > CHATTER_FRAME_MAX - HEAD_MAX)
+                return -EMSGSIZE;
+
+        *ret = (SessionView) {
+                .number = s->session + 1,
+                .n = n,
+                .bytes = buffer_begin(b) + head,
+                .size = buffer_size(b) - head,
+                .events = events,
+                .ends = ends,
+        };
+        return 0;
+}
+
+static int register_session(EventServer *s, Connection *owner, const Event *events, size_t n, bool wants_response,
+                            int64_t conversation) {
+        SessionView view;
+        Session *session;
+        int r;
+
+        advance_timestamp(s);
+        r = encode_session(s, events, n, &view);
+        if (r >= 0) {
+                s->session++;
+                s->counters.events += n;
+                session = session_new(buffer_begin(&s->encoded), buffer_size(&s->encoded), n);
+                session->number = view.number;
+                session->wants_response = wants_response;
+                session->owner = owner;
+                session->conversation = conversation;
+                if (wants_response || s->order.head)
+                        order_push(s, session);
+                else
+                        notify(s, &view, false);
+                s->n_stored++;
+                storage_write(s->storage, session);
+        }
+
+        buffer_clear(&s->encoded);
+        buffer_trim(&s->encoded, ENCODED_KEEP);
+        return r;
+}
+
+void sessions_register(EventServer *s, Connection *owner, const Event *events, size_t n, bool wants_response,
+                       int64_t conversation) {
+        int r = 0;
+
+        if (s->status != EVENTER_OPERATIONAL)
+                r = -ESHUTDOWN;
+        else if (n > 0 && wants_response && storage_is_failing(s->storage))
+                r = -EIO;
+        else if (n > 0) {
+                r = register_session(s, owner, events, n, wants_response, conversation);
+                if (r >= 0)
+                        return;
+                log_warning("A client of the event server registered more than fits in one message; it was refused.");
+        }
+        if (wants_response)
+                answer_at_once(s, owner, conversation, r);
+}
+
+int64_t sessions_register_own(EventServer *s, const Event *events, size_t n) {
+        return register_session(s, NULL, events, n, false, 0) < 0 ? 0 : s->session;
+}
