@@ -29,7 +29,6 @@ struct North {
         void *userdata;
         char *address, *client_name; /* address: "" is nowhere */
         EventServer *server; /* NORTH_EMBEDDED */
-        usec_t storage_failed; /* monotonic; 0: it works */
         NorthState state;
         EventClient *client;
         Deadline *reconnect;
@@ -183,16 +182,7 @@ static void on_reconnect(void *userdata) {
 
 static void on_server_changed(void *userdata) {
         North *n = userdata;
-        const char *trouble = event_server_get_trouble(n->server);
-        usec_t now = now_usec(CLOCK_MONOTONIC);
 
-        if (trouble && n->storage_failed == 0) {
-                log_error("Events cannot be stored: %s", trouble);
-                n->storage_failed = now;
-        } else if (!trouble && n->storage_failed > 0) {
-                log_notice("Events can be stored again after %.1f s.", (double) (now - n->storage_failed) / USEC_PER_SEC);
-                n->storage_failed = 0;
-        }
         n->handler->storage(n->userdata);
 }
 

@@ -305,4 +305,4 @@ def test_disk_full(gatewayd, bus, bus_client, small_disk):
     wait_until(lambda: 'events cannot be stored' not in [i for i in gateway.notify.messages if i.startswith('STATUS=')][-1],
                'the status line says no more of it')
     log = gateway.log_text()
-    assert log.count('Events cannot be stored') == 1 and log.count('Events can be stored again') == 1
+    assert log.count('takes no events') == 1 and log.count('takes events again') == 1
