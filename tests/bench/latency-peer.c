@@ -26,6 +26,7 @@
 #include <time.h>
 
 #include "tests/bench/loopback.h"
+#include "tests/bench/samples.h"
 #include "tests/bench/sink.h"
 
 enum {
@@ -139,18 +140,6 @@ static uint64_t measure_floor(Peer *p) {
 }
 
 /* ---- samples ------------------------------------------------------------------------------------------- */
-
-static int compare(const void *a, const void *b) {
-        uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
-
-        return x < y ? -1 : x > y;
-}
-
-static void print_percentiles(const char *what, uint64_t *values, size_t n) {
-        qsort(values, n, sizeof(*values), compare);
-        printf("%s50=%.1f %s99=%.1f ", what, (double) values[n / 2] / 1e3, what,
-               (double) values[n - 1 - n / 100] / 1e3);
-}
 
 static void sample_complete(Peer *p, uint64_t arrived) {
         p->waiting = false;
@@ -282,8 +271,8 @@ static void peer_run(Peer *p) {
                 if (fds[1].revents)
                         on_request(p);
         }
-        print_percentiles("p", p->samples, p->wanted);
-        print_percentiles("floor", p->floors, p->wanted);
+        samples_print("p", p->samples, p->wanted);
+        samples_print("floor", p->floors, p->wanted);
         printf("\n");
         fflush(stdout);
 }
