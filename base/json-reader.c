@@ -173,31 +173,35 @@ static size_t escape_length(const char *at, const char *end) {
         return *at != '\0' && strchr("\"\\/bfnrt", *at) ? 1 : 0;
 }
 
+/* Characters of a string that need no closer look: ASCII but for controls, the quote and the backslash. */
+static const bool plain[256] = { [0x20 ... 0x21] = true, [0x23 ... 0x5b] = true, [0x5d ... 0x7f] = true };
+
 /* From the opening quote to behind the closing one. */
 static int scan_string(Scanner *s) {
         const char *at = s->at + 1, *end = s->end;
 
-        while (at < end) {
-                size_t length = 1;
+        for (;;) {
+                size_t length;
                 uint32_t c;
 
+                while (at < end && plain[(uint8_t) *at])
+                        at++;
+                if (at == end)
+                        return -EBADMSG;
                 if (*at == '"') {
                         s->at = at + 1;
                         return 0;
                 }
-                if (*at == '\\') {
+                if (*at == '\\')
                         length = escape_length(++at, end);
-                        if (length == 0)
-                                return -EBADMSG;
-                } else if ((uint8_t) *at >= 0x80) {
+                else if ((uint8_t) *at >= 0x80)
                         length = utf8_decode(at, (size_t) (end - at), &c);
-                        if (length == 0)
-                                return -EBADMSG;
-                } else if ((uint8_t) *at < 0x20)
+                else
+                        length = 0; /* a control character */
+                if (length == 0)
                         return -EBADMSG;
                 at += length;
         }
-        return -EBADMSG;
 }
 
 /* ---- the gate ----------------------------------------------------------------------------------------- */

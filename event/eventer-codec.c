@@ -147,6 +147,7 @@ void register_event_encode(Buffer *b, size_t bound, EventType prefix, const char
 /* ---- server to client --------------------------------------------------------------------------------------------- */
 
 int event_type_decode(SbsReader *r, GArray *subtypes, EventType *ret) {
+        guint begin;
         size_t n;
         int res;
 
@@ -156,13 +157,16 @@ int event_type_decode(SbsReader *r, GArray *subtypes, EventType *ret) {
         if (n > EVENT_LIST_SUBTYPES_MAX - MIN(subtypes->len, EVENT_LIST_SUBTYPES_MAX))
                 return -EMSGSIZE;
 
-        for (size_t i = 0; i < n; i++) {
-                Subtype s;
+        begin = subtypes->len;
+        g_array_set_size(subtypes, begin + (guint) n);
+        for (guint i = 0; i < n; i++) {
+                Subtype *s = &g_array_index(subtypes, Subtype, begin + i);
 
-                res = sbs_read_string(r, &s.text, &s.size);
-                if (res < 0)
+                res = sbs_read_string(r, &s->text, &s->size);
+                if (res < 0) {
+                        g_array_set_size(subtypes, begin);
                         return res;
-                g_array_append_val(subtypes, s);
+                }
         }
         *ret = (EventType) { .n = n };
         return 0;

@@ -10,6 +10,35 @@
 /* Eight bytes that are all ASCII have none of these bits. */
 #define ASCII_MASK UINT64_C(0x8080808080808080)
 
+static inline uint64_t load64(const uint8_t *p) {
+        uint64_t word;
+
+        memcpy(&word, p, sizeof word);
+        return word;
+}
+
+static inline uint32_t load32(const uint8_t *p) {
+        uint32_t word;
+
+        memcpy(&word, p, sizeof word);
+        return word;
+}
+
+/* The last word overlaps what was looked at already: short texts, of which types are made, need no loop. */
+static inline bool ascii_valid(const uint8_t *p, size_t size) {
+        uint64_t bits = 0;
+
+        if (size >= 8) {
+                bits = load64(p + size - 8);
+                for (; size > 8; p += 8, size -= MIN(size, 8))
+                        bits |= load64(p);
+        } else if (size >= 4)
+                bits = load32(p) | load32(p + size - 4);
+        else if (size > 0)
+                bits = p[0] | p[size / 2] | p[size - 1];
+        return (bits & ASCII_MASK) == 0;
+}
+
 static bool utf8_valid(const uint8_t *p, size_t size) {
         const uint8_t *end = p + size;
 
@@ -17,14 +46,8 @@ static bool utf8_valid(const uint8_t *p, size_t size) {
                 uint32_t c;
                 size_t n;
 
-                while ((size_t) (end - p) >= sizeof(uint64_t)) {
-                        uint64_t word;
-
-                        memcpy(&word, p, sizeof word);
-                        if (word & ASCII_MASK)
-                                break;
-                        p += sizeof word;
-                }
+                while ((size_t) (end - p) >= sizeof(uint64_t) && (load64(p) & ASCII_MASK) == 0)
+                        p += sizeof(uint64_t);
                 if (p == end)
                         return true;
                 n = utf8_decode((const char *) p, (size_t) (end - p), &c);
@@ -34,7 +57,7 @@ static bool utf8_valid(const uint8_t *p, size_t size) {
         }
 }
 
-int sbs_read_integer(SbsReader *r, int64_t *ret) {
+int sbs_read_any_integer(SbsReader *r, int64_t *ret) {
         int64_t v;
 
         if (r->at == r->end)
@@ -76,44 +99,56 @@ int sbs_read_float(SbsReader *r, double *ret) {
         return 0;
 }
 
-int sbs_read_count(SbsReader *r, size_t *ret) {
+static int64_t read_any_count(SbsReader *r) {
         int64_t v;
         int res;
 
-        res = sbs_read_integer(r, &v);
+        res = sbs_read_any_integer(r, &v);
         if (res < 0)
                 return res;
-        if (v < 0 || (uint64_t) v > sbs_left(r))
-                return -EBADMSG;
-        *ret = (size_t) v;
+        return v >= 0 && (uint64_t) v <= sbs_left(r) ? v : -EBADMSG;
+}
+
+/* A count or a length, which is bounded in the same way; below 64 one byte, as nearly all are. */
+static inline int64_t read_count(SbsReader *r) {
+        int64_t v;
+
+        if (r->at == r->end || (*r->at & 0xc0) != 0x80)
+                return read_any_count(r);
+        v = *r->at++ & 0x3f;
+        return (uint64_t) v <= sbs_left(r) ? v : -EBADMSG;
+}
+
+int sbs_read_count(SbsReader *r, size_t *ret) {
+        int64_t n = read_count(r);
+
+        if (n < 0)
+                return (int) n;
+        *ret = (size_t) n;
         return 0;
 }
 
 int sbs_read_bytes(SbsReader *r, const uint8_t **ret, size_t *ret_size) {
-        size_t size;
-        int res;
+        int64_t size = read_count(r);
 
-        res = sbs_read_count(r, &size); /* a length is bounded exactly as a count is */
-        if (res < 0)
-                return res;
+        if (size < 0)
+                return (int) size;
         *ret = r->at;
-        *ret_size = size;
+        *ret_size = (size_t) size;
         r->at += size;
         return 0;
 }
 
 int sbs_read_string(SbsReader *r, const char **ret, size_t *ret_size) {
-        const uint8_t *text;
-        size_t size;
-        int res;
+        int64_t size = read_count(r);
 
-        res = sbs_read_bytes(r, &text, &size);
-        if (res < 0)
-                return res;
-        if (!utf8_valid(text, size))
+        if (size < 0)
+                return (int) size;
+        if (!ascii_valid(r->at, (size_t) size) && !utf8_valid(r->at, (size_t) size))
                 return -EBADMSG;
-        *ret = (const char *) text;
-        *ret_size = size;
+        *ret = (const char *) r->at;
+        *ret_size = (size_t) size;
+        r->at += size;
         return 0;
 }
 
@@ -131,13 +166,12 @@ int sbs_read_choice(SbsReader *r, unsigned n, unsigned *ret) {
 }
 
 size_t sbs_put_any_integer(uint8_t *p, int64_t value) {
-        size_t n = 1;
+        /* The smallest n with -2^(7n-1) <= value < 2^(7n-1): 7 bits each hold the value's bits and one for the sign. */
+        uint64_t magnitude = (uint64_t) (value < 0 ? ~value : value);
+        size_t n = (size_t) (64 - __builtin_clzll(magnitude | 1)) / 7 + 1;
 
-        /* The smallest n with -2^(7n-1) <= value < 2^(7n-1). */
-        while (n < SBS_INTEGER_MAX && value >> (7 * n - 1) != 0 && value >> (7 * n - 1) != -1)
-                n++;
-        for (size_t i = 0; i < n; i++)
-                p[i] = (uint8_t) (value >> (7 * (n - 1 - i))) & 0x7f;
+        for (size_t i = n; i-- > 0; value >>= 7)
+                p[i] = (uint8_t) value & 0x7f;
         p[n - 1] |= 0x80;
         return n;
 }

@@ -16,7 +16,13 @@ static inline size_t sbs_left(const SbsReader *r) {
 }
 
 /* All: -EBADMSG malformed (wire.md 1.3); the reader's place is then undefined. */
-int sbs_read_integer(SbsReader *r, int64_t *ret);       /* outside int64 is malformed */
+int sbs_read_any_integer(SbsReader *r, int64_t *ret);
+static inline int sbs_read_integer(SbsReader *r, int64_t *ret) { /* outside int64 is malformed */
+        if (r->at == r->end || *r->at < 0x80)
+                return sbs_read_any_integer(r, ret);
+        *ret = ((*r->at++ & 0x7f) ^ 0x40) - 0x40; /* most counts, choices and lengths */
+        return 0;
+}
 int sbs_read_boolean(SbsReader *r, bool *ret);
 int sbs_read_float(SbsReader *r, double *ret);
 int sbs_read_string(SbsReader *r, const char **ret, size_t *ret_size);  /* checked UTF-8 */
@@ -31,7 +37,7 @@ size_t sbs_put_any_integer(uint8_t *p, int64_t value);
 static inline size_t sbs_put_integer(uint8_t *p, int64_t value) {
         if (value < -64 || value > 63)
                 return sbs_put_any_integer(p, value);
-        *p = (uint8_t) (0x80 | (value & 0x7f)); /* most counts, choices and lengths */
+        *p = (uint8_t) (0x80 | (value & 0x7f));
         return 1;
 }
 /* String or Bytes: to p, which has room for SBS_INTEGER_MAX + size; returns the end. */

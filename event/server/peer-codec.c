@@ -191,8 +191,8 @@ int register_request_decode(SbsReader *r, PeerScratch *s, const Event **ret, siz
         if (n > EVENT_LIST_EVENTS_MAX)
                 return -EMSGSIZE;
 
+        g_array_set_size(events, (guint) n);
         for (guint i = 0; i < n; i++) {
-                g_array_set_size(events, i + 1);
                 res = register_event_decode(r, s->list.subtypes, &g_array_index(events, Event, i));
                 if (res < 0)
                         return res;

@@ -33,42 +33,36 @@ static inline int subtype_compare(Subtype a, Subtype b) {
 }
 
 /* Where a subtype of a query stands among its siblings: `*`, `?`, then the others. */
-static unsigned subtype_rank(Subtype s) {
+static inline unsigned subtype_rank(Subtype s) {
         return s.size != 1 ? 2 : s.text[0] == '*' ? 0 : s.text[0] == '?' ? 1 : 2;
 }
 
-static int query_subtype_compare(Subtype a, Subtype b) {
-        unsigned rank_a = subtype_rank(a), rank_b = subtype_rank(b);
-
-        if (rank_a != rank_b)
-                return rank_a < rank_b ? -1 : 1;
-        return subtype_compare(a, b);
-}
-
-/* A type stands before those that it begins. */
-static int query_compare(const void *a, const void *b) {
-        const EventType *x = a, *y = b;
-
-        for (size_t i = 0; i < MIN(x->n, y->n); i++) {
-                int r = query_subtype_compare(x->subtypes[i], y->subtypes[i]);
-
-                if (r != 0)
-                        return r;
-        }
-        return (x->n > y->n) - (x->n < y->n);
-}
-
-/* The sorted queries that go through a node, and how many of their subtypes lead to it. */
+/* The queries that go through a node, and how many of their subtypes lead to it. */
 typedef struct Range {
         guint begin, end, depth;
 } Range;
 
 typedef struct Compiler {
-        const EventType *queries; /* sorted */
+        EventType *queries;
         GArray *nodes;  /* of Node */
         GArray *ranges; /* of Range, one a node */
         size_t text_size;
 } Compiler;
+
+/* By the subtype at this depth; those that end there first. */
+static int query_compare(const void *a, const void *b, void *userdata) {
+        const EventType *x = a, *y = b;
+        size_t depth = *(const guint *) userdata;
+        unsigned rank_x, rank_y;
+
+        if (x->n == depth || y->n == depth)
+                return (x->n > depth) - (y->n > depth);
+        rank_x = subtype_rank(x->subtypes[depth]);
+        rank_y = subtype_rank(y->subtypes[depth]);
+        if (rank_x != rank_y)
+                return rank_x < rank_y ? -1 : 1;
+        return subtype_compare(x->subtypes[depth], y->subtypes[depth]);
+}
 
 static guint compiler_add(Compiler *c, guint parent, Subtype subtype, Range range) {
         Node node = { .parent = parent, .subtype = subtype };
@@ -101,19 +95,29 @@ static void compiler_add_children(Compiler *c, guint parent, Range range) {
         g_array_index(c->nodes, Node, parent) = node;
 }
 
+/* Most nodes have one child, and their queries stay as they are: sorting is only done where they part. */
 static void compiler_do_node(Compiler *c, guint i) {
         Node *node = &g_array_index(c->nodes, Node, i);
         Range range = g_array_index(c->ranges, Range, i);
+        const EventType *first = &c->queries[range.begin];
+        bool part = false;
 
-        for (; range.begin < range.end && c->queries[range.begin].n == range.depth; range.begin++)
-                node->end = true;
-        if (range.begin == range.end)
-                return;
-        if (c->queries[range.begin].n == range.depth + 1 &&
-            subtype_rank(c->queries[range.begin].subtypes[range.depth]) == 0) {
-                node->rest = true;
-                return;
+        for (guint j = range.begin; j < range.end; j++) {
+                const EventType *q = &c->queries[j];
+
+                if (q->n == range.depth)
+                        node->end = true;
+                else if (q->n == range.depth + 1 && subtype_rank(q->subtypes[range.depth]) == 0) {
+                        node->rest = true;
+                        return;
+                } else
+                        part = part || first->n == range.depth ||
+                               !subtype_equal(q->subtypes[range.depth], first->subtypes[range.depth]);
         }
+        if (node->end || part)
+                qsort_r(c->queries + range.begin, range.end - range.begin, sizeof *c->queries, query_compare, &range.depth);
+        while (range.begin < range.end && c->queries[range.begin].n == range.depth)
+                range.begin++;
         compiler_add_children(c, i, range);
 }
 
@@ -139,18 +143,14 @@ static Subscription *compiler_finish(Compiler *c) {
 }
 
 Subscription *subscription_new(const EventType *queries, size_t n) {
-        g_autofree EventType *sorted = g_new(EventType, n);
+        g_autofree EventType *copy = g_memdup2(queries, n * sizeof *queries);
         Compiler c = {
-                .queries = sorted,
+                .queries = copy,
                 .nodes = g_array_new(FALSE, FALSE, sizeof(Node)),
                 .ranges = g_array_new(FALSE, FALSE, sizeof(Range)),
         };
         Subscription *s;
 
-        if (n > 0) {
-                memcpy(sorted, queries, n * sizeof *sorted);
-                qsort(sorted, n, sizeof *sorted, query_compare);
-        }
         (void) compiler_add(&c, ROOT, (Subtype) { 0 }, (Range) { 0, (guint) n, 0 });
         for (guint i = 0; i < c.nodes->len; i++)
                 compiler_do_node(&c, i);
