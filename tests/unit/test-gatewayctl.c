@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tools/: what gatewayctl decides without a bus: addresses, order, cutting, times, goals, exit statuses, descriptions. */
+/* tools/: what gatewayctl decides without a bus: addresses, order, cutting, times, goals, exit statuses, descriptions,
+ * event types, moments, events as text, points. */
 #include <errno.h>
 
 #include <config.h>
 
 #include "tools/address.h"
 #include "tools/device-text.h"
+#include "tools/event-text.h"
+#include "tools/event-types.h"
 #include "tools/exit-status.h"
+#include "tools/json-text.h"
+#include "tools/moment.h"
 #include "tools/output.h"
+#include "tools/points.h"
 #include "tools/text.h"
 #include "tools/wait-goal.h"
 
@@ -353,7 +359,340 @@ static void test_goal_met(void) {
         g_assert_false(wait_goal_is_passing(&(WaitGoal) { .state = "running" }));
 }
 
+/* ---- event types ------------------------------------------------------------------------------------- */
+
+static void test_types(void) {
+        static const struct {
+                const char *text, *expected; /* subtypes in [], NULL: refused */
+        } table[] = {
+                { "", "[]" },
+                { "a", "[a]" },
+                { "a/b/?/*", "[a][b][?][*]" },
+                { "/a//b/", "[][a][][b][]" },
+                { "event/1/eventer/gateway\\/x", "[event][1][eventer][gateway/x]" },
+                { "a\\b/c\\", "[a\\b][c\\]" },
+                { "[\"event\",\"1\",\"gateway/x\"]", "[event][1][gateway/x]" },
+                { "[ \"\\u017e\" , \"\" ]", "[ž][]" },
+                { "[]", "" },
+                { "[\"a\",1]", NULL },
+                { "[[\"a\"]]", NULL },
+                { "[a]/b", NULL },
+                { "[\"a\"", NULL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                g_autoptr(GString) got = g_string_new(NULL);
+                EventType type = {};
+                int r;
+
+                r = event_type_parse(table[i].text, &type);
+                g_assert_cmpint(r, ==, table[i].expected ? 0 : -EINVAL);
+                for (size_t j = 0; j < type.n; j++)
+                        g_string_append_printf(got, "[%.*s]", (int) type.subtypes[j].size, type.subtypes[j].text);
+                if (table[i].expected)
+                        g_assert_cmpstr(got->str, ==, table[i].expected);
+                event_type_done(&type);
+        }
+}
+
+/* What is printed can be given again. */
+static void test_type_round_trip(void) {
+        static const Subtype subtypes[] = { SUBTYPE("event"), SUBTYPE("gateway/x"), SUBTYPE(""), SUBTYPE("/") };
+        EventType type = { .subtypes = subtypes, .n = ELEMENTSOF(subtypes) }, again;
+        g_autofree char *text = event_type_format(type);
+
+        g_assert_cmpint(event_type_parse(text, &again), ==, 0);
+        g_assert_true(event_type_equal(type, again));
+        g_assert_true(event_type_key_equal(&type, &again));
+        g_assert_cmpuint(event_type_key_hash(&type), ==, event_type_key_hash(&again));
+        event_type_done(&again);
+}
+
+/* ---- moments ----------------------------------------------------------------------------------------- */
+
+#define NOW_S INT64_C(1795543113) /* 2026-11-24 17:58:33 UTC */
+
+static void test_moments(void) {
+        static const struct {
+                const char *text;
+                int r;
+                int64_t s;
+                int32_t us;
+        } table[] = {
+                { "now", 0, NOW_S, 250000 },
+                { "@0", 0, 0, 0 },
+                { "@1.5", 0, 1, 500000 },
+                { "@-0.25", 0, -1, 750000 },
+                { "@-3", 0, -3, 0 },
+                { "@1.1234567", 0, 1, 123456 },
+                { "@9223372036854775808", -ERANGE, 0, 0 },
+                { "@", -EINVAL, 0, 0 },
+                { "@1.", -EINVAL, 0, 0 },
+                { "@1 ", -EINVAL, 0, 0 },
+                { "@1e3", -EINVAL, 0, 0 },
+                { "-5min", 0, NOW_S - 300, 250000 },
+                { "5m ago", 0, NOW_S - 300, 250000 },
+                { "5 minutes ago", 0, NOW_S - 300, 250000 },
+                { "+1h 30min", 0, NOW_S + 5400, 250000 },
+                { "-1d2h", 0, NOW_S - 93600, 250000 },
+                { "-1.5s", 0, NOW_S - 2, 750000 },
+                { "+800ms", 0, NOW_S + 1, 50000 },
+                { "-2w", 0, NOW_S - 1209600, 250000 },
+                { "5min", -EINVAL, 0, 0 }, /* which way? */
+                { "-5min ago", -EINVAL, 0, 0 },
+                { "-5", -EINVAL, 0, 0 },
+                { "-", -EINVAL, 0, 0 },
+                { "ago", -EINVAL, 0, 0 },
+                { "-5parsecs", -EINVAL, 0, 0 },
+                { "-99999999999999999999s", -ERANGE, 0, 0 },
+                { "-99999999999999w", -ERANGE, 0, 0 },
+                { "2026-11-24", 0, NOW_S - 17 * 3600 - 58 * 60 - 33 - 3600, 0 },
+                { "today", 0, NOW_S - 17 * 3600 - 58 * 60 - 33 - 3600, 0 },
+                { "yesterday", 0, NOW_S - 17 * 3600 - 58 * 60 - 33 - 3600 - 86400, 0 },
+                { "2026-11-24 18:58:33.25", 0, NOW_S, 250000 },
+                { "2026-11-24T18:58", 0, NOW_S - 33, 0 },
+                { "2026-11-24 17:58Z", 0, NOW_S - 33, 0 },
+                { "2026-11-24T17:58:33Z", 0, NOW_S, 0 },
+                { "2026-11-24T12:28:33-05:30", 0, NOW_S, 0 },
+                { "18:58", 0, NOW_S - 33, 0 },
+                { "18:58:33", 0, NOW_S, 0 },
+                { "25:00", -EINVAL, 0, 0 },
+                { "2026-13-01", -EINVAL, 0, 0 },
+                { "2026-11-24x", -EINVAL, 0, 0 },
+                { "tomorrow", -EINVAL, 0, 0 },
+                { "", -EINVAL, 0, 0 },
+        };
+        Timestamp now = { .s = NOW_S, .us = 250000 };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                Timestamp t = { .s = 77 };
+
+                g_test_message("'%s'", table[i].text);
+                g_assert_cmpint(moment_parse(table[i].text, &now, &t), ==, table[i].r);
+                g_assert_cmpint(t.s, ==, table[i].r < 0 ? 77 : table[i].s);
+                g_assert_cmpint(t.us, ==, table[i].us);
+        }
+}
+
+/* ---- JSON text --------------------------------------------------------------------------------------- */
+
+static char *lay_out(const char *text, JsonTextFlags flags) {
+        JsonSpan span;
+
+        g_assert_cmpint(json_check(text, strlen(text), &span), ==, 0);
+        return json_text(span, flags);
+}
+
+static void test_json_text(void) {
+        static const struct {
+                const char *text;
+                JsonTextFlags flags;
+                const char *expected;
+        } table[] = {
+                { " { \"a\" : [ 1 , 2.50, -0e1 ] , \"b\" : { } }\n", 0, "{\"a\":[1,2.50,-0e1],\"b\":{}}" },
+                { "123456789012345678901234567890", 0, "123456789012345678901234567890" },
+                { "\" a : , \\\" [ \"", 0, "\" a : , \\\" [ \"" },
+                { "\"\\u017e\\ud83d\\ude00\\ud800\\u001b\\u202e\\u0041\"", 0,
+                  "\"\\u017e\\ud83d\\ude00\\ud800\\u001b\\u202e\\u0041\"" },
+                { "\"\\u017e\\ud83d\\ude00\\ud800\\u001b\\u202e\\u0041\"", JSON_TEXT_LETTERS,
+                  "\"ž😀\\ud800\\u001b\\u202e\\u0041\"" },
+                { "\"\xc2\x9b\x7f\xe2\x80\xaež\"", 0, "\"\\u009b\\u007f\xe2\x80\xaež\"" },
+                { "\"\xc2\x9b\x7f\xe2\x80\xaež\"", JSON_TEXT_LETTERS, "\"\\u009b\\u007f\\u202ež\"" },
+                { "\"\xf3\xa0\x80\x81\"", JSON_TEXT_LETTERS, "\"\\udb40\\udc01\"" }, /* a language tag */
+                { "{\"a\":[1,{}],\"b\":[]}", JSON_TEXT_INDENT,
+                  "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": []\n}" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                g_autofree char *s = lay_out(table[i].text, table[i].flags);
+                JsonSpan again;
+
+                g_assert_cmpstr(s, ==, table[i].expected);
+                g_assert_cmpint(json_check(s, strlen(s), &again), ==, 0);
+        }
+}
+
+static void test_json_plain(void) {
+        static const char *const table[][2] = {
+                { "\"CONNECTED\"", "CONNECTED" },   { "\"\\u001b[2J\"", "\\x1b[2J" }, { "\"a\\u0000b\"", "\"a\\u0000b\"" },
+                { "{ \"a\" : 1 }", "{\"a\":1}" }, { "null", "null" },             { "\"\"", "" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                JsonSpan span = { .text = table[i][0], .size = strlen(table[i][0]) };
+                g_autofree char *s = json_text_plain(span);
+
+                g_assert_cmpstr(s, ==, table[i][1]);
+        }
+}
+
+/* ---- events ------------------------------------------------------------------------------------------ */
+
+#define TYPE_OF_TWO ((EventType) { (const Subtype[]) { SUBTYPE("a"), SUBTYPE("x/y\x1b") }, 2 })
+#define JSON_PAYLOAD(text) ((Payload) { .kind = PAYLOAD_JSON, .json = JSON_LITERAL(text) })
+
+static const Payload binary = {
+        .kind = PAYLOAD_BINARY,
+        .binary_type = SUBTYPE("im\x1bg"),
+        .data = (const uint8_t *) "\x01\x02",
+        .size = 2,
+};
+
+static void test_event_line(void) {
+        const struct {
+                Payload payload;
+                const char *expected;
+        } table[] = {
+                { {}, "2026-11-24 18:58:33.250  a/x\\/y\\x1b" },
+                { JSON_PAYLOAD(" {\"v\": \"\\u017e\"}"), "2026-11-24 18:58:33.250  a/x\\/y\\x1b  {\"v\":\"ž\"}" },
+                { JSON_PAYLOAD("\x1b[2J"), "2026-11-24 18:58:33.250  a/x\\/y\\x1b  <4 bytes that are no JSON>" },
+                { JSON_PAYLOAD(""), "2026-11-24 18:58:33.250  a/x\\/y\\x1b  <0 bytes that are no JSON>" },
+                { binary, "2026-11-24 18:58:33.250  a/x\\/y\\x1b  <2 bytes of im\\x1bg>" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                Event e = { .type = TYPE_OF_TWO, .timestamp = { NOW_S, 250999 }, .payload = table[i].payload };
+                g_autofree char *s = event_line(&e);
+
+                g_assert_cmpstr(s, ==, table[i].expected);
+        }
+}
+
+#define HEAD "{\"Id\":{\"Server\":1,\"Session\":2,\"Instance\":3},\"Type\":[\"a\",\"x/y\\u001b\"],\"Timestamp\":"
+#define NO_SOURCE HEAD "1795543113250999,\"SourceTimestamp\":null,"
+
+static void test_event_json(void) {
+        const struct {
+                Payload payload;
+                const char *expected;
+        } table[] = {
+                { {}, NO_SOURCE "\"PayloadKind\":\"none\",\"Payload\":null}" },
+                { JSON_PAYLOAD("null"), NO_SOURCE "\"PayloadKind\":\"json\",\"Payload\":null}" },
+                { JSON_PAYLOAD("{\n\"n\": 12345678901234567890123}"),
+                  NO_SOURCE "\"PayloadKind\":\"json\",\"Payload\":{\"n\":12345678901234567890123}}" },
+                { JSON_PAYLOAD("nan"), NO_SOURCE "\"PayloadKind\":\"malformed\",\"Payload\":\"nan\"}" },
+                { binary,
+                  NO_SOURCE "\"PayloadKind\":\"binary\",\"Payload\":{\"Type\":\"im\\u001bg\",\"Data\":\"AQI=\"}}" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                Event e = {
+                        .id = { 1, 2, 3 },
+                        .type = TYPE_OF_TWO,
+                        .timestamp = { NOW_S, 250999 },
+                        .payload = table[i].payload,
+                };
+                g_autofree char *s = event_json(&e);
+
+                g_assert_cmpstr(s, ==, table[i].expected);
+        }
+}
+
+static void test_event_times(void) {
+        static const struct {
+                Timestamp t;
+                int64_t usec;
+                const char *text;
+        } table[] = {
+                { { 0, 0 }, 0, "1970-01-01 01:00:00.000" },
+                { { -1, 750000 }, -250000, "1970-01-01 00:59:59.750" },
+                { { INT64_MAX, 999999 }, INT64_MAX, "@9223372036854775807.999" },
+                { { INT64_MIN, 0 }, INT64_MIN, "@-9223372036854775808.000" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                g_autofree char *text = timestamp_text(&table[i].t);
+
+                g_assert_cmpint(timestamp_usec(&table[i].t), ==, table[i].usec);
+                g_assert_cmpstr(text, ==, table[i].text);
+        }
+}
+
+/* ---- points ------------------------------------------------------------------------------------------ */
+
+#define POINTS                                                                                              \
+        "{\"Type\":\"m\",\"Name\":\"p\",\"EventPrefix\":[\"gateway\",\"g\",\"m\",\"p\"],\"Points\":["       \
+        "{\"Kind\":\"enable\",\"Name\":\"1\",\"In\":[\"gateway\",\"s\"],\"Out\":[\"system\",\"e\"],\"Answer\":null}," \
+        "{\"Kind\":\"value\",\"Name\":\"1/t\",\"In\":[\"gateway\",\"t\"],\"Out\":[\"system\",\"t\"],"       \
+        "\"Answer\":[\"gateway\",\"a\"]},"                                                                  \
+        "{\"Kind\":\"value\",\"Name\":\"2/t\",\"In\":[\"gateway\",\"u\"],\"Out\":[\"system\",\"u\"],\"Answer\":null}," \
+        "{\"Kind\":\"value\",\"Name\":\"2/a/b\",\"In\":[\"gateway\",\"b\"],\"Out\":null,\"Answer\":null},"  \
+        "{\"Kind\":\"later\",\"Name\":\"x\",\"In\":[\"gateway\",\"b\"],\"Out\":null,\"Answer\":null},"      \
+        "{\"Kind\":\"value\",\"Name\":\"t2\",\"In\":[\"gateway\",7],\"Out\":[\"system\",\"v\"],\"Answer\":{}},7]}"
+
+static void assert_type(EventType type, const char *expected) {
+        g_autofree char *text = event_type_format(type);
+
+        g_assert_cmpstr(text, ==, expected);
+}
+
+static void test_points(void) {
+        _cleanup_(device_view_freep) DeviceView *v = view(POINTS), *none = view("{\"Type\":\"m\",\"Name\":\"p\"}");
+        g_autoptr(GPtrArray) points = points_new(v), nothing = points_new(none);
+        const Point *p = points->pdata[1];
+
+        g_assert_cmpuint(nothing->len, ==, 0);
+        g_assert_cmpuint(points->len, ==, 5); /* of the kind "later" nothing is known */
+        g_assert_cmpint(p->kind, ==, POINT_VALUE);
+        g_assert_cmpstr(p->name, ==, "1/t");
+        assert_type(p->in, "gateway/g/m/p/gateway/t");
+        assert_type(p->out, "gateway/g/m/p/system/t");
+        assert_type(p->answer, "gateway/g/m/p/gateway/a");
+        p = points->pdata[4];
+        g_assert_cmpuint(p->in.n, ==, 0); /* 7 is no segment */
+        g_assert_cmpuint(p->answer.n, ==, 0);
+}
+
+static void test_point_names(void) {
+        static const struct {
+                PointKind kind;
+                const char *name;
+                ExitStatus status;
+                const char *found;
+        } table[] = {
+                { POINT_VALUE, "1/t", CTL_OK, "1/t" },   { POINT_VALUE, "t", CTL_USAGE, NULL }, /* 1/t, 2/t */
+                { POINT_VALUE, "t2", CTL_OK, "t2" },     { POINT_VALUE, "1", CTL_NO_DEVICE, NULL },
+                { POINT_ENABLE, "1", CTL_OK, "1" },      { POINT_ENABLE, "1/t", CTL_NO_DEVICE, NULL },
+                { POINT_VALUE, "b", CTL_FAILED, NULL },  { POINT_VALUE, "a/b", CTL_FAILED, NULL }, /* read only */
+                { POINT_VALUE, "/b", CTL_NO_DEVICE, NULL },
+        };
+        _cleanup_(device_view_freep) DeviceView *v = view(POINTS);
+        g_autoptr(GPtrArray) points = points_new(v);
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                const Point *p = NULL;
+
+                g_test_message("%s", table[i].name);
+                g_assert_cmpint(point_find(points, v, table[i].kind, table[i].name, &p), ==, table[i].status);
+                g_assert_cmpstr(p ? p->name : NULL, ==, table[i].found);
+        }
+}
+
+static void test_parts(void) {
+        static const char *const table[][3] = { /* argument, device, part */
+                { "m/p", NULL, NULL },   { "m/p/1", "p", "1" },       { "m/p/1/2", "p/1", "2" }, { "m/p/", NULL, NULL },
+                { "m/p/1", "p", "1" },   { "x/p/1", NULL, NULL },     { "m/p/2/3", "p", "2/3" }, { "m/px/1", NULL, NULL },
+        };
+        _cleanup_(gateway_view_freep) GatewayView *one = NULL, *two = NULL;
+
+        g_assert_cmpint(gateway_view_parse("{\"Manager\":{},\"Devices\":[{\"Type\":\"m\",\"Name\":\"p\"}]}", &one), ==, 0);
+        g_assert_cmpint(gateway_view_parse("{\"Manager\":{},\"Devices\":[{\"Type\":\"m\",\"Name\":\"p/1\"},"
+                                           "{\"Type\":\"m\",\"Name\":\"p\"}]}",
+                                           &two),
+                        ==, 0);
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                const char *part = NULL;
+                const DeviceView *v = points_split(i == 2 ? two : one, table[i][0], &part);
+
+                g_assert_cmpstr(v ? v->name : NULL, ==, table[i][1]);
+                g_assert_cmpstr(part, ==, table[i][2]);
+        }
+        g_assert_null(points_split(two, "m/p/1", &(const char *) { NULL })); /* itself a device */
+}
+
 int main(int argc, char *argv[]) {
+        g_setenv("TZ", "UTC-1", true); /* an hour east of Greenwich, no summer time */
+        tzset();
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/text/width", test_width);
         g_test_add_func("/text/ellipsize", test_ellipsize);
@@ -373,5 +712,16 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/view/values", test_values);
         g_test_add_func("/goal/words", test_goal_words);
         g_test_add_func("/goal/met", test_goal_met);
+        g_test_add_func("/event/types", test_types);
+        g_test_add_func("/event/type-round-trip", test_type_round_trip);
+        g_test_add_func("/event/moments", test_moments);
+        g_test_add_func("/event/json-text", test_json_text);
+        g_test_add_func("/event/json-plain", test_json_plain);
+        g_test_add_func("/event/line", test_event_line);
+        g_test_add_func("/event/json", test_event_json);
+        g_test_add_func("/event/times", test_event_times);
+        g_test_add_func("/points/all", test_points);
+        g_test_add_func("/points/names", test_point_names);
+        g_test_add_func("/points/parts", test_parts);
         return g_test_run();
 }
