@@ -13,7 +13,7 @@
 /* The service manager has made it; for a run by hand we do. */
 static int make_folder(const char *path, int mode, const char *variable) {
         if (g_mkdir_with_parents(path, mode) < 0)
-                return log_error_errno(-errno, "Cannot make the folder %s ($%s gives another): %m", path, variable);
+                return log_error_errno(-errno, "Cannot make the folder %s: %m; $%s may name another.", path, variable);
         return 0;
 }
 

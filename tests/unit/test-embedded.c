@@ -171,7 +171,9 @@ static void enable(Fixture *f, Proxy *p, bool on) {
 }
 
 static bool settled(const Proxy *p) {
-        return proxy_view(p)->enabled_known && proxy_view(p)->state != PROXY_STARTING && proxy_view(p)->state != PROXY_WAITING;
+        const ProxyView *v = proxy_view(p);
+
+        return v->enabled_known && v->state == (v->enabled ? PROXY_RUNNING : PROXY_DISABLED);
 }
 
 static void assert_refused(Fixture *f, int error) {
