@@ -175,7 +175,6 @@ typedef struct ModbusSearch {
 typedef struct ModbusFraming {
         ModbusFramingKind kind;
         bool transactions;      /* has ids, so that a late answer cannot be taken for another one */
-        bool answers_unknown;   /* a function not in 3.1 can be delimited, and is answered (D5) */
         size_t pdu_offset;      /* where the PDU stands in a frame while it is built */
 
         /* The PDU stands at frame + pdu_offset: puts the rest around it, in place. frame:
@@ -197,7 +196,6 @@ typedef struct ModbusFraming {
                             uint8_t *scratch, ModbusSearch *ret);
 } ModbusFraming;
 
-/* NULL: this build does not have it. */
 const ModbusFraming *modbus_framing_get(ModbusFramingKind kind);
 /* How long an incomplete request stays waited for: RTU 1 s over TCP, max(3.5 characters, 20 ms) on a line
  * of char_usec microseconds a character (0: TCP transport); USEC_INFINITY: as long as it takes (TCP and

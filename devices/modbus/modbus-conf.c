@@ -69,16 +69,12 @@ static void claim_serial(const ModbusSerialConf *serial, ConfClaims *c, ConfErro
         conf_claim(c, e, "serial port", path, &serial->port);
 }
 
-static const char *framing_not_built(const int *framing, const int *transport, const void **ret_field) {
-        if (*transport == MODBUS_TRANSPORT_SERIAL) {
-                *ret_field = transport;
-                return "serial transport";
-        }
-        if (!modbus_framing_get((ModbusFramingKind) *framing)) {
-                *ret_field = framing;
-                return "ASCII framing";
-        }
-        return NULL;
+static const char *transport_not_built(const int *transport, const void **ret_field) {
+        if (*transport != MODBUS_TRANSPORT_SERIAL)
+                return NULL;
+
+        *ret_field = transport;
+        return "serial transport";
 }
 
 /* Reports a name that the set already has. */
@@ -238,9 +234,7 @@ void modbus_master_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e) {
 }
 
 const char *modbus_master_conf_not_built(const void *conf, const void **ret_field) {
-        const ModbusConnectionConf *connection = &((const ModbusMasterConf *) conf)->connection;
-
-        return framing_not_built(&connection->framing, &connection->transport.kind, ret_field);
+        return transport_not_built(&((const ModbusMasterConf *) conf)->connection.transport.kind, ret_field);
 }
 
 /* ---- slave ------------------------------------------------------------------------------------------- */
@@ -371,9 +365,7 @@ void modbus_slave_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e) {
 }
 
 const char *modbus_slave_conf_not_built(const void *conf, const void **ret_field) {
-        const ModbusSlaveConf *c = conf;
-
-        return framing_not_built(&c->framing, &c->transport.kind, ret_field);
+        return transport_not_built(&((const ModbusSlaveConf *) conf)->transport.kind, ret_field);
 }
 
 const char *modbus_slave_conf_listen_name(const ModbusSlaveConf *conf) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The framings: one table of functions each (spec modbus.md 3.2, 4.3, 6.6). Pure functions; any thread. */
 
+#include <assert.h>
+
 #include "devices/modbus/modbus-bytes.h"
 #include "devices/modbus/modbus-codec.h"
 
@@ -307,13 +309,149 @@ static int rtu_find_request(const ModbusUnits *units, bool paused, const uint8_t
         return 0;
 }
 
+/* ---- ASCII ------------------------------------------------------------------------------------------- */
+
+enum {
+        ASCII_PDU = 1,          /* where it is built: small enough to spread the digits from the end */
+        ASCII_FIRST_DIGIT = 1,  /* of the unit */
+        ASCII_DIGITS_MIN = 6,   /* unit, function, LRC */
+        ASCII_DIGITS_MAX = 2 * (1 + MODBUS_PDU_MAX + 1),
+};
+
+static void put_digits(uint8_t *to, uint8_t byte) {
+        static const char digits[] = "0123456789ABCDEF";
+
+        to[0] = (uint8_t) digits[byte >> 4];
+        to[1] = (uint8_t) digits[byte & 0xf];
+}
+
+static size_t ascii_wrap(uint8_t *frame, uint16_t transaction, uint8_t unit, size_t pdu_size) {
+        size_t lrc_at = ASCII_FIRST_DIGIT + 2 * (1 + pdu_size);
+        uint8_t sum = unit;
+
+        for (size_t i = 0; i < pdu_size; i++)
+                sum = (uint8_t) (sum + frame[ASCII_PDU + i]);
+        for (size_t i = pdu_size; i-- > 0;)
+                put_digits(frame + ASCII_FIRST_DIGIT + 2 * (1 + i), frame[ASCII_PDU + i]);
+
+        frame[0] = ':';
+        put_digits(frame + ASCII_FIRST_DIGIT, unit);
+        put_digits(frame + lrc_at, (uint8_t) -sum);
+        frame[lrc_at + 2] = '\r';
+        frame[lrc_at + 3] = '\n';
+        return lrc_at + 4;
+}
+
+static void ascii_restamp(uint8_t *frame, uint16_t transaction) {
+}
+
+/* Digits behind the colon up to what is none. */
+static size_t ascii_count_digits(const uint8_t *p, size_t n) {
+        size_t i = 0;
+
+        while (i < MIN(n, (size_t) ASCII_DIGITS_MAX + 1) && g_ascii_isxdigit(p[i]))
+                i++;
+        return i;
+}
+
+/* Decodes an even number of digits: unit, PDU, LRC. */
+static bool ascii_decode(const uint8_t *digits, size_t n, uint8_t *scratch, ModbusFrame *ret) {
+        size_t n_bytes = n / 2, pdu_size = n_bytes - 2;
+        uint8_t sum = 0;
+
+        for (size_t i = 0; i < n_bytes; i++) {
+                uint8_t byte = (uint8_t) (g_ascii_xdigit_value((char) digits[2 * i]) << 4 |
+                                          g_ascii_xdigit_value((char) digits[2 * i + 1]));
+
+                sum = (uint8_t) (sum + byte);
+                if (i == 0)
+                        ret->unit = byte;
+                else if (i <= pdu_size)
+                        scratch[i - 1] = byte;
+        }
+        ret->transaction = 0;
+        ret->pdu = scratch;
+        ret->pdu_size = pdu_size;
+        return sum == 0;
+}
+
+/* The frame that a colon begins. 1: it is whole and right, 0: it is not whole yet, -EBADMSG: it is none. */
+static int ascii_frame(const uint8_t *p, size_t n, uint8_t *scratch, ModbusFrame *ret) {
+        size_t digits = ascii_count_digits(p + 1, n - 1), end = 1 + digits;
+
+        if (digits > ASCII_DIGITS_MAX)
+                return -EBADMSG;
+        if (end == n)
+                return 0;
+        if (p[end] != '\r' || digits < ASCII_DIGITS_MIN || digits % 2 != 0)
+                return -EBADMSG;
+        if (end + 1 == n)
+                return 0;
+        if (p[end + 1] != '\n' || !ascii_decode(p + 1, digits, scratch, ret))
+                return -EBADMSG;
+        ret->size = end + 2;
+        return 1;
+}
+
+/* The next right frame at or behind ret->consumed, which moves behind it, or to the colon of one that is not
+ * whole. */
+static int ascii_next(const uint8_t *data, size_t size, uint8_t *scratch, ModbusSearch *ret) {
+        for (;;) {
+                const uint8_t *p = data + ret->consumed, *colon;
+                int r;
+
+                colon = ret->consumed < size ? memchr(p, ':', size - ret->consumed) : NULL;
+                if (colon != p && ret->consumed < size)
+                        ret->dropped++;
+                if (!colon) {
+                        ret->consumed = size;
+                        return 0;
+                }
+
+                ret->consumed = (size_t) (colon - data);
+                r = ascii_frame(colon, size - ret->consumed, scratch, &ret->frame);
+                if (r == 0)
+                        return 0;
+                if (r > 0) {
+                        ret->frame.offset = ret->consumed;
+                        ret->consumed += ret->frame.size;
+                        return 1;
+                }
+                ret->consumed++; /* the rest of it is dropped as what is before a colon */
+        }
+}
+
+static int ascii_find_response(const ModbusExpect *expect, const uint8_t *data, size_t size, uint8_t *scratch,
+                               ModbusSearch *ret) {
+        ModbusSearch s = {};
+        int r;
+
+        while ((r = ascii_next(data, size, scratch, &s)) > 0) {
+                if (s.frame.unit == expect->unit && (s.frame.pdu[0] & ~MODBUS_ERROR_BIT) == expect->head[0])
+                        break;
+                s.dropped++;
+        }
+
+        *ret = s;
+        return r;
+}
+
+static int ascii_find_request(const ModbusUnits *units, bool paused, const uint8_t *data, size_t size,
+                              uint8_t *scratch, ModbusSearch *ret) {
+        ModbusSearch s = {};
+        int r;
+
+        r = ascii_next(data, size, scratch, &s);
+        *ret = s;
+        return r;
+}
+
 /* ---- the table --------------------------------------------------------------------------------------- */
 
 static const ModbusFraming framings[] = {
         [MODBUS_FRAMING_TCP] = {
                 .kind = MODBUS_FRAMING_TCP,
                 .transactions = true,
-                .answers_unknown = true,
                 .pdu_offset = MBAP_PDU,
                 .wrap = tcp_wrap,
                 .restamp = tcp_restamp,
@@ -329,10 +467,19 @@ static const ModbusFraming framings[] = {
                 .find_response = rtu_find_response,
                 .find_request = rtu_find_request,
         },
+        [MODBUS_FRAMING_ASCII] = {
+                .kind = MODBUS_FRAMING_ASCII,
+                .pdu_offset = ASCII_PDU,
+                .wrap = ascii_wrap,
+                .restamp = ascii_restamp,
+                .find_response = ascii_find_response,
+                .find_request = ascii_find_request,
+        },
 };
 
 const ModbusFraming *modbus_framing_get(ModbusFramingKind kind) {
-        return (size_t) kind < ELEMENTSOF(framings) ? &framings[(size_t) kind] : NULL;
+        assert((size_t) kind < ELEMENTSOF(framings));
+        return &framings[(size_t) kind];
 }
 
 usec_t modbus_framing_pause(ModbusFramingKind kind, usec_t char_usec) {

@@ -382,7 +382,7 @@ static int master_init(ModbusMaster *m) {
         m->line.framing = modbus_framing_get((ModbusFramingKind) master_connection(m)->framing);
         m->line.changed = master_update_link;
         m->writes.line = &m->line;
-        if (!m->line.framing || master_connection(m)->transport.kind != MODBUS_TRANSPORT_TCP)
+        if (master_connection(m)->transport.kind != MODBUS_TRANSPORT_TCP)
                 return -EOPNOTSUPP;
 
         m->endpoint = connection_endpoint(master_connection(m));

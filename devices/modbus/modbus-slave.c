@@ -505,7 +505,7 @@ static int slave_init(ModbusSlave *s) {
                 .handler = &slave_connection_handler,
                 .userdata = s,
         };
-        if (!s->server.framing || conf->transport.kind != MODBUS_TRANSPORT_TCP)
+        if (conf->transport.kind != MODBUS_TRANSPORT_TCP)
                 return -EOPNOTSUPP;
 
         r = sd_id128_randomize(&run);

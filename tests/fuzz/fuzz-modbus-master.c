@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a far end may send to a Modbus master: search for the answer in both framings, its check, and the
+/* What a far end may send to a Modbus master: search for the answer in every framing, its check, and the
  * values of a polled group.
  *
  * Input: framing, data type, quantity, size of pieces, then the stream. The search must find the same
@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (size < 5 || size > STREAM_MAX)
                 return 0;
 
-        framing = modbus_framing_get(data[0] % 2 ? MODBUS_FRAMING_RTU : MODBUS_FRAMING_TCP);
+        framing = modbus_framing_get(data[0] % _MODBUS_FRAMING_MAX);
         items[0] = (ModbusMasterData) {
                 .name = "a",
                 .type = data[1] % _MODBUS_DATA_TYPE_MAX,

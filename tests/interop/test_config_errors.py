@@ -303,10 +303,6 @@ def test_examples_are_clean():
 NOT_BUILT_IN = {
     'monitor': ('name: gw\nevent_server:\n  monitor_component: {host: 127.0.0.1, port: 23010, gateway_group: g, '
                 'event_server_group: e}\n', 3),
-    'ASCII framing': ('name: gw\nevent_server: {eventer_server: {host: 127.0.0.1, port: 23012}}\ndevices:\n'
-                      '  - type: modbus_slave\n    name: s\n    modbus_type: ASCII\n    transport: {type: TCP, '
-                      'local_host: 127.0.0.1, local_port: 1502, remote_hosts: null, max_connections: null, '
-                      'response_timeout: 1, keep_alive_timeout: null}\n    data: []\n', 6),
     'serial line': ('name: gw\nevent_server: {eventer_server: {host: 127.0.0.1, port: 23012}}\ndevices:\n'
                     '  - type: modbus_slave\n    name: s\n    modbus_type: RTU\n    transport: {type: SERIAL, port: /dev/ttyS0, '
                     'baudrate: 9600, bytesize: EIGHTBITS, parity: NONE, stopbits: ONE, flow_control: {xonxoff: false, '

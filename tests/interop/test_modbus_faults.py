@@ -261,10 +261,11 @@ def test_exceptions(ward, code, name):
     ward.eventer.wait(READ, {'result': 'SUCCESS', 'value': 0, 'cause': 'INTERROGATE'}, since=since)
 
 
+@pytest.mark.parametrize('framing', ['rtu', 'ascii'])
 @pytest.mark.parametrize('mode', ['noise', 'foreign'])
-def test_rtu_framing_is_searched(mode, gatewayd, event_server, eventer, bus, bus_client, field):
+def test_framing_is_searched(mode, framing, gatewayd, event_server, eventer, bus, bus_client, field):
     """Stray bytes and other units' frames before the answer do no harm."""
-    ward = start(gatewayd, event_server, eventer, bus_client, field, framing='rtu')
+    ward = start(gatewayd, event_server, eventer, bus_client, field, framing=framing)
     since = eventer.mark()
     ward.sick.mode = mode
     ward.sick.wait_requests(5, len(ward.sick.requests))
@@ -273,8 +274,9 @@ def test_rtu_framing_is_searched(mode, gatewayd, event_server, eventer, bus, bus
     assert eventer.events(STATUS, since) == [] and eventer.events(REMOTE, since) == []
 
 
-def test_rtu_garbage_times_out(gatewayd, event_server, eventer, bus, bus_client, field):
-    ward = start(gatewayd, event_server, eventer, bus_client, field, framing='rtu')
+@pytest.mark.parametrize('framing', ['rtu', 'ascii'])
+def test_garbage_times_out(framing, gatewayd, event_server, eventer, bus, bus_client, field):
+    ward = start(gatewayd, event_server, eventer, bus_client, field, framing=framing)
     since = eventer.mark()
     ward.sick.mode = 'garbage'
     eventer.wait(REMOTE, 'DISCONNECTED', since=since)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""modbus_master end to end: the specification's tables of reading and writing, in both framings, and its event order."""
+"""modbus_master end to end: the specification's tables of reading and writing, in every framing, and its event order."""
 
 import pytest
 
@@ -54,7 +54,7 @@ READS = [
 ]
 
 
-@pytest.fixture(params=['tcp', 'rtu'])
+@pytest.fixture(params=['tcp', 'rtu', 'ascii'])
 def framing(request):
     return request.param
 

@@ -510,6 +510,24 @@ def test_rtu_framing(started, eventer):
         assert client.receive(5) == (1, b'\x03\x02\0\0')
 
 
+# ---- ASCII framing over TCP
+
+def test_ascii_framing(started, eventer):
+    port = started(modbus_type='ASCII')
+    with RawClient(port, 'ascii') as client:
+        good = client.frame(1, read(3, 0, 1))
+        assert client.request(1, read(3, 0, 1)) == b'\x03\x02\0\0'
+        assert client.request(9, read(3, 0, 1)) == error(3, ILLEGAL_ADDRESS)
+        assert client.request(1, read(3, 0, 126)) == error(3, ILLEGAL_VALUE)
+        assert client.request(1, b'\x2b\x0e\x01\x00') == error(0x2B, ILLEGAL_FUNCTION)
+        # A wrong LRC: no answer. Then lower-case digits, noise, and a frame cut short by another.
+        client.send(good[:-3] + b'0\r\n')
+        assert client.silent(0.3)
+        for data in (good.lower(), b'\xff:\r\n' + good, good[:5] + good):
+            client.send(data)
+            assert client.receive() == (1, b'\x03\x02\0\0')
+
+
 # ---- other people's clients
 
 def test_libmodbus_client(started, eventer):
@@ -538,9 +556,9 @@ def test_libmodbus_client(started, eventer):
             assert client.answer() == 'ok'
 
 
-@pytest.mark.parametrize('framing', [FramerType.SOCKET, FramerType.RTU])
+@pytest.mark.parametrize('framing', [FramerType.SOCKET, FramerType.RTU, FramerType.ASCII])
 def test_pymodbus_client(framing, started, eventer):
-    port = started(modbus_type={'socket': 'TCP', 'rtu': 'RTU'}[framing.value], response_timeout=5)
+    port = started(modbus_type={'socket': 'TCP', 'rtu': 'RTU', 'ascii': 'ASCII'}[framing.value], response_timeout=5)
     eventer.register(f'{PREFIX}/system/data/a', {'value': 0xAB})
     client = ModbusTcpClient('127.0.0.1', port=port, framer=framing, timeout=5)
     assert client.connect()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Modbus device over TCP that can be told to misbehave: refuse, reset, stay silent, dribble, talk garbage, answer late
-or for somebody else. MBAP or RTU framing; all functions of the specification, FIFO queues included."""
+or for somebody else. MBAP, RTU or ASCII framing; all functions of the specification, FIFO queues included."""
 
 import asyncio
 import socket
@@ -11,8 +11,8 @@ from harness import background
 from harness.ports import free_port
 from harness.waiting import wait_until
 
-from modbus_frames import (pack_bits, pack_registers, rtu_frame, rtu_request_size, tcp_frame, unpack_bits,
-                           unpack_registers)
+from modbus_frames import (ascii_frame, ascii_parse, pack_bits, pack_registers, rtu_frame, rtu_request_size,
+                           tcp_frame, unpack_bits, unpack_registers)
 
 
 class Request:
@@ -41,7 +41,7 @@ class FieldDevice:
     exception  answers every request with exception `exception_code`
     short      answers reads with one register or eight coils too few
     echo       answers writes with a value that was not asked for
-    noise      sends a stray byte before each answer (RTU)
+    noise      sends a stray byte before each answer (RTU, ASCII)
     protocol   answers with protocol id 1 (MBAP)
     hang-up    closes the connection instead of answering
     """
@@ -50,7 +50,7 @@ class FieldDevice:
              'protocol', 'hang-up')
 
     def __init__(self, framing='tcp', port=None, mode='normal', delay=0.02, size=2000):
-        assert framing in ('tcp', 'rtu') and mode in self.MODES
+        assert framing in ('tcp', 'rtu', 'ascii') and mode in self.MODES
         self.framing = framing
         self.port = port or free_port()
         self.mode = mode
@@ -136,7 +136,7 @@ class FieldDevice:
         self.n_connections += 1
         try:
             while True:
-                request = await (self._read_tcp(reader) if self.framing == 'tcp' else self._read_rtu(reader))
+                request = await getattr(self, f'_read_{self.framing}')(reader)
                 self.requests.append(request)
                 await self._respond(request, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -162,10 +162,16 @@ class FieldDevice:
         assert buffer == rtu_frame(buffer[0], buffer[1:-2])
         return Request(buffer[0], buffer[1:-2], None)
 
+    @staticmethod
+    async def _read_ascii(reader):
+        return Request(*ascii_parse(await reader.readuntil(b'\n')), None)
+
     def _frame(self, request, pdu, unit=None, transaction=None, protocol=0):
         unit = request.unit if unit is None else unit
         if self.framing == 'rtu':
             return rtu_frame(unit, pdu)
+        if self.framing == 'ascii':
+            return ascii_frame(unit, pdu)
         return tcp_frame(request.transaction if transaction is None else transaction, unit, pdu, protocol)
 
     async def _respond(self, request, writer):
@@ -207,7 +213,7 @@ class FieldDevice:
     def _foreign(self, request, pdu):
         other_unit = self._frame(request, pdu, unit=request.unit ^ 0x10)
         other_function = self._frame(request, bytes([0x86 if request.function != 6 else 0x83, 2]))
-        other_transaction = b'' if self.framing == 'rtu' else \
+        other_transaction = b'' if self.framing != 'tcp' else \
             self._frame(request, pdu, transaction=request.transaction ^ 0x8000)
         return other_unit + other_function + other_transaction
 

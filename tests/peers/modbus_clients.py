@@ -10,11 +10,11 @@ from harness.paths import PEERS
 from harness.process import Process
 from harness.waiting import DEADLINE, wait_until
 
-from modbus_frames import pack_bits, pack_registers, rtu_frame, tcp_frame
+from modbus_frames import ascii_frame, ascii_parse, pack_bits, pack_registers, rtu_frame, tcp_frame
 
 
 class RawClient:
-    """A TCP connection on which frames are sent and received as they are. `framing`: tcp or rtu."""
+    """A TCP connection on which frames are sent and received as they are. `framing`: tcp, rtu or ascii."""
 
     def __init__(self, port, framing='tcp', source=('127.0.0.1', 0)):
         self.framing = framing
@@ -30,6 +30,8 @@ class RawClient:
     def frame(self, unit, pdu):
         if self.framing == 'rtu':
             return rtu_frame(unit, pdu)
+        if self.framing == 'ascii':
+            return ascii_frame(unit, pdu)
         self._transaction += 1
         return tcp_frame(self._transaction, unit, pdu)
 
@@ -43,7 +45,7 @@ class RawClient:
             transaction, protocol, length, unit = struct.unpack('>HHHB', self._exactly(7))
             assert (transaction, protocol) == (self._transaction, 0)
             return unit, self._exactly(length - 1)
-        return self._receive_rtu()
+        return self._receive_rtu() if self.framing == 'rtu' else self._receive_ascii()
 
     def _receive_rtu(self):
         head = self._exactly(3)
@@ -52,6 +54,12 @@ class RawClient:
         frame = head + self._exactly(rest)
         assert frame == rtu_frame(frame[0], frame[1:-2])
         return frame[0], frame[1:-2]
+
+    def _receive_ascii(self):
+        line = b''
+        while line[-1:] != b'\n':
+            line += self._exactly(1)
+        return ascii_parse(line)
 
     def _exactly(self, size):
         data = b''

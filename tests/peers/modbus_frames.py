@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Modbus frames built and taken apart by hand: MBAP and RTU framing, independent of any library and of our own codec."""
+"""Modbus frames built and taken apart by hand: MBAP, RTU and ASCII framing, independent of any library and of our own codec."""
 
 import struct
 
@@ -20,6 +20,19 @@ def tcp_frame(transaction, unit, pdu, protocol=0, length=None):
 def rtu_frame(unit, pdu):
     frame = bytes([unit]) + pdu
     return frame + crc16(frame)
+
+
+def ascii_frame(unit, pdu):
+    frame = bytes([unit]) + pdu
+    return b':' + (frame + bytes([-sum(frame) & 0xFF])).hex().upper().encode() + b'\r\n'
+
+
+def ascii_parse(line):
+    """Unit and PDU of a line that begins with a colon and ends with CR LF."""
+    assert line[:1] == b':' and line[-2:] == b'\r\n' and line == line.upper(), line
+    frame = bytes.fromhex(line[1:-2].decode())
+    assert line == ascii_frame(frame[0], frame[1:-1])
+    return frame[0], frame[1:-1]
 
 
 def rtu_request_size(buffer):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pymodbus' server as a peer: another implementation than libmodbus, with MBAP or RTU framing over TCP."""
+"""pymodbus' server as a peer: another implementation than libmodbus, with MBAP, RTU or ASCII framing over TCP."""
 
 from pymodbus import FramerType
 from pymodbus.server import ModbusTcpServer
@@ -8,7 +8,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from harness import background
 from harness.ports import free_port
 
-_FRAMERS = {'tcp': FramerType.SOCKET, 'rtu': FramerType.RTU}
+_FRAMERS = {'tcp': FramerType.SOCKET, 'rtu': FramerType.RTU, 'ascii': FramerType.ASCII}
 _FUNCTIONS = {'coils': 1, 'discrete': 2, 'holding': 3, 'inputs': 4}
 
 

@@ -75,6 +75,42 @@ static const Vector vectors[] = {
           { .function = 0x03, .address = 1000, .quantity = 3 }, NULL, MODBUS_INVALID_DATA_ADDRESS, "" },
 };
 
+/* The same in ASCII framing, without CR LF. */
+static const struct {
+        const char *request, *answer;
+} ascii_vectors[] = {
+        { ":1101007B000370", ":11010105E8" },
+        { ":11020000000AE3", ":110202830167" },
+        { ":110303E80003FE", ":110306123456789ABC7C" },
+        { ":110400070001E3", NULL },
+        { ":11050005FF00E6", ":11050005FF00E6" },
+        { ":110600655678B6", ":110600655678B6" },
+        { ":110F0066000A020D035E", ":110F0066000A70" },
+        { ":111000640002041234567861", ":11100064000279" },
+        { ":11160064FF00003442", ":11160064FF00003442" },
+        { ":11180007D0", ":11180006000200010002CC" },
+        { ":110303E80003FE", ":1183026A" },
+};
+G_STATIC_ASSERT(G_N_ELEMENTS(ascii_vectors) == G_N_ELEMENTS(vectors));
+
+/* Text as the digits that the other helpers take; `|` stands for CR LF. */
+static char *text_to_hex(const char *text) {
+        GString *hex = g_string_new(NULL);
+
+        for (; *text; text++)
+                if (*text == '|')
+                        g_string_append(hex, "0d0a");
+                else
+                        g_string_append_printf(hex, "%02x", (uint8_t) *text);
+        return g_string_free(hex, FALSE);
+}
+
+static char *ascii_frame(const char *text) {
+        g_autofree char *whole = g_strconcat(text, "|", NULL);
+
+        return text_to_hex(whole);
+}
+
 static void check_wrap(ModbusFramingKind kind, const char *pdu_hex, const char *frame_hex) {
         const ModbusFraming *f = modbus_framing_get(kind);
         g_autoptr(GByteArray) pdu = from_hex(pdu_hex);
@@ -143,6 +179,40 @@ static void test_vectors(void) {
                 check_response(MODBUS_FRAMING_TCP, v, v->answer_tcp);
                 check_response(MODBUS_FRAMING_RTU, v, v->answer_rtu);
         }
+}
+
+static void test_ascii_vectors(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(vectors); i++) {
+                const Vector *v = &vectors[i];
+                g_autofree char *request = ascii_frame(ascii_vectors[i].request),
+                                *lower = g_ascii_strdown(ascii_vectors[i].request, -1),
+                                *lower_hex = ascii_frame(lower), *answer = NULL;
+
+                check_wrap(MODBUS_FRAMING_ASCII, v->request, request);
+                check_request(MODBUS_FRAMING_ASCII, v->request, request);
+                check_request(MODBUS_FRAMING_ASCII, v->request, lower_hex);
+                if (!v->answer)
+                        continue;
+                answer = ascii_frame(ascii_vectors[i].answer);
+                check_wrap(MODBUS_FRAMING_ASCII, v->answer, answer);
+                check_response(MODBUS_FRAMING_ASCII, v, answer);
+        }
+}
+
+/* The longest PDU, which fills every buffer to its end. */
+static void test_ascii_longest(void) {
+        const ModbusFraming *f = modbus_framing_get(MODBUS_FRAMING_ASCII);
+        ModbusExpect expect = expect_of("03 0000 0001");
+        uint8_t pdu[MODBUS_PDU_MAX] = { 0x03 };
+        g_autofree uint8_t *frame = g_malloc(MODBUS_FRAME_MAX), *scratch = g_malloc(MODBUS_PDU_MAX);
+        ModbusSearch s;
+
+        for (size_t i = 1; i < sizeof(pdu); i++)
+                pdu[i] = (uint8_t) (i * 37);
+        memcpy(frame + f->pdu_offset, pdu, sizeof(pdu));
+        g_assert_cmpuint(f->wrap(frame, 0, UNIT, sizeof(pdu)), ==, MODBUS_FRAME_MAX);
+        g_assert_cmpint(f->find_response(&expect, frame, MODBUS_FRAME_MAX, scratch, &s), ==, 1);
+        g_assert_cmpmem(s.frame.pdu, s.frame.pdu_size, pdu, sizeof(pdu));
 }
 
 static void test_requests(void) {
@@ -321,11 +391,11 @@ static void test_names(void) {
         g_assert_cmpstr(modbus_result_to_string(modbus_result_from_code(0x0b)), ==,
                         "GATEWAY_TARGET_DEVICE_FAILED_TO_RESPOND");
         g_assert_cmpint(modbus_data_type_from_string("QUEUE"), ==, MODBUS_QUEUE);
-        g_assert_null(modbus_framing_get(MODBUS_FRAMING_ASCII));
         g_assert_cmpuint(modbus_framing_pause(MODBUS_FRAMING_RTU, 0), ==, USEC_PER_SEC);
         g_assert_cmpuint(modbus_framing_pause(MODBUS_FRAMING_RTU, 100), ==, 20 * USEC_PER_MSEC);
         g_assert_cmpuint(modbus_framing_pause(MODBUS_FRAMING_RTU, 36667), ==, 128334);
         g_assert_cmpuint(modbus_framing_pause(MODBUS_FRAMING_TCP, 0), ==, USEC_INFINITY);
+        g_assert_cmpuint(modbus_framing_pause(MODBUS_FRAMING_ASCII, 1000), ==, USEC_INFINITY);
 }
 
 /* ---- searches of the master -------------------------------------------------------------------------- */
@@ -503,10 +573,68 @@ static void test_rtu_requests(void) {
                              &(SearchRow) { "12 0f 0000 0000 ff 12 03 03e8 0003 8718", 1, 15, 7 });
 }
 
+#define ANSWER ":1103021234A4|" /* to 03 0000 0001 */
+#define DIGITS_64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define DIGITS_512 DIGITS_64 DIGITS_64 DIGITS_64 DIGITS_64 DIGITS_64 DIGITS_64 DIGITS_64 DIGITS_64
+
+static void test_ascii_search(void) {
+        static const SearchRow rows[] = {
+                { ANSWER, 1, 15, 0 },
+                { "noise" ANSWER, 1, 20, 1 },
+                { "noise|", 0, 7, 1 },
+                { "\x80\xff" ANSWER "x", 1, 17, 1 },
+                { ":1103" ANSWER, 1, 20, 1 },         /* a colon starts over, D20 */
+                { ":" ANSWER, 1, 16, 0 },
+                { ":1103021234A5|" ANSWER, 1, 30, 1 }, /* LRC */
+                { ":1103021234A|" ANSWER, 1, 29, 1 },  /* half a byte */
+                { ":1103G21234|" ANSWER, 1, 28, 1 },   /* no digit */
+                { ":11EF|" ANSWER, 1, 22, 1 },         /* no function */
+                { ":|" ANSWER, 1, 18, 1 },
+                { ":1203021234A3|" ANSWER, 1, 30, 1 }, /* another unit */
+                { ":1104021234A3|" ANSWER, 1, 30, 1 }, /* another function */
+                { ":1103021234A4\r:11", 0, 14, 1 },    /* CR without LF */
+                { ":1103021234A4\r", 0, 0, 0 },
+                { ":1103021234A4", 0, 0, 0 },
+                { ":1", 0, 0, 0 },
+                { "x:", 0, 1, 1 },
+                { "", 0, 0, 0 },
+                { ":1183026A|", 1, 11, 0 },
+                { ":" DIGITS_512 "012345", 0, 0, 0 },  /* the longest is still waited for */
+                { ":" DIGITS_512 "0123456", 0, 520, 1 },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+                g_autofree char *hex = text_to_hex(rows[i].input);
+
+                check_search(MODBUS_FRAMING_ASCII, "03 0000 0001",
+                             &(SearchRow) { hex, rows[i].r, rows[i].consumed, rows[i].dropped });
+        }
+}
+
+static void test_ascii_requests(void) {
+        static const SearchRow rows[] = {
+                { ":110303E80003FE|", 1, 17, 0 },
+                { ":120303E80003FD|", 1, 17, 0 }, /* for whatever unit */
+                { ":1107E8|", 1, 9, 0 },          /* whatever function */
+                { ":110303E80003FF|:110303E80003FE|", 1, 34, 1 },
+                { ":110303E8", 0, 0, 0 },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+                g_autofree char *hex = text_to_hex(rows[i].input);
+                SearchRow row = { hex, rows[i].r, rows[i].consumed, rows[i].dropped };
+
+                check_request_search(MODBUS_FRAMING_ASCII, false, &row);
+                check_request_search(MODBUS_FRAMING_ASCII, true, &row);
+        }
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 
         g_test_add_func("/modbus-codec/vectors", test_vectors);
+        g_test_add_func("/modbus-codec/ascii-vectors", test_ascii_vectors);
+        g_test_add_func("/modbus-codec/ascii-longest", test_ascii_longest);
         g_test_add_func("/modbus-codec/requests", test_requests);
         g_test_add_func("/modbus-codec/answers", test_answers);
         g_test_add_func("/modbus-codec/bad-requests", test_bad_requests);
@@ -517,7 +645,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-codec/rtu-search", test_rtu_search);
         g_test_add_func("/modbus-codec/rtu-noise", test_rtu_noise);
         g_test_add_func("/modbus-codec/unfinished", test_unfinished);
+        g_test_add_func("/modbus-codec/ascii-search", test_ascii_search);
         g_test_add_func("/modbus-codec/tcp-requests", test_tcp_requests);
         g_test_add_func("/modbus-codec/rtu-requests", test_rtu_requests);
+        g_test_add_func("/modbus-codec/ascii-requests", test_ascii_requests);
         return g_test_run();
 }

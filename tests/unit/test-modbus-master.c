@@ -423,6 +423,25 @@ static void test_rtu(void) {
         fixture_done(&f);
 }
 
+static void test_ascii(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .framing = MODBUS_FRAMING_ASCII, .immediate = 1 }, POLLED);
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, READ_X);
+        peer_send(f.peer, "ff 3a 3031 3033");           /* noise, and a beginning that starts over */
+        peer_answer(f.peer, "03 02 0007");
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("7"));
+        peer_expect(f.peer, READ_X);
+        peer_send(f.peer, "3a 3031 3033 3032 3030"); /* cut off: thrown away before the repetition */
+        peer_expect(f.peer, READ_X);
+        peer_send(f.peer, "3a 3031 3833 3032 3741 0d0a"); /* 01 83 02 */
+        fake_host_expect(f.host, "remote_device/1/read/x {\"result\": \"INVALID_DATA_ADDRESS\"}");
+        fixture_done(&f);
+}
+
 /* ---- connection -------------------------------------------------------------------------------------- */
 
 /* A broken stream is closed, and remade only after connect_delay. */
@@ -642,6 +661,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-master/unasked", test_unasked);
         g_test_add_func("/modbus-master/request-delay", test_request_delay);
         g_test_add_func("/modbus-master/rtu", test_rtu);
+        g_test_add_func("/modbus-master/ascii", test_ascii);
         g_test_add_func("/modbus-master/broken-stream", test_broken_stream);
         g_test_add_func("/modbus-master/storm-guard", test_storm_guard);
         g_test_add_func("/modbus-master/attempt-gap", test_attempt_gap);

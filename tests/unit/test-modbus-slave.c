@@ -583,6 +583,54 @@ static void test_rtu_pause(void) {
         client_expect(c, RTU_ZERO);
 }
 
+/* Frames as they stand on the wire. */
+static void client_send_text(Client *c, const char *text) {
+        g_autofree char *hex = to_hex((const uint8_t *) text, strlen(text));
+
+        client_send(c, hex);
+}
+
+static void client_expect_text(Client *c, const char *text) {
+        g_autofree char *hex = to_hex((const uint8_t *) text, strlen(text));
+
+        client_expect(c, hex);
+}
+
+#define ASCII_READ ":010300000001FB\r\n"
+#define ASCII_ZERO ":0103020000FA\r\n"
+
+static void test_ascii(void) {
+        uint16_t port = free_port();
+        _cleanup_(fake_host_freep) FakeHost *h = slave_started(&(Settings) { .framing = "ASCII" }, port);
+        _cleanup_(client_freep) Client *c = client_new(h, port);
+        char id[64];
+
+        client_send_text(c, ASCII_READ);
+        client_expect_text(c, ASCII_ZERO);
+        client_send_text(c, ":010300000001fb\r\n" ASCII_READ);
+        client_expect_text(c, ASCII_ZERO ASCII_ZERO);
+        client_send_text(c, ":010300000001FC\r\n"); /* LRC */
+        client_expect_nothing(c, 10 * MS);
+        client_send_text(c, "noise\r\n:0103" ASCII_READ);
+        client_expect_text(c, ASCII_ZERO);
+        client_send_text(c, ":020300000001FA\r\n"); /* not ours */
+        client_expect_text(c, ":02830279\r\n");
+        client_send_text(c, ":012B0E0100C5\r\n"); /* unsupported, D5 */
+        client_expect_text(c, ":01AB0153\r\n");
+        client_send_text(c, ":0103000000"); /* comes when it likes */
+        client_expect_nothing(c, 10 * MS);
+        client_send_text(c, "01FB\r");
+        client_expect_nothing(c, 10 * MS);
+        client_send_text(c, "\n");
+        client_expect_text(c, ASCII_ZERO);
+
+        expect_ids(h, 1);
+        client_send_text(c, ":010600001234B3\r\n");
+        expect_write(h, 1, "{\"name\": \"x\", \"value\": 4660}, {\"name\": \"y\", \"value\": 13312}", id);
+        answer_write(h, id, "true");
+        client_expect_text(c, ":010600001234B3\r\n");
+}
+
 /* ---- writes (6.8, 6.9) ------------------------------------------------------------------------------- */
 
 static void test_writes(void) {
@@ -860,6 +908,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-slave/broken-frames", test_broken_frames);
         g_test_add_func("/modbus-slave/rtu", test_rtu);
         g_test_add_func("/modbus-slave/rtu-pause", test_rtu_pause);
+        g_test_add_func("/modbus-slave/ascii", test_ascii);
         g_test_add_func("/modbus-slave/writes", test_writes);
         g_test_add_func("/modbus-slave/answers", test_answers);
         g_test_add_func("/modbus-slave/no-answer", test_no_answer);
