@@ -140,8 +140,24 @@ def test_passed_socket(gatewayd, bus, bus_client):
         eventer.wait(f'{NATIVE.prefix(PLC)}/gateway/running', True)
         since = eventer.mark()
         gateway.process.signal(signal.SIGTERM)
-        eventer.wait(f'{NATIVE.prefix(PLC)}/gateway/running', False, since)     # they hear of the end
+        # they hear of the end
+        eventer.wait(f'{NATIVE.prefix(PLC)}/gateway/running', False, since)
+        eventer.wait('event/1/engine', 'STOPPED', since)
         assert gateway.process.wait() == 0
+
+
+def test_passed_unix_socket(gatewayd, bus, bus_client):
+    """As gatewayd-eventer.socket passes it: gatewayctl finds it by EventServer, and it stays."""
+    with directory() as run:
+        path = run / 'eventer.sock'
+        gateway = gatewayd(config(path=':memory:', listen=['fd:eventer']), wait=False, prefix=activate(('eventer', path)))
+        wait_until(path.exists, 'the socket is there')
+        with socket.socket(socket.AF_UNIX) as first:
+            first.connect(str(path))
+            gateway.wait_ready()
+        assert bus_client.manager('EventServer') == f'unix:{path}'
+        gateway.stop()
+        assert path.exists()
 
 
 def test_token(gatewayd, bus, bus_client):
@@ -305,4 +321,6 @@ def test_disk_full(gatewayd, bus, bus_client, small_disk):
     wait_until(lambda: 'events cannot be stored' not in [i for i in gateway.notify.messages if i.startswith('STATUS=')][-1],
                'the status line says no more of it')
     log = gateway.log_text()
+    fill(small_disk)
+    gateway.stop()                      # in time, whatever the disk does
     assert log.count('takes no events') == 1 and log.count('takes events again') == 1
