@@ -92,6 +92,8 @@ static int task_write(StorageJob *j) {
                 if (r < 0)
                         return r;
         }
+        if (j->probe)
+                return store_probe(j->core->store);
         return j->commit ? store_commit(j->core->store) : 0;
 }
 

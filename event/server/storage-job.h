@@ -58,6 +58,7 @@ typedef struct StorageJob {
         GQueue sessions;        /* TASK_WRITE, TASK_CLOSE; by their link */
         size_t bytes;
         bool commit, all;       /* all: nothing else waited when it was made */
+        bool probe;             /* there is trouble: commit even when there is nothing */
         StorageQuery *query;    /* TASK_QUERY */
         usec_t budget;          /* TASK_TRIM */
         EventType type;         /* TASK_HAS_TYPE: the waiting caller's */

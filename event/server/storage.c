@@ -126,10 +126,10 @@ static bool trim_is_late(const Storage *s, usec_t now) {
 }
 
 static bool write_is_ready(const Storage *s, usec_t now) {
+        if (s->failing) /* also with nothing to write: it recovers by itself */
+                return now >= s->retry_at;
         if (g_queue_is_empty((GQueue *) &s->waiting) && g_queue_is_empty((GQueue *) &s->written))
                 return false;
-        if (s->failing)
-                return now >= s->retry_at;
         return s->n_wanting > 0 || s->prompt || s->waiting_bytes >= STORAGE_WRITE_BYTES ||
                now >= s->commit_at || first_query(s, false);
 }
@@ -163,6 +163,7 @@ static StorageJob *make_write(Storage *s, usec_t now) {
         j->all = g_queue_is_empty(&s->waiting);
         j->commit = j->commit || s->prompt || s->failing || now >= s->commit_at || trim_is_late(s, now) ||
                     s->written_bytes + j->bytes >= STORAGE_COMMIT_BYTES;
+        j->probe = s->failing;
         if (j->commit && j->all)
                 s->commit_at = USEC_INFINITY;
         s->running_bytes = j->bytes;
