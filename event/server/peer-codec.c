@@ -173,7 +173,8 @@ static int register_event_decode(SbsReader *r, GArray *subtypes, Event *e) {
         res = payload_decode(r, &e->payload);
         if (res < 0)
                 return res;
-        if (e->payload.kind == PAYLOAD_JSON && json_check(e->payload.json.text, e->payload.json.size, NULL) < 0)
+        if (e->payload.kind == PAYLOAD_JSON &&
+            json_check(e->payload.json.text, e->payload.json.size, NULL) < 0)
                 return -EBADMSG;
         return 0;
 }

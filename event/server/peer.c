@@ -9,9 +9,9 @@
 #include "base/bounds.h"
 
 typedef enum PeerState {
-        PEER_NEW,       /* waits for the init request */
+        PEER_NEW, /* waits for the init request */
         PEER_ACCEPTED,
-        PEER_REFUSED,   /* waits for the client to close; what it says is not looked at */
+        PEER_REFUSED, /* waits for the client to close; what it says is not looked at */
 } PeerState;
 
 struct Peer {
@@ -87,7 +87,8 @@ void peer_refuse(Peer *p, const char *text) {
         g_assert(p->state == PEER_NEW);
         n = sbs_put_integer(head, 1);
         n += sbs_put_integer(head + n, (int64_t) size);
-        (void) chatter_reply_head(&p->chatter, &p->request, true, "HatEventer.MsgInitRes", n + size, &p->out);
+        (void) chatter_reply_head(&p->chatter, &p->request, true, "HatEventer.MsgInitRes", n + size,
+                                  &p->out);
         buffer_append(&p->out, head, n);
         buffer_append(&p->out, text, size);
 
@@ -99,7 +100,8 @@ void peer_send_status(Peer *p, EventerStatus status) {
         uint8_t body[SBS_INTEGER_MAX];
 
         g_assert(p->state == PEER_ACCEPTED);
-        (void) chatter_send(&p->chatter, true, "HatEventer.MsgStatusNotify", body, sbs_put_integer(body, status), &p->out);
+        (void) chatter_send(&p->chatter, true, "HatEventer.MsgStatusNotify", body,
+                            sbs_put_integer(body, status), &p->out);
 }
 
 void peer_notify(Peer *p, size_t n, const void *events, size_t size) {
@@ -127,7 +129,8 @@ void peer_answer_registered(Peer *p, int64_t conversation, const void *events, s
 
 void peer_answer_query(Peer *p, const void *result, size_t size) {
         g_assert(p->waiting);
-        (void) chatter_reply(&p->chatter, &p->request, true, "HatEventer.MsgQueryRes", result, size, &p->out);
+        (void) chatter_reply(&p->chatter, &p->request, true, "HatEventer.MsgQueryRes", result, size,
+                             &p->out);
         p->waiting = false;
 }
 
@@ -185,7 +188,7 @@ static int process_query(Peer *p, const ChatterMessage *m, SbsReader *r) {
 
 static const struct {
         const char *type;
-        PeerState state;        /* in which it is wanted */
+        PeerState state; /* in which it is wanted */
         int (*process)(Peer *p, const ChatterMessage *m, SbsReader *r);
 } client_messages[] = {
         { "HatEventer.MsgRegisterReq", PEER_ACCEPTED, process_registration },

@@ -11,17 +11,17 @@
 #define NONE 0U /* nobody's child is the root */
 
 typedef struct Node {
-        Subtype subtype;        /* by which the parent leads here; nothing for the root and for `?` */
+        Subtype subtype; /* by which the parent leads here; nothing for the root and for `?` */
         guint parent;
-        guint any;              /* the child by `?`, or NONE */
+        guint any;                  /* the child by `?`, or NONE */
         guint children, n_children; /* the others: first, count */
-        bool end;               /* a query type ends here */
-        bool rest;              /* with a `*`: whatever follows matches, there are no children */
+        bool end;                   /* a query type ends here */
+        bool rest;                  /* with a `*`: whatever follows matches, there are no children */
 } Node;
 
 struct Subscription {
-        Node *nodes;            /* the root first, then level by level */
-        char *text;             /* of all subtypes */
+        Node *nodes; /* the root first, then level by level */
+        char *text;  /* of all subtypes */
 };
 
 /* ---- compiling ---------------------------------------------------------------------------------------------------- */
@@ -85,7 +85,8 @@ static void compiler_add_children(Compiler *c, guint parent, Range range) {
                         if (!subtype_equal(c->queries[end].subtypes[range.depth], subtype))
                                 break;
                 if (subtype_rank(subtype) == 1) {
-                        node.any = compiler_add(c, parent, (Subtype) { 0 }, (Range) { i, end, range.depth + 1 });
+                        node.any = compiler_add(c, parent, (Subtype) { 0 },
+                                                (Range) { i, end, range.depth + 1 });
                         continue;
                 }
                 child = compiler_add(c, parent, subtype, (Range) { i, end, range.depth + 1 });
@@ -115,7 +116,8 @@ static void compiler_do_node(Compiler *c, guint i) {
                                !subtype_equal(q->subtypes[range.depth], first->subtypes[range.depth]);
         }
         if (node->end || part)
-                qsort_r(c->queries + range.begin, range.end - range.begin, sizeof *c->queries, query_compare, &range.depth);
+                qsort_r(c->queries + range.begin, range.end - range.begin, sizeof *c->queries, query_compare,
+                        &range.depth);
         while (range.begin < range.end && c->queries[range.begin].n == range.depth)
                 range.begin++;
         compiler_add_children(c, i, range);

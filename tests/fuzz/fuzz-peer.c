@@ -12,26 +12,27 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define REFUSE 1U               /* bits of the second byte */
+#define REFUSE 1U /* bits of the second byte */
 #define QUERY_ERROR 2U
-#define NOTIFY 4U               /* notifications from inside the calls */
-#define LATE_REGISTRATIONS 8U   /* answered behind peer_receive(), in which case the output is only checked for itself */
+#define NOTIFY 4U /* notifications from inside the calls */
+#define LATE_REGISTRATIONS \
+        8U /* answered behind peer_receive(), in which case the output is only checked for itself */
 
 #define PLAIN_MATCHES_MAX 100000U /* comparisons of one event by the plain rule */
 
 typedef struct Run {
         Peer *peer;
         unsigned how;
-        bool late;              /* queries are answered behind peer_receive() */
-        bool over;              /* an error was returned: no call may follow */
-        guint hash;             /* of all calls */
+        bool late;  /* queries are answered behind peer_receive() */
+        bool over;  /* an error was returned: no call may follow */
+        guint hash; /* of all calls */
         unsigned n_calls;
         bool init, accepted;
-        GArray *conversations;  /* of int64_t, registrations that wait */
-        GArray *subtypes;       /* scratch of events decoded again */
+        GArray *conversations;    /* of int64_t, registrations that wait */
+        GArray *subtypes;         /* scratch of events decoded again */
         EventType *subscriptions; /* copies */
         size_t n_subscriptions;
-        Buffer texts;           /* of the copies, reserved before they are made */
+        Buffer texts;               /* of the copies, reserved before they are made */
         Subscription *subscription; /* NULL: not valid */
 } Run;
 
@@ -71,7 +72,8 @@ static void subscription_copy(Run *run, const PeerInit *init) {
                 Subtype *to = g_new(Subtype, from.n);
 
                 for (size_t j = 0; j < from.n; j++) {
-                        to[j] = (Subtype) { (const char *) run->texts.data + run->texts.end, from.subtypes[j].size };
+                        to[j] = (Subtype) { (const char *) run->texts.data + run->texts.end,
+                                           from.subtypes[j].size };
                         buffer_append(&run->texts, from.subtypes[j].text, from.subtypes[j].size);
                 }
                 run->subscriptions[i] = (EventType) { to, from.n };
@@ -145,7 +147,8 @@ static void answer_registration(Run *run, int64_t conversation) {
                 peer_answer_registered(run->peer, conversation, "\x80", 1);
 }
 
-static void on_registration(const Event *events, size_t n, bool wants_response, int64_t conversation, void *userdata) {
+static void on_registration(const Event *events, size_t n, bool wants_response, int64_t conversation,
+                            void *userdata) {
         Run *run = userdata;
 
         note_call(run, 'r');
@@ -338,7 +341,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                         check_output(&other);
                 else
                         check(buffer_size(a) == buffer_size(b) &&
-                              (buffer_size(a) == 0 || memcmp(buffer_begin(a), buffer_begin(b), buffer_size(a)) == 0));
+                              (buffer_size(a) == 0 ||
+                               memcmp(buffer_begin(a), buffer_begin(b), buffer_size(a)) == 0));
                 run_end(&other);
         }
         check_output(&whole);

@@ -1,62 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The server's side of a connection: every message of eventer.json that a client sends, its malformed bodies and every proper prefix;
- * conversation_eventer.json replayed from the server's side; the rules of wire.md 3 and 5.1 by state; bounds; and time with a fake clock. */
+/* The server's side of a connection: every message of eventer.json that a client sends, its malformed bodies and every
+ * proper prefix; the rules of wire.md 3 and 5.1 by state; bounds; and time with a fake clock. */
 
 #include <errno.h>
 #include <inttypes.h>
 
 #include "base/bounds.h"
 #include "event/server/peer.h"
-#include "tests/unit/eventer-bodies.h"
 #include "tests/unit/hex.h"
+#include "tests/unit/peer-bodies.h"
 
 #define SECOND USEC_PER_SEC
+#define INIT "HatEventer.MsgInitReq"
+#define REGISTER "HatEventer.MsgRegisterReq"
+#define QUERY "HatEventer.MsgQueryReq"
+#define ACK "HatEventer.MsgEventsAck"
 
 /* What the handler heard, and how it answers. */
 typedef struct Heard {
         Peer *peer;
-        GString *calls;         /* one letter a call: i, r (with response: R), q */
-        JsonSpan body;          /* what the calls are compared with; absent: not compared */
+        GString *calls; /* one letter a call: i, r (with response: R), q */
+        JsonSpan body;  /* what the calls are compared with; absent: not compared */
         JsonSpan hex;
-        const char *refusal;    /* NULL: accepted as operational */
-        bool answer;            /* queries inside the call */
+        const char *refusal; /* NULL: accepted as operational */
+        bool answer;         /* queries inside the call */
         int query_error;
         int64_t conversation;
         size_t n_events;
 } Heard;
-
-static void assert_encoded(const Buffer *b, JsonSpan hex) {
-        assert_bytes(buffer_begin(b), buffer_size(b), hex);
-}
-
-/* What was decoded, encoded by the client's encoders, is the body again. */
-static void assert_init(const PeerInit *init, JsonSpan hex) {
-        g_autofree char *name = g_strndup(init->client_name.text, init->client_name.size);
-        g_autofree char *token = g_strndup(init->client_token.text, init->client_token.size);
-        _cleanup_(buffer_done) Buffer b = { 0 };
-        EventerInit sent = {
-                .client_name = name,
-                .client_token = init->has_token ? token : NULL,
-                .subscriptions = init->subscriptions,
-                .n_subscriptions = init->n_subscriptions,
-                .server_id = init->has_server_id ? &init->server_id : NULL,
-                .persisted = init->persisted,
-        };
-
-        init_request_encode(&b, &sent);
-        assert_encoded(&b, hex);
-}
-
-static void assert_registration(const Event *events, size_t n, JsonSpan hex) {
-        static const char *const none[] = { NULL };
-        _cleanup_(buffer_done) Buffer b = { 0 };
-
-        sbs_write_integer(&b, (int64_t) n);
-        for (size_t i = 0; i < n; i++)
-                register_event_encode(&b, register_event_bound(events[i].type, none, &events[i].payload), events[i].type,
-                                      none, events[i].has_source ? &events[i].source : NULL, &events[i].payload);
-        assert_encoded(&b, hex);
-}
 
 static void on_init(const PeerInit *init, void *userdata) {
         Heard *h = userdata;
@@ -70,7 +41,8 @@ static void on_init(const PeerInit *init, void *userdata) {
                 peer_accept(h->peer, EVENTER_OPERATIONAL);
 }
 
-static void on_registration(const Event *events, size_t n, bool wants_response, int64_t conversation, void *userdata) {
+static void on_registration(const Event *events, size_t n, bool wants_response, int64_t conversation,
+                            void *userdata) {
         Heard *h = userdata;
 
         g_string_append_c(h->calls, wants_response ? 'R' : 'r');
@@ -106,12 +78,16 @@ typedef struct Client {
         Buffer out;
 } Client;
 
-typedef enum Stage { STAGE_NEW, STAGE_ACCEPTED, STAGE_REFUSED } Stage;
+typedef enum Stage {
+        STAGE_NEW,
+        STAGE_ACCEPTED,
+        STAGE_REFUSED
+} Stage;
 
 typedef struct Fixture {
         Heard heard;
         Client client;
-        Buffer in;      /* received by the peer and not done with */
+        Buffer in; /* received by the peer and not done with */
 } Fixture;
 
 static void client_send(Fixture *f, const char *type, bool last, const void *body, size_t size) {
@@ -143,7 +119,7 @@ static int64_t feed(Fixture *f, const char *type, bool last, const void *body, s
 #define PLAIN_INIT_SIZE 6
 
 static int64_t feed_init(Fixture *f) {
-        return feed(f, "HatEventer.MsgInitReq", false, PLAIN_INIT, PLAIN_INIT_SIZE);
+        return feed(f, INIT, false, PLAIN_INIT, PLAIN_INIT_SIZE);
 }
 
 static void fixture_new(Fixture *f, Stage stage) {
@@ -176,7 +152,9 @@ static ChatterMessage next_message(Fixture *f, size_t *at) {
         Chatter c;
 
         chatter_init(&c, 0);
-        g_assert_cmpint(chatter_receive(&c, buffer_begin(out) + *at, buffer_size(out) - *at, 0, &replies, &used, &m), ==, 1);
+        g_assert_cmpint(chatter_receive(&c, buffer_begin(out) + *at, buffer_size(out) - *at, 0, &replies,
+                                        &used, &m),
+                        ==, 1);
         *at += used;
         return m;
 }
@@ -198,19 +176,19 @@ static void assert_output(Fixture *f, const char *hex) {
 /* Returns what peer_receive() did for a request with this body. */
 static int64_t receive_body(JsonSpan type, const uint8_t *body, size_t size, bool last, JsonSpan hex) {
         g_autofree char *name = vector_text(type, NULL);
-        bool init = streq(name, "HatEventer.MsgInitReq");
+        bool init = streq(name, INIT);
         _fixture_ f;
         int64_t r;
 
         fixture_new(&f, init ? STAGE_NEW : STAGE_ACCEPTED);
         f.heard.hex = hex;
         r = feed(&f, name, last, body, size);
-        if (r >= 0 && !streq(name, "HatEventer.MsgEventsAck"))
+        if (r >= 0 && !streq(name, ACK))
                 g_assert_cmpstr(f.heard.calls->str, ==,
-                                init                                         ? "i"
-                                : streq(name, "HatEventer.MsgQueryReq")      ? "q"
-                                : last                                       ? "r"
-                                                                             : "R");
+                                init                 ? "i"
+                                : streq(name, QUERY) ? "q"
+                                : last               ? "r"
+                                                     : "R");
         else
                 g_assert_cmpuint(f.heard.calls->len, ==, 0);
         return r;
@@ -231,7 +209,8 @@ static void test_messages(void) {
                 n++;
                 g_assert_cmpint(receive_body(type, body->data, body->len, last, hex), >, 0);
                 for (guint i = 0; i < body->len; i++)
-                        g_assert_cmpint(receive_body(type, body->data, i, last, (JsonSpan) { 0 }), ==, -EBADMSG);
+                        g_assert_cmpint(receive_body(type, body->data, i, last, (JsonSpan) { 0 }), ==,
+                                        -EBADMSG);
 
                 /* Surplus bytes behind the body are ignored. */
                 g_byte_array_append(body, (const uint8_t *) "\xff\x00", 2);
@@ -241,8 +220,8 @@ static void test_messages(void) {
 }
 
 static bool is_request(JsonSpan type) {
-        return json_text_equal(type, "HatEventer.MsgInitReq") || json_text_equal(type, "HatEventer.MsgRegisterReq") ||
-               json_text_equal(type, "HatEventer.MsgQueryReq");
+        return json_text_equal(type, INIT) || json_text_equal(type, REGISTER) ||
+               json_text_equal(type, QUERY);
 }
 
 static void test_malformed_vectors(void) {
@@ -257,7 +236,8 @@ static void test_malformed_vectors(void) {
                 if (!is_request(type))
                         continue;
                 n++;
-                g_assert_cmpint(receive_body(type, body->data, body->len, false, (JsonSpan) { 0 }), ==, -EBADMSG);
+                g_assert_cmpint(receive_body(type, body->data, body->len, false, (JsonSpan) { 0 }), ==,
+                                -EBADMSG);
         }
         g_assert_cmpuint(n, >, 0);
 }
@@ -269,68 +249,68 @@ static void test_bodies(void) {
                 int r; /* 0: taken */
         } bodies[] = {
                 /* init: name, token, subscriptions, server id, persisted */
-                { "HatEventer.MsgInitReq", "80 80 80 80 00", 0 },
-                { "HatEventer.MsgInitReq", "80 80 81 80 80 07", 0 },                 /* the type of no subtypes; any byte is true */
-                { "HatEventer.MsgInitReq", "00 80 80 80 80 00", 0 },                 /* integers longer than necessary */
-                { "HatEventer.MsgInitReq", "81 ff 80 80 80 00", -EBADMSG },          /* UTF-8 */
-                { "HatEventer.MsgInitReq", "80 82 80 80 80 80 80", -EBADMSG },       /* a choice of two */
-                { "HatEventer.MsgInitReq", "80 ff 80 80 80 80 80", -EBADMSG },
-                { "HatEventer.MsgInitReq", "80 80 84 80 80 00", -EBADMSG },          /* more types than bytes */
-                { "HatEventer.MsgInitReq", "80 80 ff 80 80 00", -EBADMSG },
-                { "HatEventer.MsgInitReq", "80 80 81 88 80 80 80", -EBADMSG },       /* more subtypes than bytes */
-                { "HatEventer.MsgInitReq", "80 80 80 81 01 00 00 00 00 00 00 00 00 00 80 00", -EBADMSG }, /* 2^63 */
-                { "HatEventer.MsgInitReq", "80 80 80 81 7f 00 00 00 00 00 00 00 00 80 00", 0 },           /* -2^63 */
+                { INIT, "80 80 80 80 00", 0 },
+                { INIT, "80 80 81 80 80 07", 0 },           /* the type of no subtypes; any byte is true */
+                { INIT, "00 80 80 80 80 00", 0 },           /* integers longer than necessary */
+                { INIT, "81 ff 80 80 80 00", -EBADMSG },    /* UTF-8 */
+                { INIT, "80 82 80 80 80 80 80", -EBADMSG }, /* a choice of two */
+                { INIT, "80 ff 80 80 80 80 80", -EBADMSG },
+                { INIT, "80 80 84 80 80 00", -EBADMSG }, /* more types than bytes */
+                { INIT, "80 80 ff 80 80 00", -EBADMSG },
+                { INIT, "80 80 81 88 80 80 80", -EBADMSG }, /* more subtypes than bytes */
+                { INIT, "80 80 80 81 01 00 00 00 00 00 00 00 00 00 80 00", -EBADMSG }, /* 2^63 */
+                { INIT, "80 80 80 81 7f 00 00 00 00 00 00 00 00 80 00", 0 },           /* -2^63 */
 
                 /* registration: type, source timestamp, payload */
-                { "HatEventer.MsgRegisterReq", "80", 0 },
-                { "HatEventer.MsgRegisterReq", "81 80 80 80", 0 },
-                { "HatEventer.MsgRegisterReq", "82 80 80 80", -EBADMSG },
-                { "HatEventer.MsgRegisterReq", "ff 80 80 80", -EBADMSG },
-                { "HatEventer.MsgRegisterReq", "0800000080", -EBADMSG },             /* 2^31 events in no bytes */
-                { "HatEventer.MsgRegisterReq", "81 80 81 80 80 80", 0 },
-                { "HatEventer.MsgRegisterReq", "81 80 81 80 3d 04 bf 80", 0 },       /* us 999999 … */
-                { "HatEventer.MsgRegisterReq", "81 80 81 80 3d 04 c0 80", -EBADMSG }, /* … 1000000 … */
-                { "HatEventer.MsgRegisterReq", "81 80 81 80 ff 80", -EBADMSG },      /* … -1 … */
-                { "HatEventer.MsgRegisterReq", "81 80 81 80 10 00 00 00 80 80", -EBADMSG }, /* … 2^32 */
-                { "HatEventer.MsgRegisterReq", "81 80 82 80 80 80", -EBADMSG },
-                { "HatEventer.MsgRegisterReq", "81 80 80 82", -EBADMSG },
-                { "HatEventer.MsgRegisterReq", "81 80 80 81 82 80 80", -EBADMSG },
-                { "HatEventer.MsgRegisterReq", "81 80 80 81 ff 80 80", -EBADMSG },
-                { "HatEventer.MsgRegisterReq", "81 80 80 81 80 80 80", 0 },          /* binary, both empty */
-                { "HatEventer.MsgRegisterReq", "81 80 80 81 80 81 ff 80", -EBADMSG }, /* its type is text … */
-                { "HatEventer.MsgRegisterReq", "81 80 80 81 80 80 81 ff", 0 },       /* … its data is not */
-                { "HatEventer.MsgRegisterReq", "81 80 80 81 80 80 82 ff", -EBADMSG },
-                { "HatEventer.MsgRegisterReq", "81 80 80 81 81 81 31", 0 },          /* JSON: 1 */
-                { "HatEventer.MsgRegisterReq", "81 80 80 81 81 83 20 31 0a", 0 },
-                { "HatEventer.MsgRegisterReq", "81 80 80 81 81 80", -EBADMSG },      /* empty */
-                { "HatEventer.MsgRegisterReq", "81 80 80 81 81 81 7b", -EBADMSG },   /* { */
-                { "HatEventer.MsgRegisterReq", "81 80 80 81 81 82 30 31", -EBADMSG }, /* 01 */
-                { "HatEventer.MsgRegisterReq", "81 80 80 81 81 83 4e 61 4e", -EBADMSG }, /* NaN */
-                { "HatEventer.MsgRegisterReq", "81 80 80 81 81 85 31 65 39 39 39", -EBADMSG }, /* 1e999 */
-                { "HatEventer.MsgRegisterReq", "82 80 80 81 81 81 31 80 80 81 81 81 5d", -EBADMSG }, /* the second one */
+                { REGISTER, "80", 0 },
+                { REGISTER, "81 80 80 80", 0 },
+                { REGISTER, "82 80 80 80", -EBADMSG },
+                { REGISTER, "ff 80 80 80", -EBADMSG },
+                { REGISTER, "0800000080", -EBADMSG }, /* 2^31 events in no bytes */
+                { REGISTER, "81 80 81 80 80 80", 0 },
+                { REGISTER, "81 80 81 80 3d 04 bf 80", 0 },              /* us 999999 … */
+                { REGISTER, "81 80 81 80 3d 04 c0 80", -EBADMSG },       /* … 1000000 … */
+                { REGISTER, "81 80 81 80 ff 80", -EBADMSG },             /* … -1 … */
+                { REGISTER, "81 80 81 80 10 00 00 00 80 80", -EBADMSG }, /* … 2^32 */
+                { REGISTER, "81 80 82 80 80 80", -EBADMSG },
+                { REGISTER, "81 80 80 82", -EBADMSG },
+                { REGISTER, "81 80 80 81 82 80 80", -EBADMSG },
+                { REGISTER, "81 80 80 81 ff 80 80", -EBADMSG },
+                { REGISTER, "81 80 80 81 80 80 80", 0 },           /* binary, both empty */
+                { REGISTER, "81 80 80 81 80 81 ff 80", -EBADMSG }, /* its type is text … */
+                { REGISTER, "81 80 80 81 80 80 81 ff", 0 },        /* … its data is not */
+                { REGISTER, "81 80 80 81 80 80 82 ff", -EBADMSG },
+                { REGISTER, "81 80 80 81 81 81 31", 0 }, /* JSON: 1 */
+                { REGISTER, "81 80 80 81 81 83 20 31 0a", 0 },
+                { REGISTER, "81 80 80 81 81 80", -EBADMSG },                      /* empty */
+                { REGISTER, "81 80 80 81 81 81 7b", -EBADMSG },                   /* { */
+                { REGISTER, "81 80 80 81 81 82 30 31", -EBADMSG },                /* 01 */
+                { REGISTER, "81 80 80 81 81 83 4e 61 4e", -EBADMSG },             /* NaN */
+                { REGISTER, "81 80 80 81 81 85 31 65 39 39 39", -EBADMSG },       /* 1e999 */
+                { REGISTER, "82 80 80 81 81 81 31 80 80 81 81 81 5d", -EBADMSG }, /* the second one */
 
                 /* latest: types */
-                { "HatEventer.MsgQueryReq", "80 80", 0 },
-                { "HatEventer.MsgQueryReq", "80 81 80", 0 },
-                { "HatEventer.MsgQueryReq", "80 81 81 81 81 2a", 0 },
-                { "HatEventer.MsgQueryReq", "83 80", -EBADMSG },
-                { "HatEventer.MsgQueryReq", "ff 80", -EBADMSG },
-                { "HatEventer.MsgQueryReq", "80 82", -EBADMSG },
-                { "HatEventer.MsgQueryReq", "80 81 ff", -EBADMSG },
+                { QUERY, "80 80", 0 },
+                { QUERY, "80 81 80", 0 },
+                { QUERY, "80 81 81 81 81 2a", 0 },
+                { QUERY, "83 80", -EBADMSG },
+                { QUERY, "ff 80", -EBADMSG },
+                { QUERY, "80 82", -EBADMSG },
+                { QUERY, "80 81 ff", -EBADMSG },
                 /* timeseries: types, four times, order, by, most, last */
-                { "HatEventer.MsgQueryReq", "81 80 80 80 80 80 80 80 80 80", 0 },
-                { "HatEventer.MsgQueryReq", "81 80 80 80 80 80 82 80 80 80", -EBADMSG },
-                { "HatEventer.MsgQueryReq", "81 80 80 80 80 80 80 82 80 80", -EBADMSG },
-                { "HatEventer.MsgQueryReq", "81 80 80 80 80 80 ff 80 80 80", -EBADMSG },
-                { "HatEventer.MsgQueryReq", "81 80 81 80 ff 80 80 80 80 80 80 80", -EBADMSG },          /* us -1 */
-                { "HatEventer.MsgQueryReq", "81 80 81 80 0f 7f 7f 7f ff 80 80 80 80 80 80 80", 0 },      /* 2^32 - 1 */
-                { "HatEventer.MsgQueryReq", "81 80 81 80 10 00 00 00 80 80 80 80 80 80 80 80", -EBADMSG }, /* 2^32 */
-                { "HatEventer.MsgQueryReq", "81 80 80 80 80 80 80 80 81 ff 80", 0 }, /* the store refuses a negative one */
-                { "HatEventer.MsgQueryReq", "81 80 80 80 80 80 80 80 80 81 81 81", -EBADMSG },
+                { QUERY, "81 80 80 80 80 80 80 80 80 80", 0 },
+                { QUERY, "81 80 80 80 80 80 82 80 80 80", -EBADMSG },
+                { QUERY, "81 80 80 80 80 80 80 82 80 80", -EBADMSG },
+                { QUERY, "81 80 80 80 80 80 ff 80 80 80", -EBADMSG },
+                { QUERY, "81 80 81 80 ff 80 80 80 80 80 80 80", -EBADMSG },             /* us -1 */
+                { QUERY, "81 80 81 80 0f 7f 7f 7f ff 80 80 80 80 80 80 80", 0 },        /* 2^32 - 1 */
+                { QUERY, "81 80 81 80 10 00 00 00 80 80 80 80 80 80 80 80", -EBADMSG }, /* 2^32 */
+                { QUERY, "81 80 80 80 80 80 80 80 81 ff 80", 0 }, /* the store refuses a negative one */
+                { QUERY, "81 80 80 80 80 80 80 80 80 81 81 81", -EBADMSG },
                 /* server: id, persisted, most, last */
-                { "HatEventer.MsgQueryReq", "82 81 00 80 80", 0 },
-                { "HatEventer.MsgQueryReq", "82 81 00 80 81 81 82 83", 0 },
-                { "HatEventer.MsgQueryReq", "82 81 00 82 80", -EBADMSG },
+                { QUERY, "82 81 00 80 80", 0 },
+                { QUERY, "82 81 00 80 81 81 82 83", 0 },
+                { QUERY, "82 81 00 82 80", -EBADMSG },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(bodies); i++) {
@@ -338,7 +318,8 @@ static void test_bodies(void) {
                 g_autofree char *quoted = g_strdup_printf("\"%s\"", bodies[i].type);
                 int64_t r;
 
-                r = receive_body((JsonSpan) { quoted, strlen(quoted) }, body->data, body->len, false, (JsonSpan) { 0 });
+                r = receive_body((JsonSpan) { quoted, strlen(quoted) }, body->data, body->len, false,
+                                 (JsonSpan) { 0 });
                 if (bodies[i].r < 0 ? r != bodies[i].r : r <= 0)
                         g_error("%s %s: %" PRId64 ".", bodies[i].type, bodies[i].hex, r);
         }
@@ -356,15 +337,18 @@ static void test_query_values(void) {
                 { "81 87 3d 04 bf", { 7, 999999 }, { 7, 999999 } },
                 { "81 87 3d 04 c0", { 8, 0 }, { 7, 999999 } },
                 { "81 87 0f 7f 7f 7f ff", { 8, 0 }, { 7, 999999 } },
-                { "81 00 7f 7f 7f 7f 7f 7f 7f 7f ff 3d 04 c0", { INT64_MAX, 999999 }, { INT64_MAX, 999999 } },
+                { "81 00 7f 7f 7f 7f 7f 7f 7f 7f ff 3d 04 c0",
+                  { INT64_MAX, 999999 },
+                  { INT64_MAX, 999999 } },
         };
         PeerScratch s;
         EventerQuery q;
 
         peer_scratch_init(&s);
         for (size_t i = 0; i < ELEMENTSOF(bounds); i++) {
-                g_autofree char *hex = g_strdup_printf("81 81 80 %s %s %s %s 81 81 81 8a 81 81 82 83", bounds[i].hex,
-                                                       bounds[i].hex, bounds[i].hex, bounds[i].hex);
+                g_autofree char *hex = g_strdup_printf("81 81 80 %s %s %s %s 81 81 81 8a 81 81 82 83",
+                                                       bounds[i].hex, bounds[i].hex, bounds[i].hex,
+                                                       bounds[i].hex);
                 g_autoptr(GByteArray) body = from_hex(hex);
                 SbsReader r = { .at = body->data, .end = body->data + body->len };
 
@@ -427,7 +411,10 @@ static void test_event_bound(void) {
                 .timestamp = { INT64_MIN, 999999 },
                 .has_source = true,
                 .source = { INT64_MAX, 999999 },
-                .payload = { .kind = PAYLOAD_BINARY, .binary_type = SUBTYPE("t"), .data = (const uint8_t *) "abc", .size = 3 },
+                .payload = { .kind = PAYLOAD_BINARY,
+                             .binary_type = SUBTYPE("t"),
+                             .data = (const uint8_t *) "abc",
+                             .size = 3 },
         };
         _cleanup_(buffer_done) Buffer b = { 0 };
         GArray *memory = g_array_new(FALSE, FALSE, sizeof(Subtype));
@@ -489,10 +476,10 @@ static void test_states(void) {
                 size_t size;
                 const char *calls[3]; /* NULL: -EPROTO */
         } messages[] = {
-                { "HatEventer.MsgInitReq", PLAIN_INIT, PLAIN_INIT_SIZE, { "i", NULL, "" } },
-                { "HatEventer.MsgRegisterReq", "\x80", 1, { NULL, "R", "" } },
-                { "HatEventer.MsgQueryReq", "\x80\x80", 2, { NULL, "q", "" } },
-                { "HatEventer.MsgEventsAck", "", 0, { NULL, "", "" } },
+                { INIT, PLAIN_INIT, PLAIN_INIT_SIZE, { "i", NULL, "" } },
+                { REGISTER, "\x80", 1, { NULL, "R", "" } },
+                { QUERY, "\x80\x80", 2, { NULL, "q", "" } },
+                { ACK, "", 0, { NULL, "", "" } },
                 { "HatEventer.MsgInitRes", "\x80\x80", 2, { NULL, NULL, "" } },
                 { "HatEventer.MsgStatusNotify", "\x80", 1, { NULL, NULL, "" } },
                 { "HatEventer.MsgEventsNotify", "\x80", 1, { NULL, NULL, "" } },
@@ -524,7 +511,7 @@ static void test_states(void) {
                         /* Over: nothing is called any more. */
                         buffer_clear(&f.in);
                         g_assert_cmpint(feed_init(&f), ==, -EPROTO);
-                        g_assert_cmpint(feed(&f, "HatEventer.MsgRegisterReq", true, "\x80", 1), ==, -EPROTO);
+                        g_assert_cmpint(feed(&f, REGISTER, true, "\x80", 1), ==, -EPROTO);
                         g_assert_cmpuint(f.heard.calls->len, ==, 0);
                 }
 }
@@ -539,37 +526,41 @@ static void test_answers(void) {
         assert_output(&f, "01 1e 81 81 00 01 01 95 4861744576656e7465722e4d7367496e6974526573 82 80 82");
 
         /* A registration without response, one with, answered both ways. */
-        g_assert_cmpint(feed(&f, "HatEventer.MsgRegisterReq", true, "\x80", 1), >, 0);
+        g_assert_cmpint(feed(&f, REGISTER, true, "\x80", 1), >, 0);
         g_assert_cmpuint(output_size(&f), ==, 0);
-        g_assert_cmpint(feed(&f, "HatEventer.MsgRegisterReq", false, "\x80", 1), >, 0);
+        g_assert_cmpint(feed(&f, REGISTER, false, "\x80", 1), >, 0);
         g_assert_cmpstr(f.heard.calls->str, ==, "irR");
         g_assert_cmpint(f.heard.conversation, ==, 3);
         peer_answer_registered(f.heard.peer, 3, NULL, 0);
         assert_output(&f, "01 21 82 83 00 01 01 99 4861744576656e7465722e4d7367526567697374657252657381 81");
         peer_answer_registered(f.heard.peer, 3, "\x80", 1);
-        assert_output(&f, "01 22 83 83 00 01 01 99 4861744576656e7465722e4d7367526567697374657252657382 80 80");
+        assert_output(&f,
+                      "01 22 83 83 00 01 01 99 4861744576656e7465722e4d7367526567697374657252657382 80 80");
 
         /* Conversations of our own. */
         peer_send_status(f.heard.peer, EVENTER_STOPPING);
-        assert_output(&f, "01 22 84 84 01 01 01 9a 4861744576656e7465722e4d73675374617475734e6f7469667981 83");
+        assert_output(&f,
+                      "01 22 84 84 01 01 01 9a 4861744576656e7465722e4d73675374617475734e6f7469667981 83");
         peer_notify(f.heard.peer, 2, "\xaa\xbb", 2);
-        assert_output(&f, "01 24 85 85 01 01 01 9a 4861744576656e7465722e4d73674576656e74734e6f7469667983 82aabb");
+        assert_output(&f,
+                      "01 24 85 85 01 01 01 9a 4861744576656e7465722e4d73674576656e74734e6f7469667983 82aabb");
 
         /* A query that says it wants no answer has one. */
-        g_assert_cmpint(feed(&f, "HatEventer.MsgQueryReq", true, "\x80\x80", 2), >, 0);
+        g_assert_cmpint(feed(&f, QUERY, true, "\x80\x80", 2), >, 0);
         assert_output(&f, "01 1f 86 84 00 01 01 96 4861744576656e7465722e4d73675175657279526573 82 80 00");
 }
 
 static void test_refusal(void) {
-        g_autoptr(GString) hex = g_string_new("01 84 81 81 00 01 01 95 4861744576656e7465722e4d7367496e6974526573 "
-                                              "00e7 81 00e4");
+        g_autoptr(GString) hex = g_string_new(
+                        "01 84 81 81 00 01 01 95 4861744576656e7465722e4d7367496e6974526573 "
+                        "00e7 81 00e4");
         g_autofree char *text = g_strnfill(100, 'x');
         _fixture_ f;
 
         fixture_new(&f, STAGE_NEW);
         f.heard.refusal = text;
-        client_send(&f, "HatEventer.MsgInitReq", false, PLAIN_INIT, PLAIN_INIT_SIZE);
-        client_send(&f, "HatEventer.MsgRegisterReq", true, "\x80", 1); /* sent without waiting */
+        client_send(&f, INIT, false, PLAIN_INIT, PLAIN_INIT_SIZE);
+        client_send(&f, REGISTER, true, "\x80", 1); /* sent without waiting */
         g_assert_cmpint(fixture_receive(&f, 3 * SECOND), >, 0);
         g_assert_cmpstr(f.heard.calls->str, ==, "i");
         g_assert_cmpuint(buffer_size(&f.in), ==, 0);
@@ -595,11 +586,11 @@ static void test_waiting(void) {
 
         fixture_new(&f, STAGE_ACCEPTED);
         f.heard.answer = false;
-        client_send(&f, "HatEventer.MsgRegisterReq", false, "\x80", 1);
-        client_send(&f, "HatEventer.MsgQueryReq", false, "\x80\x80", 2);
+        client_send(&f, REGISTER, false, "\x80", 1);
+        client_send(&f, QUERY, false, "\x80\x80", 2);
         client_send(&f, "HatChatter.Ping", false, "", 0);
-        client_send(&f, "HatEventer.MsgQueryReq", false, "\x80\x80", 2);
-        client_send(&f, "HatEventer.MsgRegisterReq", true, "\x80", 1);
+        client_send(&f, QUERY, false, "\x80\x80", 2);
+        client_send(&f, REGISTER, true, "\x80", 1);
         g_assert_cmpint(fixture_receive(&f, 0), >, 0);
         g_assert_cmpstr(f.heard.calls->str, ==, "Rq");
         g_assert_true(peer_is_waiting(f.heard.peer));
@@ -638,11 +629,11 @@ static void test_query_refused(void) {
 
         fixture_new(&f, STAGE_ACCEPTED);
         f.heard.query_error = -EBADMSG;
-        g_assert_cmpint(feed(&f, "HatEventer.MsgQueryReq", false, "\x80\x80", 2), ==, -EBADMSG);
+        g_assert_cmpint(feed(&f, QUERY, false, "\x80\x80", 2), ==, -EBADMSG);
         g_assert_false(peer_is_waiting(f.heard.peer));
         g_assert_cmpuint(output_size(&f), ==, 0);
         buffer_clear(&f.in);
-        g_assert_cmpint(feed(&f, "HatEventer.MsgRegisterReq", true, "\x80", 1), ==, -EBADMSG);
+        g_assert_cmpint(feed(&f, REGISTER, true, "\x80", 1), ==, -EBADMSG);
         g_assert_cmpstr(f.heard.calls->str, ==, "q");
 }
 
@@ -651,10 +642,10 @@ static void test_before_error(void) {
         _fixture_ f;
 
         fixture_new(&f, STAGE_NEW);
-        client_send(&f, "HatEventer.MsgInitReq", false, PLAIN_INIT, PLAIN_INIT_SIZE);
-        client_send(&f, "HatEventer.MsgRegisterReq", true, "\x81\x80\x80\x80", 4);
-        client_send(&f, "HatEventer.MsgRegisterReq", true, "\x81", 1);
-        client_send(&f, "HatEventer.MsgRegisterReq", true, "\x80", 1);
+        client_send(&f, INIT, false, PLAIN_INIT, PLAIN_INIT_SIZE);
+        client_send(&f, REGISTER, true, "\x81\x80\x80\x80", 4);
+        client_send(&f, REGISTER, true, "\x81", 1);
+        client_send(&f, REGISTER, true, "\x80", 1);
         g_assert_cmpint(fixture_receive(&f, 0), ==, -EBADMSG);
         g_assert_cmpstr(f.heard.calls->str, ==, "ir");
         g_assert_cmpuint(f.heard.n_events, ==, 1);
@@ -697,14 +688,15 @@ static void test_frame_bound(void) {
 /* The largest init request fits, with surplus bytes; and one byte more does not. */
 static void test_init_bound(void) {
         for (size_t more = 0; more <= 1; more++) {
-                size_t overhead = 5 + 1 + strlen("HatEventer.MsgInitReq") + 3, size = PEER_INIT_MAX - overhead + more;
+                size_t overhead = 5 + 1 + strlen(INIT) + 3, size = PEER_INIT_MAX - overhead + more;
+                static const uint8_t init[PLAIN_INIT_SIZE] = PLAIN_INIT;
                 g_autofree uint8_t *body = g_malloc0(size);
                 _fixture_ f;
                 int64_t r;
 
-                memcpy(body, PLAIN_INIT, PLAIN_INIT_SIZE);
+                memcpy(body, init, sizeof init);
                 fixture_new(&f, STAGE_NEW);
-                r = feed(&f, "HatEventer.MsgInitReq", false, body, size);
+                r = feed(&f, INIT, false, body, size);
                 if (more)
                         g_assert_cmpint(r, ==, -EMSGSIZE);
                 else
@@ -733,7 +725,7 @@ static void test_supervision(void) {
 
         fixture_new(&f, STAGE_ACCEPTED);
         g_assert_cmpuint(peer_deadline(f.heard.peer), ==, 20 * SECOND);
-        client_send(&f, "HatEventer.MsgEventsAck", true, "", 0);
+        client_send(&f, ACK, true, "", 0);
         g_assert_cmpint(fixture_receive(&f, 5 * SECOND), >, 0);
         g_assert_cmpuint(peer_deadline(f.heard.peer), ==, 25 * SECOND);
         g_assert_cmpint(peer_elapse(f.heard.peer, 25 * SECOND), ==, 0);
@@ -753,7 +745,7 @@ static void test_supervision_waiting(void) {
 
         fixture_new(&f, STAGE_ACCEPTED);
         f.heard.answer = false;
-        client_send(&f, "HatEventer.MsgQueryReq", false, "\x80\x80", 2);
+        client_send(&f, QUERY, false, "\x80\x80", 2);
         g_assert_cmpint(fixture_receive(&f, 0), >, 0);
         for (unsigned i = 1; i <= 5; i++) {
                 g_assert_cmpuint(peer_deadline(f.heard.peer), ==, i * 20 * SECOND);
@@ -776,195 +768,13 @@ static void test_supervision_again(void) {
 
         fixture_new(&f, STAGE_ACCEPTED);
         f.heard.answer = false;
-        client_send(&f, "HatEventer.MsgQueryReq", false, "\x80\x80", 2);
+        client_send(&f, QUERY, false, "\x80\x80", 2);
         client_send(&f, "HatChatter.Pong", true, "", 0);
         g_assert_cmpint(fixture_receive(&f, 0), >, 0);
         peer_answer_query(f.heard.peer, "\x80\x00", 2);
         g_assert_cmpint(fixture_receive(&f, SECOND), >, 0);
         g_assert_cmpint(peer_elapse(f.heard.peer, 21 * SECOND), ==, 0);
         g_assert_cmpint(peer_elapse(f.heard.peer, 41 * SECOND), ==, -ETIMEDOUT);
-}
-
-/* ---- a recorded conversation -------------------------------------------------------------------------------------- */
-
-typedef struct Replay {
-        Peer *peer;
-        Buffer in;
-        size_t chunk;
-        const JsonSpan *entries; /* of one connection: only frames */
-        size_t n_entries, at;
-        unsigned calls;
-} Replay;
-
-/* The next frame of the server with this type, from the one under way on. */
-static JsonSpan replay_response(const Replay *p, const char *type) {
-        for (size_t i = p->at; i < p->n_entries; i++)
-                if (json_text_equal(vector_get(p->entries[i], "type"), type))
-                        return vector_get(p->entries[i], "body");
-        g_assert_not_reached();
-}
-
-static JsonSpan replay_body_hex(const Replay *p) {
-        return vector_get(p->entries[p->at], "body_hex");
-}
-
-static EventerStatus body_status(JsonSpan body) {
-        for (EventerStatus s = 0; s < _EVENTER_STATUS_MAX; s++)
-                if (vector_choice(body, eventer_status_to_string(s), NULL))
-                        return s;
-        g_assert_not_reached();
-}
-
-static void replay_init(const PeerInit *init, void *userdata) {
-        Replay *p = userdata;
-        JsonSpan response = replay_response(p, "HatEventer.MsgInitRes"), content;
-
-        p->calls++;
-        assert_init(init, replay_body_hex(p));
-        if (vector_choice(response, "success", &content))
-                peer_accept(p->peer, body_status(content));
-        else {
-                g_autofree char *text = NULL;
-
-                g_assert_true(vector_choice(response, "error", &content));
-                text = vector_text(content, NULL);
-                peer_refuse(p->peer, text);
-        }
-}
-
-static void replay_registration(const Event *events, size_t n, bool wants_response, int64_t conversation, void *userdata) {
-        Replay *p = userdata;
-        JsonSpan msg = vector_get(p->entries[p->at], "msg");
-
-        p->calls++;
-        assert_registration(events, n, replay_body_hex(p));
-        g_assert_true(wants_response == !vector_bool(vector_get(msg, "last")));
-        g_assert_cmpint(conversation, ==, vector_integer(vector_get(msg, "id")));
-}
-
-/* Two queries were sent without waiting: the second one is called when the first one was answered. */
-static int replay_query(const EventerQuery *query, void *userdata) {
-        Replay *p = userdata;
-
-        p->calls++;
-        return 0;
-}
-
-static const PeerHandler replay_handler = { .init = replay_init, .registration = replay_registration, .query = replay_query };
-
-static void replay_receive(Replay *p) {
-        int64_t used = peer_receive(p->peer, buffer_begin(&p->in), buffer_size(&p->in), 0);
-
-        g_assert_cmpint(used, >=, 0);
-        buffer_consume(&p->in, (size_t) used);
-}
-
-static void replay_client(Replay *p) {
-        g_autoptr(GByteArray) frame = vector_hex(vector_get(p->entries[p->at], "hex"));
-
-        for (size_t at = 0; at < frame->len; at += p->chunk) {
-                buffer_append(&p->in, frame->data + at, MIN(p->chunk, frame->len - at));
-                replay_receive(p);
-        }
-}
-
-/* Array(Event) with its count, through our decoder and encoder. */
-static size_t replay_events(JsonSpan hex, size_t skip, Buffer *ret) {
-        g_autoptr(GByteArray) body = vector_hex(hex);
-        SbsReader r = { .at = body->data + skip, .end = body->data + body->len };
-        EventList list;
-        size_t n;
-
-        event_list_init(&list);
-        g_assert_cmpint(event_list_decode(&list, &r), ==, 0);
-        n = list.events->len;
-        for (size_t i = 0; i < n; i++)
-                event_encode(ret, &g_array_index(list.events, Event, i));
-        event_list_done(&list);
-        return n;
-}
-
-/* Does what makes the peer send this entry, unless it was sent already. */
-static void replay_server(Replay *p) {
-        JsonSpan entry = p->entries[p->at], type = vector_get(entry, "type"), body = vector_get(entry, "body"),
-                 hex = vector_get(entry, "body_hex");
-        _cleanup_(buffer_done) Buffer b = { 0 }, events = { 0 };
-        g_autoptr(GByteArray) result = vector_hex(hex);
-        size_t n;
-
-        if (json_text_equal(type, "HatEventer.MsgStatusNotify"))
-                peer_send_status(p->peer, body_status(body));
-        else if (json_text_equal(type, "HatEventer.MsgEventsNotify")) {
-                n = replay_events(hex, 0, &b);
-                peer_notify(p->peer, n, buffer_begin(&b), buffer_size(&b));
-        } else if (json_text_equal(type, "HatEventer.MsgRegisterRes")) {
-                int64_t first = vector_integer(vector_get(vector_get(entry, "msg"), "first"));
-
-                if (vector_choice(body, "failure", NULL)) {
-                        peer_answer_registered(p->peer, first, NULL, 0);
-                        return;
-                }
-                sbs_write_integer(&b, (int64_t) replay_events(hex, 1, &events));
-                buffer_append(&b, buffer_begin(&events), buffer_size(&events));
-                peer_answer_registered(p->peer, first, buffer_begin(&b), buffer_size(&b));
-        } else if (json_text_equal(type, "HatEventer.MsgQueryRes"))
-                peer_answer_query(p->peer, result->data, result->len);
-}
-
-static void replay_check(Replay *p) {
-        JsonSpan entry = p->entries[p->at];
-        g_autoptr(GByteArray) frame = vector_hex(vector_get(entry, "hex"));
-        Buffer *out = peer_output(p->peer);
-
-        /* The reference can be made to ask for an ack, which no server does: `last`, behind two small ids. */
-        if (!vector_bool(vector_get(vector_get(entry, "msg"), "last"))) {
-                size_t last = 1 + frame->data[0] + 4;
-
-                g_assert_true(json_text_equal(vector_get(entry, "type"), "HatEventer.MsgEventsNotify"));
-                g_assert_cmpuint(frame->data[last], ==, 0);
-                frame->data[last] = 1;
-        }
-        g_assert_cmpmem(buffer_begin(out), buffer_size(out), frame->data, frame->len);
-        buffer_clear(out);
-        replay_receive(p); /* what waited behind a query */
-}
-
-static void replay(const Vectors *v, const char *connection, size_t chunk, unsigned n_calls) {
-        g_autoptr(GArray) entries = g_array_new(FALSE, FALSE, sizeof(JsonSpan));
-        Replay p = { .chunk = chunk };
-
-        FOREACH_ITEM(entry, vector_get(v->root, "entries"))
-        if (vector_find(entry, "from").text && json_text_equal(vector_get(entry, "connection"), connection))
-                g_array_append_val(entries, entry);
-        p.entries = (const JsonSpan *) (void *) entries->data;
-        p.n_entries = entries->len;
-        p.peer = peer_new(0, &replay_handler, &p);
-
-        for (; p.at < p.n_entries; p.at++)
-                if (json_text_equal(vector_get(p.entries[p.at], "from"), "client"))
-                        replay_client(&p);
-                else {
-                        replay_server(&p);
-                        replay_check(&p);
-                }
-        g_assert_cmpuint(p.calls, ==, n_calls);
-        g_assert_cmpuint(buffer_size(&p.in), ==, 0);
-        g_assert_false(peer_is_waiting(p.peer));
-        g_assert_true(peer_is_accepted(p.peer) == !streq(connection, "eventer 3"));
-        peer_free(p.peer);
-        buffer_done(&p.in);
-}
-
-static void test_replay(void) {
-        static const size_t chunks[] = { SIZE_MAX / 2, 1, 2, 3, 5, 64 };
-        _vectors_ v = { 0 };
-
-        vectors_load(&v, "conversation_eventer.json");
-        for (size_t i = 0; i < ELEMENTSOF(chunks); i++) {
-                replay(&v, "eventer 1", chunks[i], 10);
-                replay(&v, "eventer 2", chunks[i], 4);
-                replay(&v, "eventer 3", chunks[i], 1);
-        }
 }
 
 int main(int argc, char *argv[]) {
@@ -988,6 +798,5 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/peer/supervision", test_supervision);
         g_test_add_func("/peer/supervision-waiting", test_supervision_waiting);
         g_test_add_func("/peer/supervision-again", test_supervision_again);
-        g_test_add_func("/peer/replay", test_replay);
         return g_test_run();
 }

@@ -43,7 +43,8 @@ static void test_rules(void) {
 }
 
 static void test_is_all(void) {
-        static const Subtype rest[] = { SUBTYPE("*") }, any_rest[] = { SUBTYPE("?"), SUBTYPE("*") }, a[] = { SUBTYPE("a") };
+        static const Subtype rest[] = { SUBTYPE("*") }, any_rest[] = { SUBTYPE("?"), SUBTYPE("*") },
+                             a[] = { SUBTYPE("a") };
         static const struct {
                 EventType queries[3];
                 size_t n;
@@ -58,7 +59,8 @@ static void test_is_all(void) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(lists); i++) {
-                _cleanup_(subscription_freep) Subscription *s = subscription_new(lists[i].queries, lists[i].n);
+                _cleanup_(subscription_freep)
+                                Subscription *s = subscription_new(lists[i].queries, lists[i].n);
 
                 g_assert_true(subscription_is_all(s) == lists[i].all);
                 g_assert_true(subscription_matches(s, (EventType) { 0 }) ==
@@ -70,8 +72,8 @@ static void test_is_all(void) {
 /* ---- random sets -------------------------------------------------------------------------------------------------- */
 
 /* Few words, so that types often agree; some only differ in length, or behind a NUL. */
-static const Subtype words[] = { SUBTYPE("a"),  SUBTYPE("b"),  SUBTYPE("ab"), SUBTYPE(""), SUBTYPE("a*"),
-                                 SUBTYPE("a\0b"), SUBTYPE("a\0c"), SUBTYPE("?"), SUBTYPE("*") };
+static const Subtype words[] = { SUBTYPE("a"),    SUBTYPE("b"),    SUBTYPE("ab"), SUBTYPE(""), SUBTYPE("a*"),
+                                 SUBTYPE("a\0b"), SUBTYPE("a\0c"), SUBTYPE("?"),  SUBTYPE("*") };
 #define N_LITERALS 7
 
 static EventType random_type(GRand *rand, Subtype *memory, bool query) {
@@ -118,8 +120,11 @@ static void test_random(void) {
 /* As many `?` and names as an init request can hold, in types as long as it can: no recursion, and no node is visited twice, so that the
  * worst event costs as much as the tree has nodes. */
 static void test_deep(void) {
-        enum { DEPTH = 200000 };
-        g_autofree Subtype *one = g_new(Subtype, DEPTH), *other = g_new(Subtype, DEPTH), *type = g_new(Subtype, DEPTH);
+        enum {
+                DEPTH = 200000
+        };
+        g_autofree Subtype *one = g_new(Subtype, DEPTH), *other = g_new(Subtype, DEPTH),
+                           *type = g_new(Subtype, DEPTH);
         EventType queries[] = { { one, DEPTH }, { other, DEPTH } };
         _cleanup_(subscription_freep) Subscription *s = NULL;
 
@@ -142,7 +147,10 @@ static void test_deep(void) {
 
 /* All 4096 mixtures of names and `?` of twelve levels: each event has as many ways down as there are. */
 static void test_ways(void) {
-        enum { LEVELS = 12, N = 1 << LEVELS };
+        enum {
+                LEVELS = 12,
+                N = 1 << LEVELS
+        };
         static Subtype memory[N][LEVELS];
         static EventType queries[N];
         Subtype type[LEVELS];
@@ -164,7 +172,9 @@ static void test_ways(void) {
 }
 
 static void test_many(void) {
-        enum { N = 10000 };
+        enum {
+                N = 10000
+        };
         g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
         g_autofree Subtype *memory = g_new(Subtype, 6 * N);
         g_autofree EventType *queries = g_new(EventType, N);
@@ -173,7 +183,7 @@ static void test_many(void) {
 
         for (unsigned i = 0; i < N; i++) {
                 char *name = g_strdup_printf("device-%u", i * 7919 % N);
-                Subtype subtypes[] = { SUBTYPE("gateway"), SUBTYPE("gw"), SUBTYPE("modbus_master"),
+                Subtype subtypes[] = { SUBTYPE("gateway"),     SUBTYPE("gw"),     SUBTYPE("modbus_master"),
                                        { name, strlen(name) }, SUBTYPE("system"), SUBTYPE("*") };
 
                 g_ptr_array_add(names, name);
