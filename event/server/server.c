@@ -78,6 +78,8 @@ static const char *end_describe(const Connection *c) {
         case -EPROTO:
                 return "sent a message that does not belong there";
         case -ETIMEDOUT:
+                if (c->flushing)
+                        return "did not take the rest in time";
                 return c->name ? "does not answer" : "did not say in time who it is";
         case -ENOBUFS:
                 return "does not read what it asked for";
