@@ -42,6 +42,16 @@ static const ConfField flow_control_fields[] = {
         {}
 };
 
+static const ConfField rs485_fields[] = {
+        KEY(ModbusRs485Conf, rts_on_send, CONF_TYPE_BOOL, .fallback = "true",
+            .help = "level of RTS while sending; the other one otherwise"),
+        KEY(ModbusRs485Conf, delay_before, CONF_TYPE_SECONDS, .fallback = "0", .max = 1, .unit = "s",
+            .help = "from switching the transmitter on to the first bit, in whole milliseconds"),
+        KEY(ModbusRs485Conf, delay_after, CONF_TYPE_SECONDS, .fallback = "0", .max = 1, .unit = "s",
+            .help = "from the last bit to switching it off"),
+        {}
+};
+
 /* The members of the ModbusSerialConf that a transport's struct has as `serial`. */
 #define SERIAL_KEY(structure, key, kind, ...) \
         { .name = #key, .offset = offsetof(structure, serial.key), .type = (kind), __VA_ARGS__ }
@@ -59,9 +69,31 @@ static const ConfField flow_control_fields[] = {
                    .help = "kinds of flow control"), \
         SERIAL_KEY(structure, silent_interval, CONF_TYPE_SECONDS, .flags = CONF_HAT_REQUIRED, \
                    .max = CONF_SECONDS_MAX, .unit = "s", \
-                   .help = "least pause between two transmissions; default 3.5 characters")
+                   .help = "least pause between two transmissions; default 3.5 characters with RTU framing"), \
+        SERIAL_KEY(structure, rs485, CONF_TYPE_OBJECT, .flags = CONF_PRESENCE, .fields = rs485_fields, \
+                   .help = "the driver switches an RS-485 transmitter on and off; not given: it does not")
 
 static const char serial_help[] = "serial line";
+
+SerialOptions modbus_serial_options(const ModbusSerialConf *c, ModbusFramingKind framing) {
+        SerialOptions o = {
+                .baudrate = c->baudrate > 0 && c->baudrate <= UINT32_MAX ? (uint32_t) c->baudrate : 0,
+                .data_bits = (unsigned) c->bytesize + 5,
+                .parity = (SerialParity) c->parity,
+                .stop_bits = c->stopbits == MODBUS_STOPBITS_ONE ? 1 : 2,
+                .xonxoff = c->flow_control.xonxoff,
+                .rtscts = c->flow_control.rtscts,
+                .dsrdtr = c->flow_control.dsrdtr,
+                .silence_after_sent = c->silent_interval,
+                .rs485 = { c->rs485.given, c->rs485.rts_on_send, c->rs485.delay_before, c->rs485.delay_after },
+                .receive_max = 1024, /* less than one frame, or a late one in front of it */
+        };
+
+        if (c->silent_interval == USEC_INFINITY)
+                o.silence_after_sent = o.silence_after_received =
+                                framing == MODBUS_FRAMING_RTU && o.baudrate > 0 ? serial_chars_usec(&o, 7) / 2 : 0;
+        return o;
+}
 
 static void claim_serial(const ModbusSerialConf *serial, ConfClaims *c, ConfErrors *e) {
         g_autofree char *path = g_canonicalize_filename(serial->port, "/");
@@ -362,10 +394,6 @@ void modbus_slave_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e) {
                 conf_claim(c, e, "passed socket", name, &s->transport.listen);
         else
                 claim_listener(&s->transport, c, e);
-}
-
-const char *modbus_slave_conf_not_built(const void *conf, const void **ret_field) {
-        return transport_not_built(&((const ModbusSlaveConf *) conf)->transport.kind, ret_field);
 }
 
 const char *modbus_slave_conf_listen_name(const ModbusSlaveConf *conf) {

@@ -5,6 +5,7 @@
 
 #include "base/conf.h"
 #include "devices/modbus/modbus-codec.h"
+#include "link/serial.h"
 
 /* ---- what both roles share --------------------------------------------------------------------------- */
 
@@ -16,13 +17,6 @@ typedef enum ModbusTransportKind {
 } ModbusTransportKind;
 DECLARE_STRING_TABLE(modbus_transport, ModbusTransportKind);
 
-typedef enum ModbusParity {
-        MODBUS_PARITY_NONE,
-        MODBUS_PARITY_EVEN,
-        MODBUS_PARITY_ODD,
-        MODBUS_PARITY_MARK,
-        MODBUS_PARITY_SPACE
-} ModbusParity;
 typedef enum ModbusStopBits {
         MODBUS_STOPBITS_ONE,
         MODBUS_STOPBITS_ONE_POINT_FIVE,
@@ -33,15 +27,25 @@ typedef struct ModbusFlowControl {
         bool xonxoff, rtscts, dsrdtr;
 } ModbusFlowControl;
 
+typedef struct ModbusRs485Conf {
+        bool given;
+        bool rts_on_send;
+        usec_t delay_before, delay_after;
+} ModbusRs485Conf;
+
 typedef struct ModbusSerialConf {
         const char *port;
         int64_t baudrate;
         int bytesize;           /* 0 to 3: 5 to 8 data bits */
-        int parity;             /* ModbusParity */
+        int parity;             /* SerialParity */
         int stopbits;           /* ModbusStopBits */
         ModbusFlowControl flow_control;
         usec_t silent_interval; /* USEC_INFINITY: not given, 3.5 characters */
+        ModbusRs485Conf rs485;
 } ModbusSerialConf;
+/* What the line is to be. A silence that is not given is 3.5 characters, before and after, with RTU framing,
+ * none with the others. */
+SerialOptions modbus_serial_options(const ModbusSerialConf *c, ModbusFramingKind framing);
 
 /* ---- master ------------------------------------------------------------------------------------------ */
 
@@ -113,6 +117,5 @@ typedef struct ModbusSlaveConf {
 extern const ConfField modbus_slave_fields[];
 void modbus_slave_conf_verify(const void *conf, ConfErrors *e);
 void modbus_slave_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e);
-const char *modbus_slave_conf_not_built(const void *conf, const void **ret_field);
 /* NAME of `listen: fd:NAME`; NULL: not given. */
 const char *modbus_slave_conf_listen_name(const ModbusSlaveConf *conf);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns one accepted connection. Loop thread: the buffer in which answers are gathered is one for the
+/* Owns one accepted connection, or the one line. Loop thread: the buffer in which answers are gathered is one for the
  * process, in use only while requests are taken. */
 
 #include "devices/modbus/modbus-connection.h"
@@ -38,16 +38,16 @@ static void connection_update_reading(ModbusConnection *c) {
         c->reading = wanted;
         c->paused = false;
         c->pause_until = USEC_INFINITY;
-        stream_set_reading(c->stream, wanted);
+        modbus_channel_set_reading(&c->channel, wanted);
 }
 
 /* ---- answers ----------------------------------------------------------------------------------------- */
 
 static void connection_flush(ModbusConnection *c) {
         if (batch.size > 0)
-                (void) stream_write(c->stream, batch.data, batch.size); /* a failure comes by closed() */
+                (void) modbus_channel_write(&c->channel, batch.data, batch.size); /* a failure comes by closed() */
         batch.size = 0;
-        c->stalled = stream_unsent(c->stream) >= UNSENT_MAX;
+        c->stalled = modbus_channel_unsent(&c->channel) >= UNSENT_MAX;
 }
 
 /* Where the PDU of the next answer is to be built. */
@@ -141,17 +141,35 @@ static bool function_is_write(uint8_t function) {
         }
 }
 
+static void connection_set_active(ModbusConnection *c, bool active) {
+        if (c->active == active)
+                return;
+        c->active = active;
+        c->server->handler->active(c, active, c->server->userdata);
+}
+
+/* A request for one of our units: the peer is there. */
+static void connection_alive(ModbusConnection *c) {
+        c->alive_until = usec_add(connection_now(c), c->server->keep_alive);
+        if (c->server->line)
+                connection_set_active(c, true);
+}
+
 /* The table of 6.6, in its order. */
 static void connection_request(ModbusConnection *c, const ModbusFrame *frame) {
+        bool ours = modbus_units_has(modbus_store_units(c->server->store), frame->unit); /* 0 never is */
         ModbusPdu request;
         ModbusResult result;
 
         c->server->counters.requests++;
+        if (!ours && c->server->line)
+                return;
+
         result = modbus_request_parse(frame->pdu, frame->pdu_size, &request);
-        if (!modbus_units_has(modbus_store_units(c->server->store), frame->unit)) /* 0 never is */
-                result = MODBUS_INVALID_DATA_ADDRESS;
+        if (ours)
+                connection_alive(c);
         else
-                c->alive_until = usec_add(connection_now(c), c->server->keep_alive);
+                result = MODBUS_INVALID_DATA_ADDRESS;
 
         if (result != MODBUS_SUCCESS)
                 connection_add_result(c, frame->transaction, frame->unit, &request, result);
@@ -189,15 +207,14 @@ static int connection_take(ModbusConnection *c, const uint8_t *data, size_t size
         return r;
 }
 
-/* ---- the stream's side ------------------------------------------------------------------------------- */
+/* ---- the channel's side ------------------------------------------------------------------------------ */
 
 static void connection_closed(ModbusConnection *c, int error) {
         c->server->handler->closed(c, error, c->server->userdata);
 }
 
-static size_t connection_on_received(Stream *stream, const uint8_t *data, size_t size, void *userdata) {
+static size_t connection_on_received(const uint8_t *data, size_t size, void *userdata) {
         ModbusConnection *c = userdata;
-        usec_t pause = modbus_framing_pause(c->server->framing->kind, 0);
         size_t consumed = 0;
 
         if (size != c->left)
@@ -210,24 +227,24 @@ static size_t connection_on_received(Stream *stream, const uint8_t *data, size_t
 
         c->left = size - consumed;
         c->paused = false;
-        c->pause_until = c->left > 0 ? usec_add(connection_now(c), pause) : USEC_INFINITY;
+        c->pause_until = c->left > 0 ? usec_add(connection_now(c), c->server->pause) : USEC_INFINITY;
         connection_update_reading(c);
         connection_update_deadline(c);
         return consumed;
 }
 
-static void connection_on_drained(Stream *stream, void *userdata) {
+static void connection_on_drained(void *userdata) {
         ModbusConnection *c = userdata;
 
         c->stalled = false;
         connection_update_reading(c);
 }
 
-static void connection_on_closed(Stream *stream, int error, void *userdata) {
+static void connection_on_closed(int error, void *userdata) {
         connection_closed(userdata, error);
 }
 
-static const StreamHandler connection_stream_handler = {
+static const ModbusChannelHandler connection_channel_handler = {
         .received = connection_on_received,
         .drained = connection_on_drained,
         .closed = connection_on_closed,
@@ -244,18 +261,29 @@ static void connection_end_pending(ModbusConnection *c, ModbusResult result) {
         connection_update_deadline(c);
 }
 
+/* A line stays open (D11), and what nobody waits for any more is not answered. */
+static void connection_rest(ModbusConnection *c) {
+        c->pending = false;
+        c->alive_until = c->answer_until = USEC_INFINITY;
+        connection_update_reading(c);
+        connection_set_active(c, false);
+}
+
 static void connection_on_deadline(void *userdata) {
         ModbusConnection *c = userdata;
         usec_t now = now_usec(CLOCK_MONOTONIC);
 
         if (!c->held && now >= c->alive_until) {
-                connection_closed(c, -ETIMEDOUT);
-                return;
+                if (!c->server->line) {
+                        connection_closed(c, -ETIMEDOUT);
+                        return;
+                }
+                connection_rest(c);
         }
         if (now >= c->pause_until) {
                 c->pause_until = USEC_INFINITY;
                 c->paused = true;
-                stream_process(c->stream);
+                modbus_channel_process(&c->channel);
         }
         if (now >= c->answer_until)
                 connection_end_pending(c, MODBUS_FUNCTION_ERROR);
@@ -273,7 +301,7 @@ void modbus_connection_hold(ModbusConnection *c, bool held) {
                 return;
 
         c->held = held;
-        if (!held) /* requests may have been waiting all the time */
+        if (!held && c->alive_until != USEC_INFINITY) /* requests may have been waiting all the time */
                 c->alive_until = usec_add(now_usec(CLOCK_MONOTONIC), c->server->keep_alive);
         connection_update_reading(c);
         connection_update_deadline(c);
@@ -314,6 +342,13 @@ static int connection_init_names(ModbusConnection *c, int fd) {
         return 0;
 }
 
+static int connection_init(ModbusConnection *c, ModbusServer *server) {
+        c->server = server;
+        c->reading = true;
+        c->alive_until = c->answer_until = c->pause_until = USEC_INFINITY;
+        return deadline_new(server->event, "modbus-connection", connection_on_deadline, c, &c->deadline);
+}
+
 int modbus_connection_new(ModbusServer *server, int fd, uint64_t id, bool held, ModbusConnection **ret) {
         static const StreamOptions options = {
                 .user_timeout = GONE_USEC,
@@ -323,25 +358,38 @@ int modbus_connection_new(ModbusServer *server, int fd, uint64_t id, bool held, 
         _cleanup_(modbus_connection_freep) ModbusConnection *c = g_new0(ModbusConnection, 1);
         int r;
 
-        c->server = server;
-        c->id = id;
-        c->reading = true;
-        c->answer_until = c->pause_until = USEC_INFINITY;
-        c->alive_until = usec_add(now_usec(CLOCK_MONOTONIC), server->keep_alive);
-
+        r = connection_init(c, server);
+        if (r < 0)
+                return r;
         r = connection_init_names(c, fd);
         if (r < 0)
                 return r;
-        r = deadline_new(server->event, "modbus-connection", connection_on_deadline, c, &c->deadline);
-        if (r < 0)
-                return r;
-        r = stream_adopt(server->event, fd, &options, "modbus-connection", &connection_stream_handler, c,
-                         &c->stream);
+        r = modbus_channel_adopt(&c->channel, server->event, fd, &options, &connection_channel_handler, c);
         if (r < 0)
                 return r;
 
+        c->id = id;
+        c->alive_until = usec_add(now_usec(CLOCK_MONOTONIC), server->keep_alive);
         modbus_connection_hold(c, held);
         connection_update_deadline(c);
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+int modbus_connection_open(ModbusServer *server, const char *port, const SerialOptions *options, bool held,
+                           ModbusConnection **ret) {
+        _cleanup_(modbus_connection_freep) ModbusConnection *c = g_new0(ModbusConnection, 1);
+        int r;
+
+        r = connection_init(c, server);
+        if (r < 0)
+                return r;
+        r = modbus_channel_open(&c->channel, server->event, port, options, &connection_channel_handler, c);
+        if (r < 0)
+                return r;
+
+        c->remote = g_strdup(port);
+        modbus_connection_hold(c, held);
         *ret = TAKE_PTR(c);
         return 0;
 }
@@ -350,7 +398,7 @@ ModbusConnection *modbus_connection_free(ModbusConnection *c) {
         if (!c)
                 return NULL;
 
-        (void) stream_free(c->stream);
+        modbus_channel_done(&c->channel);
         (void) deadline_free(c->deadline);
         g_free(c->local_host);
         g_free(c->remote_host);

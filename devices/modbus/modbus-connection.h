@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One TCP connection of a master to a slave (spec modbus.md 6.3 to 6.9): finds requests, answers them in
- * order, and waits while the system thinks about a write. What a write means to the system is its owner's.
- * Requests that came together are answered by one write; a steady flow allocates nothing. Loop thread. */
+/* One TCP connection of a master to a slave, or its serial line (spec modbus.md 6.3 to 6.9): finds requests,
+ * answers them in order, and waits while the system thinks about a write. What a write means to the system is
+ * its owner's. Requests that came together are answered by one write; a steady flow allocates nothing. Loop
+ * thread. */
 #pragma once
 
 #include "base/deadline.h"
 #include "devices/device.h"
+#include "devices/modbus/modbus-channel.h"
 #include "devices/modbus/modbus-store.h"
-#include "link/stream.h"
+#include "link/tap.h"
 
 typedef struct ModbusConnection ModbusConnection;
 
@@ -22,8 +24,11 @@ typedef struct ModbusConnectionHandler {
         /* A write that touches data: the owner registers it, and modbus_connection_answer() follows in a
          * later turn. false: it cannot be registered, the answer is FUNCTION_ERROR. */
         bool (*write)(ModbusConnection *c, ModbusStoreWrite *w, void *userdata);
+        /* Serial line (6.4): the first request for us came, which is worked on after this; or none came for
+         * too long, and a write that was pending is forgotten. */
+        void (*active)(ModbusConnection *c, bool active, void *userdata);
         /* Once, last, never inside a call: 0 the peer ended it, -ETIMEDOUT keep alive, -EBADMSG a broken
-         * frame, else another negative errno. The owner frees the connection. */
+         * frame, -ENODEV the line is gone, else another negative errno. The owner frees the connection. */
         void (*closed)(ModbusConnection *c, int error, void *userdata);
 } ModbusConnectionHandler;
 
@@ -35,6 +40,8 @@ typedef struct ModbusServer {
         LinkTap *tap;
         usec_t response_timeout;
         usec_t keep_alive;      /* USEC_INFINITY: none */
+        usec_t pause;           /* an incomplete request is waited for so long; USEC_INFINITY: for ever */
+        bool line;              /* serial: others are on it, too */
         ModbusSlaveCounters counters;
         const ModbusConnectionHandler *handler;
         void *userdata;
@@ -53,7 +60,7 @@ struct ModbusConnection {
         char *local_host, *remote_host, *remote; /* remote: tcp:HOST:PORT, for people */
         uint16_t local_port, remote_port;
 
-        Stream *stream;
+        ModbusChannel channel;
         Deadline *deadline;     /* the earliest of the next three */
         usec_t alive_until, answer_until, pause_until;
         size_t left;            /* input that is not consumed yet … */
@@ -61,6 +68,7 @@ struct ModbusConnection {
         bool held;              /* the owner wants no requests now */
         bool stalled;           /* the peer does not read its answers */
         bool reading;
+        bool active;            /* serial line: between the first request and keep alive */
 
         /* the write that waits for the system */
         bool pending;
@@ -73,6 +81,9 @@ extern const StatusField modbus_connection_fields[];
 
 /* Takes a connected TCP descriptor over, on success only. held: as by modbus_connection_hold(). */
 int modbus_connection_new(ModbusServer *server, int fd, uint64_t id, bool held, ModbusConnection **ret);
+/* Opens a serial line; errors as serial_open(). Not active, without an id: the owner gives it one. */
+int modbus_connection_open(ModbusServer *server, const char *port, const SerialOptions *options, bool held,
+                           ModbusConnection **ret);
 /* Closes; no callback follows. */
 ModbusConnection *modbus_connection_free(ModbusConnection *c);
 DEFINE_CLEANUP(ModbusConnection, modbus_connection_free);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Device type modbus_slave (spec modbus.md 6): offers data to remote masters over TCP and takes their
- * writes to the system. What exists is the store's, what one master asks is modbus-connection.c's. Loop
- * thread. */
+/* Device type modbus_slave (spec modbus.md 6): offers data to remote masters, over TCP or on a serial line, and
+ * takes their writes to the system. What exists is the store's, what one master asks is modbus-connection.c's.
+ * Loop thread. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,9 +14,14 @@
 #include "devices/modbus/modbus-points.h"
 #include "link/address.h"
 #include "link/listener.h"
+#include "link/path-watch.h"
 
 /* Least time between two warnings about peers that may not connect. */
 #define REFUSED_WARNING_USEC (10 * USEC_PER_SEC)
+/* A serial port that cannot be opened, or does not stay, is tried again so often (D9) … */
+#define REOPEN_USEC (5 * USEC_PER_SEC)
+/* … and when it comes back, but not faster than this. */
+#define REOPEN_GAP_USEC (100 * USEC_PER_MSEC)
 
 typedef enum SlaveState {
         SLAVE_QUERYING,  /* the data events have been asked for */
@@ -33,7 +38,11 @@ typedef struct ModbusSlave {
         GPtrArray *listeners; /* Listener */
         ResolverQuery *query;
         char *endpoint;
-        Deadline *end;
+        Deadline *timer; /* next try of the port; stopped: the end */
+
+        ModbusConnection *port; /* serial: while it is open */
+        PathWatch *watch;       /* … and while it is not */
+        usec_t tried_at;
 
         GPtrArray *connections; /* ModbusConnection, in order of acceptance */
         uint64_t last_connection;
@@ -64,13 +73,17 @@ static void json_end(JsonWriter *w, const char *key, const char *host, uint16_t 
 }
 
 static void json_connection(JsonWriter *w, const ModbusConnection *c) {
+        bool line = c->server->line;
+
         json_open_object(w);
         json_key(w, "type");
-        json_string(w, "TCP");
+        json_string(w, line ? "SERIAL" : "TCP");
         json_key(w, "connection_id");
         json_uint(w, c->id);
-        json_end(w, "local", c->local_host, c->local_port);
-        json_end(w, "remote", c->remote_host, c->remote_port);
+        if (!line) {
+                json_end(w, "local", c->local_host, c->local_port);
+                json_end(w, "remote", c->remote_host, c->remote_port);
+        }
         json_close_object(w);
 }
 
@@ -161,7 +174,7 @@ static void slave_on_accept(Listener *l, int accepted, void *userdata) {
                             s->connections->len);
                 return;
         }
-        if (slave_is_exhausted(s, stream_get_fd(c->stream))) {
+        if (slave_is_exhausted(s, stream_get_fd(c->channel.stream))) {
                 slave_warn_refused(s, c, "there are too many");
                 return;
         }
@@ -185,9 +198,15 @@ static const char *ending_to_string(int error) {
         }
 }
 
+static void slave_on_port_lost(ModbusSlave *s, int error);
+
 static void slave_on_closed(ModbusConnection *c, int error, void *userdata) {
         ModbusSlave *s = userdata;
 
+        if (c == s->port) {
+                slave_on_port_lost(s, error);
+                return;
+        }
         log_context(LOG_INFO, device_log(&s->device), "Connection %" PRIu64 " of %s ended: %s.", c->id,
                     c->remote, ending_to_string(error));
         g_ptr_array_remove(s->connections, c);
@@ -236,8 +255,22 @@ static bool slave_on_write(ModbusConnection *c, ModbusStoreWrite *write, void *u
         return true;
 }
 
+static void slave_on_active(ModbusConnection *c, bool active, void *userdata) {
+        ModbusSlave *s = userdata;
+
+        if (active) {
+                c->id = ++s->last_connection;
+                g_ptr_array_add(s->connections, c);
+        } else
+                g_ptr_array_remove(s->connections, c);
+        log_context(LOG_INFO, device_log(&s->device), "Connection %" PRIu64 " on %s %s.", c->id, c->remote,
+                    active ? "began" : "ended: nothing came for too long");
+        slave_register_connections(s);
+}
+
 static const ModbusConnectionHandler slave_connection_handler = {
         .write = slave_on_write,
+        .active = slave_on_active,
         .closed = slave_on_closed,
 };
 
@@ -440,6 +473,72 @@ static void slave_listen_borrowed(ModbusSlave *s, const char *name) {
         slave_listening(s);
 }
 
+/* ---- serial port ------------------------------------------------------------------------------------- */
+
+static void slave_on_port_returned(void *userdata) {
+        ModbusSlave *s = userdata;
+
+        deadline_set(s->timer, MAX(now_usec(CLOCK_MONOTONIC), usec_add(s->tried_at, REOPEN_GAP_USEC)));
+}
+
+/* Without a watch there are still the tries. */
+static void slave_watch_port(ModbusSlave *s) {
+        if (!s->watch)
+                (void) path_watch_new(s->server.event, s->endpoint, "modbus-port", slave_on_port_returned, s,
+                                      &s->watch);
+}
+
+static void slave_open_port(ModbusSlave *s) {
+        const ModbusSlaveConf *conf = s->device.conf;
+        SerialOptions options = modbus_serial_options(&conf->transport.serial, (ModbusFramingKind) conf->framing);
+        g_autofree char *why = NULL, *detail = NULL;
+        int r;
+
+        slave_watch_port(s);
+        s->tried_at = now_usec(CLOCK_MONOTONIC);
+        r = modbus_connection_open(&s->server, s->endpoint, &options, s->held, &s->port);
+        if (r >= 0) {
+                s->watch = path_watch_free(s->watch);
+                deadline_set(s->timer, USEC_INFINITY);
+                device_set_link(&s->device, DEVICE_LINK_UP, DEVICE_REASON_NONE, NULL);
+                return;
+        }
+
+        why = serial_open_error(s->endpoint, r);
+        detail = g_strdup_printf("cannot open %s: %s", s->endpoint, why);
+        device_set_link(&s->device, DEVICE_LINK_DOWN, device_reason_from_errno(r), detail);
+        deadline_set(s->timer, usec_add(s->tried_at, REOPEN_USEC));
+}
+
+static void slave_drop_port(ModbusSlave *s) {
+        if (s->port)
+                (void) g_ptr_array_remove(s->connections, s->port);
+        s->port = modbus_connection_free(s->port);
+        s->watch = path_watch_free(s->watch);
+}
+
+/* Opened again at once, unless that could become a storm. */
+static void slave_on_port_lost(ModbusSlave *s, int error) {
+        g_autofree char *detail = g_strdup_printf("%s is lost: %s", s->endpoint, g_strerror(-error));
+        bool listed = s->port->active;
+
+        slave_drop_port(s);
+        if (listed)
+                slave_register_connections(s);
+        device_set_link(&s->device, DEVICE_LINK_DOWN, DEVICE_REASON_LOST, detail);
+        slave_watch_port(s);
+        deadline_set(s->timer, usec_add(s->tried_at, REOPEN_USEC));
+}
+
+static void slave_on_timer(void *userdata) {
+        ModbusSlave *s = userdata;
+
+        if (s->state == SLAVE_STOPPED)
+                device_ended(&s->device, DEVICE_REASON_NONE, NULL);
+        else if (s->state == SLAVE_LISTENING && !s->port)
+                slave_open_port(s);
+}
+
 /* 6.1: stored data first, then `connections`, only then it listens. */
 static void slave_on_data_events(Device *d, int error, const Event *events, size_t n, void *userdata) {
         ModbusSlave *s = (ModbusSlave *) d;
@@ -459,7 +558,11 @@ static void slave_on_data_events(Device *d, int error, const Event *events, size
                 slave_event(d, &events[i]);
         slave_register_connections(s);
 
-        if (name)
+        if (s->server.line) {
+                s->state = SLAVE_LISTENING;
+                slave_open_port(s);
+                device_started(d); /* also without the port */
+        } else if (name)
                 slave_listen_borrowed(s, name);
         else
                 slave_listen_own(s);
@@ -479,10 +582,13 @@ static char *transport_endpoint(const ModbusSlaveTransport *t) {
         return t->listen ? g_strdup(t->listen) : address_format(&address);
 }
 
-static void slave_on_end(void *userdata) {
-        ModbusSlave *s = userdata;
+/* How long an incomplete request is waited for. */
+static usec_t request_pause(const ModbusSlaveConf *conf) {
+        ModbusFramingKind framing = (ModbusFramingKind) conf->framing;
+        SerialOptions line = modbus_serial_options(&conf->transport.serial, framing);
+        bool serial = conf->transport.kind == MODBUS_TRANSPORT_SERIAL && line.baudrate > 0;
 
-        device_ended(&s->device, DEVICE_REASON_NONE, NULL);
+        return modbus_framing_pause(framing, serial ? serial_chars_usec(&line, 1) : 0);
 }
 
 static int slave_init(ModbusSlave *s) {
@@ -502,17 +608,16 @@ static int slave_init(ModbusSlave *s) {
                 .tap = device_tap(&s->device),
                 .response_timeout = conf->transport.response_timeout,
                 .keep_alive = conf->transport.keep_alive_timeout,
+                .pause = request_pause(conf),
+                .line = conf->transport.kind == MODBUS_TRANSPORT_SERIAL,
                 .handler = &slave_connection_handler,
                 .userdata = s,
         };
-        if (conf->transport.kind != MODBUS_TRANSPORT_TCP)
-                return -EOPNOTSUPP;
-
         r = sd_id128_randomize(&run);
         if (r < 0)
                 return r;
         (void) sd_id128_to_string(run, s->run);
-        return deadline_new(s->server.event, "modbus-slave", slave_on_end, s, &s->end);
+        return deadline_new(s->server.event, "modbus-slave", slave_on_timer, s, &s->timer);
 }
 
 static void slave_free_connections(ModbusSlave *s) {
@@ -526,11 +631,12 @@ static void slave_done(Device *d) {
 
         s->query = resolver_query_cancel(s->query);
         slave_free_listeners(s);
+        slave_drop_port(s);
         slave_free_connections(s);
         g_clear_pointer(&s->listeners, g_ptr_array_unref);
         g_clear_pointer(&s->connections, g_ptr_array_unref);
         s->store = modbus_store_free(s->store);
-        s->end = deadline_free(s->end);
+        s->timer = deadline_free(s->timer);
         json_writer_done(&s->json);
         g_clear_pointer(&s->endpoint, g_free);
 }
@@ -560,11 +666,12 @@ static void slave_stop(Device *d) {
         s->held = false;
         s->query = resolver_query_cancel(s->query);
         slave_free_listeners(s);
+        slave_drop_port(s);
         slave_free_connections(s);
         if (listed)
                 slave_register_connections(s);
         device_set_link(d, DEVICE_LINK_NONE, DEVICE_REASON_NONE, NULL);
-        deadline_set(s->end, 0); /* the next turn tells the end */
+        deadline_set(s->timer, 0); /* the next turn tells the end */
 }
 
 static void slave_flow(Device *d, bool open) {
@@ -573,6 +680,8 @@ static void slave_flow(Device *d, bool open) {
         s->held = !open;
         if (open && s->unregistered)
                 slave_register_connections(s);
+        if (s->port)
+                modbus_connection_hold(s->port, s->held);
         for (size_t i = 0; i < s->connections->len; i++)
                 modbus_connection_hold(s->connections->pdata[i], s->held);
 }
@@ -625,7 +734,6 @@ const DeviceType modbus_slave_device_type = {
         .conf = modbus_slave_fields,
         .verify = modbus_slave_conf_verify,
         .claims = modbus_slave_conf_claims,
-        .not_built = modbus_slave_conf_not_built,
         .start = slave_start,
         .stop = slave_stop,
         .done = slave_done,

@@ -80,7 +80,7 @@ static void run_connect(Run *run) {
 
 /* Sends, and lets the connection see all of it at once. */
 static bool run_send(Run *run, const uint8_t *data, size_t size) {
-        struct pollfd p = { .fd = stream_get_fd(run->connection->stream), .events = POLLIN };
+        struct pollfd p = { .fd = stream_get_fd(run->connection->channel.stream), .events = POLLIN };
         int n = 0;
 
         if (send(run->client, data, size, MSG_NOSIGNAL) != (ssize_t) size)
@@ -114,6 +114,7 @@ static GString *run_once(const ModbusFraming *framing, const uint8_t *data, size
         run.server.store = store;
         run.server.tap = &run.tap;
         run.server.response_timeout = run.server.keep_alive = USEC_INFINITY;
+        run.server.pause = USEC_INFINITY;
         run.server.handler = &handler;
         run.server.userdata = &run;
         run.tap = (LinkTap) { .listener = on_frame, .userdata = &run };

@@ -303,11 +303,6 @@ def test_examples_are_clean():
 NOT_BUILT_IN = {
     'monitor': ('name: gw\nevent_server:\n  monitor_component: {host: 127.0.0.1, port: 23010, gateway_group: g, '
                 'event_server_group: e}\n', 3),
-    'serial line': ('name: gw\nevent_server: {eventer_server: {host: 127.0.0.1, port: 23012}}\ndevices:\n'
-                    '  - type: modbus_slave\n    name: s\n    modbus_type: RTU\n    transport: {type: SERIAL, port: /dev/ttyS0, '
-                    'baudrate: 9600, bytesize: EIGHTBITS, parity: NONE, stopbits: ONE, flow_control: {xonxoff: false, '
-                    'rtscts: false, dsrdtr: false}, silent_interval: 0, response_timeout: 1, keep_alive_timeout: 1}\n'
-                    '    data: []\n', 7),
 }
 
 

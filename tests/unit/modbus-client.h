@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A modbus_slave between a fake host and raw clients in the same loop: what its tests share. Frames and PDUs
+/* A modbus_slave between a fake host and raw clients (or the far end of a serial line) in the same loop: what
+ * its tests share. Frames and PDUs
  * are hexadecimal digits, blanks allowed. Main thread. */
 #pragma once
 
@@ -14,6 +15,7 @@
 #include "devices/modbus/modbus-connection.h"
 #include "tests/unit/fake-host.h"
 #include "tests/unit/hex.h"
+#include "tests/unit/pty.h"
 
 extern const DeviceType modbus_slave_device_type;
 
@@ -41,6 +43,7 @@ extern const DeviceType modbus_slave_device_type;
 typedef struct Settings {
         const char *framing, *host, *port, *listen, *remote_hosts, *max_connections, *response_timeout,
                         *keep_alive, *data;
+        const char *serial; /* path: on that line, which has no parity and 19200 bit/s, not over TCP */
 } Settings;
 
 typedef struct Client {
@@ -48,8 +51,21 @@ typedef struct Client {
         int fd;
         GByteArray *input; /* received and not taken */
         uint16_t port;     /* its own */
+        bool tty;          /* fd is the test's: the far end of a line */
         bool ended;
 } Client;
+
+static _unused_ FakeHost *serial_slave_new(const Settings *s) {
+        g_autofree char *conf = g_strdup_printf(
+                        "{modbus_type: %s, transport: {type: SERIAL, port: '%s', baudrate: 19200, "
+                        "bytesize: EIGHTBITS, parity: NONE, stopbits: ONE, "
+                        "flow_control: {xonxoff: false, rtscts: false, dsrdtr: false}, "
+                        "response_timeout: %s, keep_alive_timeout: %s}, data: [%s]}",
+                        s->framing ?: "RTU", s->serial, s->response_timeout ?: "5", s->keep_alive ?: "5",
+                        s->data ?: EXAMPLES);
+
+        return fake_host_new(&modbus_slave_device_type, conf);
+}
 
 static _unused_ FakeHost *slave_new(const Settings *s) {
         g_autofree char *where = s->listen ? g_strdup_printf("listen: '%s'", s->listen)
@@ -111,10 +127,21 @@ static _unused_ Client *client_new(FakeHost *host, uint16_t port) {
         return c;
 }
 
+static _unused_ Client *client_on_line(FakeHost *host, const Pty *pty) {
+        Client *c = g_new0(Client, 1);
+
+        c->host = host;
+        c->input = g_byte_array_new();
+        c->tty = true;
+        c->fd = pty->fd;
+        return c;
+}
+
 static _unused_ Client *client_free(Client *c) {
         if (!c)
                 return NULL;
-        safe_close(c->fd);
+        if (!c->tty)
+                safe_close(c->fd);
         g_byte_array_unref(c->input);
         g_free(c);
         return NULL;
@@ -132,7 +159,9 @@ static _unused_ char *to_hex(const uint8_t *data, size_t size) {
 static _unused_ void client_send(Client *c, const char *hex) {
         g_autoptr(GByteArray) bytes = from_hex(hex);
 
-        g_assert_cmpint(send(c->fd, bytes->data, bytes->len, MSG_NOSIGNAL), ==, bytes->len);
+        g_assert_cmpint(c->tty ? write(c->fd, bytes->data, bytes->len)
+                               : send(c->fd, bytes->data, bytes->len, MSG_NOSIGNAL),
+                        ==, bytes->len);
 }
 
 /* unit and PDU in TCP framing. */
@@ -149,9 +178,9 @@ static _unused_ void client_read(Client *c) {
         uint8_t buffer[65536];
         ssize_t n;
 
-        while ((n = recv(c->fd, buffer, sizeof(buffer), MSG_DONTWAIT)) > 0)
+        while ((n = read(c->fd, buffer, sizeof(buffer))) > 0)
                 g_byte_array_append(c->input, buffer, (guint) n);
-        if (n == 0 || errno != EAGAIN)
+        if (!c->tty && (n == 0 || errno != EAGAIN))
                 c->ended = true;
 }
 

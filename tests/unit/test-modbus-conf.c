@@ -270,27 +270,24 @@ static void test_values(void) {
         fixture_done(&f);
 }
 
-static const char *not_built_of(bool is_master, const char *from, const char *to) {
-        g_autofree char *text = replace(is_master ? master : slave, from, to);
+static const char *not_built_of(const char *from, const char *to) {
+        g_autofree char *text = replace(master, from, to);
         const void *field = NULL;
         const char *what;
         Fixture f;
 
-        fixture_init(&f, is_master, text, CONF_FORM_NATIVE);
-        what = (is_master ? modbus_master_conf_not_built : modbus_slave_conf_not_built)(&f.conf, &field);
+        fixture_init(&f, true, text, CONF_FORM_NATIVE);
+        what = modbus_master_conf_not_built(&f.conf, &field);
         g_assert_cmpint(!what, ==, !field);
         fixture_done(&f);
         return what;
 }
 
 static void test_not_built(void) {
-        g_assert_null(not_built_of(true, "host: h", "host: h"));
-        g_assert_null(not_built_of(true, "modbus_type: TCP", "modbus_type: RTU"));
-        g_assert_null(not_built_of(true, "modbus_type: TCP", "modbus_type: ASCII"));
-        g_assert_cmpstr(not_built_of(true, "{type: TCP, host: h, port: 502}", SERIAL "}"), ==,
-                        "serial transport");
-        g_assert_null(not_built_of(false, "modbus_type: TCP", "modbus_type: RTU"));
-        g_assert_null(not_built_of(false, "modbus_type: TCP", "modbus_type: ASCII"));
+        g_assert_null(not_built_of("host: h", "host: h"));
+        g_assert_null(not_built_of("modbus_type: TCP", "modbus_type: RTU"));
+        g_assert_null(not_built_of("modbus_type: TCP", "modbus_type: ASCII"));
+        g_assert_cmpstr(not_built_of("{type: TCP, host: h, port: 502}", SERIAL "}"), ==, "serial transport");
 }
 
 static size_t claim_conflicts(bool is_master, const char *text) {

@@ -861,7 +861,7 @@ static void test_unread_answers(void) {
                 if (sent % 1000 == 0)
                         while (sd_event_run(h->event, 0) > 0)
                                 ;
-                g_assert_cmpuint(stream_unsent(connection->stream), <, 80 << 10);
+                g_assert_cmpuint(modbus_channel_unsent(&connection->channel), <, 80 << 10);
         }
         g_assert_true(connection->stalled);
 
