@@ -27,10 +27,10 @@ typedef struct ChatterMessage {
 void chatter_init(Chatter *c, usec_t now);
 bool chatter_message_is(const ChatterMessage *m, const char *type);
 
-/* Takes one frame from the front of data. 1: *ret holds a message for the layer above; 0: none (a ping, a
- * pong, or more bytes are needed); ret_used says how many bytes are done with (0: more are needed). -EBADMSG
- * malformed, -EMSGSIZE over frame_max (CHATTER_FRAME_MAX unless the owner sets another), as soon as the header
- * says so: close the connection. Pongs are appended to out. */
+/* Takes one frame from the front of data. 1: *ret holds a message for the layer above; 0: none (a ping,
+ * a pong, or more bytes are needed); ret_used says how many bytes are done with (0: more are needed).
+ * -EBADMSG malformed, -EMSGSIZE over frame_max (CHATTER_FRAME_MAX unless the owner sets another), as
+ * soon as the header says so: close the connection. Pongs are appended to out. */
 int chatter_receive(Chatter *c, const uint8_t *data, size_t size, usec_t now, Buffer *out, size_t *ret_used,
                     ChatterMessage *ret);
 

@@ -32,16 +32,17 @@ void event_list_done(EventList *l);
 int event_list_decode(EventList *l, SbsReader *r);
 /* Empty again; memory that only a burst needed is given back. */
 void event_list_clear(EventList *l);
-/* Points the types of all events to their subtypes, which lie one type behind the other: their place is known
- * only when the list grows no more. */
+/* Points the types of all events to their subtypes, which lie one type behind the other: their place is
+ * known only when the list grows no more. */
 void event_list_settle(EventList *l);
 
 /* Parts of the bodies. Decoders: -EBADMSG, -EMSGSIZE beyond the bounds above. */
 
-/* subtypes (of Subtype) receives the type's subtypes behind those it has; ret->n says how many, the pointer is
- * the caller's to set. */
+/* subtypes (of Subtype) receives the type's subtypes behind those it has; ret->n says how many, the
+ * pointer is the caller's to set. */
 int event_type_decode(SbsReader *r, GArray *subtypes, EventType *ret);
-int timestamp_decode(SbsReader *r, int64_t *ret_s, int64_t *ret_us); /* as it is on the wire: us may be anything */
-int payload_decode(SbsReader *r, Payload *ret);                      /* Optional(EventPayload); JSON is not checked */
-/* Optional(EventPayload) to p, which has room for its contents and 4 integers; NULL: none. Returns the end. */
+int timestamp_decode(SbsReader *r, int64_t *ret_s, int64_t *ret_us);    /* as on the wire: us may be anything */
+int payload_decode(SbsReader *r, Payload *ret); /* Optional(EventPayload); JSON is not checked */
+/* Optional(EventPayload) to p, which has room for its contents and 4 integers; NULL: none. Returns the
+ * end. */
 uint8_t *payload_put(uint8_t *p, const Payload *payload);

@@ -166,7 +166,8 @@ int sbs_read_choice(SbsReader *r, unsigned n, unsigned *ret) {
 }
 
 size_t sbs_put_any_integer(uint8_t *p, int64_t value) {
-        /* The smallest n with -2^(7n-1) <= value < 2^(7n-1): 7 bits each hold the value's bits and one for the sign. */
+        /* The smallest n with -2^(7n-1) <= value < 2^(7n-1): 7 bits each hold the value's bits and one
+         * for the sign. */
         uint64_t magnitude = (uint64_t) (value < 0 ? ~value : value);
         size_t n = (size_t) (64 - __builtin_clzll(magnitude | 1)) / 7 + 1;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The server's decoders of requests and its encoder of events: spec wire.md 3.2, 3.3. Pure functions; the scratch memory is its
- * owner's. */
+/* The server's decoders of requests and its encoder of events: spec wire.md 3.2, 3.3. Pure functions;
+ * the scratch memory is its owner's. */
 
 #include "event/server/peer-codec.h"
 

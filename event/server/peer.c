@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The eventer server's side of one connection as a pure state machine: spec wire.md 3 and 5.1. Owns the chatter state, the unsent
- * output and the scratch memory of decoded requests. */
+/* The eventer server's side of one connection as a pure state machine: spec wire.md 3 and 5.1. Owns the
+ * chatter state, the unsent output and the scratch memory of decoded requests. */
 
 #include "event/server/peer.h"
 
@@ -254,8 +254,8 @@ int peer_elapse(Peer *p, usec_t now) {
         if (now >= p->deadline)
                 return -ETIMEDOUT;
 
-        /* A client that is not read cannot be judged by its silence: instead of ending it, another ping tells it that we live; and
-         * it has one ping's time once it is read again. */
+        /* A client that is not read cannot be judged by its silence: instead of ending it, another ping
+         * tells it that we live; and it has one ping's time once it is read again. */
         if (p->unheard && p->chatter.pinged != USEC_INFINITY && now >= chatter_deadline(&p->chatter)) {
                 p->chatter.pinged = USEC_INFINITY;
                 p->unheard = p->waiting;

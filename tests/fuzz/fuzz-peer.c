@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Connections of the event server: the first byte is the size of the pieces (0: all at once), the second one says how the server answers,
- * the rest is what a client sends. Cutting it and answering queries late must change nothing: the same calls, the same output, the same
- * end, after which nothing is called. What was decoded is encoded and decoded again; what the client subscribes to is matched
+/* Connections of the event server: the first byte is the size of the pieces (0: all at once), the second
+ * one says how the server answers, the rest is what a client sends. Cutting it and answering queries
+ * late must change nothing: the same calls, the same output, the same end, after which nothing is
+ * called. What was decoded is encoded and decoded again; what the client subscribes to is matched
  * against the plain rule. Then the same bytes once more with time passing. */
 
 #include <errno.h>

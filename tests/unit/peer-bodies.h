@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests as the server's side decodes them, compared with the bytes that they came from: the client's encoders make
- * them again. */
+/* Requests as the server's side decodes them, compared with the bytes that they came from: the client's
+ * encoders make them again. */
 #pragma once
 
 #include "event/server/peer-codec.h"

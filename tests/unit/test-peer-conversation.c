@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Replays the connections of conversation_eventer.json from the server's side: what the recorded clients wrote goes in, the
- * recorded server's bytes must come out. In whole frames and in pieces of every small size. */
+/* Replays the connections of conversation_eventer.json from the server's side: what the recorded clients
+ * wrote goes in, the recorded server's bytes must come out. In whole frames and in pieces of every small
+ * size. */
 
 #include "event/server/peer.h"
 #include "tests/unit/peer-bodies.h"
@@ -137,7 +138,8 @@ static void replay_check(Replay *p) {
         g_autoptr(GByteArray) frame = vector_hex(vector_get(entry, "hex"));
         Buffer *out = peer_output(p->peer);
 
-        /* The reference can be made to ask for an ack, which no server does: `last`, behind two small ids. */
+        /* The reference can be made to ask for an ack, which no server does: `last`, behind two small
+         * ids. */
         if (!vector_bool(vector_get(vector_get(entry, "msg"), "last"))) {
                 size_t last = 1 + frame->data[0] + 4;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The server's side of a connection: every message of eventer.json that a client sends, its malformed bodies and every
- * proper prefix; the rules of wire.md 3 and 5.1 by state; bounds; and time with a fake clock. */
+/* The server's side of a connection: every message of eventer.json that a client sends, its malformed
+ * bodies and every proper prefix; the rules of wire.md 3 and 5.1 by state; bounds; and time with a fake
+ * clock. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -537,17 +538,23 @@ static void test_answers(void) {
         assert_output(&f,
                       "01 22 83 83 00 01 01 99 4861744576656e7465722e4d7367526567697374657252657382 80 80");
 
+        /* A conversation is named by its first message, not by the request. */
+        (void) chatter_reply(&f.client.chatter, &(ChatterMessage) { .first = 50 }, false, REGISTER, "\x80", 1,
+                             &f.client.out);
+        g_assert_cmpint(fixture_receive(&f, 0), >, 0);
+        g_assert_cmpint(f.heard.conversation, ==, 50);
+
         /* Conversations of our own. */
         peer_send_status(f.heard.peer, EVENTER_STOPPING);
         assert_output(&f,
                       "01 22 84 84 01 01 01 9a 4861744576656e7465722e4d73675374617475734e6f7469667981 83");
         peer_notify(f.heard.peer, 2, "\xaa\xbb", 2);
-        assert_output(&f,
-                      "01 24 85 85 01 01 01 9a 4861744576656e7465722e4d73674576656e74734e6f7469667983 82aabb");
+        assert_output(&f, "01 24 85 85 01 01 01 9a 4861744576656e7465722e4d73674576656e74734e6f74696679"
+                          "83 82aabb");
 
         /* A query that says it wants no answer has one. */
         g_assert_cmpint(feed(&f, QUERY, true, "\x80\x80", 2), >, 0);
-        assert_output(&f, "01 1f 86 84 00 01 01 96 4861744576656e7465722e4d73675175657279526573 82 80 00");
+        assert_output(&f, "01 1f 86 85 00 01 01 96 4861744576656e7465722e4d73675175657279526573 82 80 00");
 }
 
 static void test_refusal(void) {
@@ -739,7 +746,8 @@ static void test_supervision(void) {
         g_assert_cmpint(peer_elapse(f.heard.peer, 70 * SECOND), ==, -ETIMEDOUT);
 }
 
-/* A client whose query takes long is not read, so it is not to blame for its silence; it hears pings meanwhile. */
+/* A client whose query takes long is not read, so it is not to blame for its silence; it hears pings
+ * meanwhile. */
 static void test_supervision_waiting(void) {
         _fixture_ f;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Subscriptions against rules.json, against event_type_matches() with random sets, and where size could hurt. */
+/* Subscriptions against rules.json, against event_type_matches() with random sets, and where size could
+ * hurt. */
 
 #include "event/server/subscription.h"
 #include "tests/unit/eventer-bodies.h"
@@ -117,8 +118,8 @@ static void test_random(void) {
 
 /* ---- size --------------------------------------------------------------------------------------------------------- */
 
-/* As many `?` and names as an init request can hold, in types as long as it can: no recursion, and no node is visited twice, so that the
- * worst event costs as much as the tree has nodes. */
+/* As many `?` and names as an init request can hold, in types as long as it can: no recursion, and no
+ * node is visited twice, so that the worst event costs as much as the tree has nodes. */
 static void test_deep(void) {
         enum {
                 DEPTH = 200000
