@@ -377,6 +377,8 @@ static void log_open_error(const char *path, int error, const char *detail) {
                 log_error("The event database %s was made by a newer version: %s. It was not touched. Install that version, "
                           "or move the file away to start with an empty one.",
                           path, detail);
+        else if (error == -EBUSY)
+                log_error("The event database %s is in use by another process: is another gatewayd running?", path);
         else
                 log_error("The event database %s cannot be opened: %s. Check the folder, its permissions and the space on its "
                           "file system.",

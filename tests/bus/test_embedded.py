@@ -255,6 +255,12 @@ def test_database_of_a_newer_version(gatewayd, root_state, bus, on_corruption):
     assert database.exists() and not list(root_state.glob('*corrupt*'))
 
 
+def test_database_that_another_one_uses(gatewayd, root_state, bus):
+    gatewayd(config(), **in_state(root_state))
+    log = refused_start(gatewayd, config(), env={'STATE_DIRECTORY': str(root_state)})
+    assert f'{root_state}/events.db is in use by another process' in log
+
+
 @pytest.mark.parametrize('directory_variable', ['STATE_DIRECTORY', 'RUNTIME_DIRECTORY'])
 def test_directory_that_cannot_be_made(gatewayd, bus, directory_variable, tmp_path):
     (tmp_path / 'file').touch()
