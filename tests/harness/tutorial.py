@@ -46,6 +46,7 @@ _CHATTER = re.compile(r'\[\d+\][+-]? |\[\d+/\d+\] |ninja: |== ')
 
 # What differs from run to run. The order counts.
 _SHAPES = [
+    (re.compile(r'\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b'), 'ID'),
     (re.compile(r'\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?( ?UTC|Z|[+-]\d\d:?\d\d)?'), 'TIME'),
     (re.compile(r'\b\d\d:\d\d:\d\d(\.\d+)?'), 'TIME'),
     (re.compile(r'\b\d+(\.\d+)? ?(us|ms|s|min|h|d)\b( \d+ ?(ms|s|min|h)\b)*( ago)?'), 'AGE'),
@@ -74,6 +75,15 @@ class Block:
     @property
     def runs(self):
         return 'norun' not in self.options
+
+    @property
+    def interrupted(self):
+        return 'ctrl-c' in self.options
+
+    @property
+    def lines(self):
+        """How many the page shows of it; None: all."""
+        return int(self.options['ctrl-c']) if self.interrupted else None
 
 
 def parse(text):
@@ -153,13 +163,13 @@ class Terminal:
         return text, int(match[1])
 
     def run(self, commands, until=None):
-        """Runs commands and returns their output and the statuses of those that failed. With `until`, a compiled pattern,
-        Ctrl-C comes when the output matches it."""
+        """Runs commands and returns their output and the statuses of those that failed. With `until` Ctrl-C comes when that
+        says true of the output so far."""
         interrupted = False
 
         def interrupt(text):
             nonlocal interrupted
-            if until and not interrupted and until.search(clean(text)):
+            if until and not interrupted and until(clean(text)):
                 interrupted = True
                 self._send('\x03')
 
@@ -229,21 +239,23 @@ class Run:
             text = re.sub(rf'\b{self._port}\b', str(PORT), text)
         return clean(text)
 
-    def run(self, block):
-        """Runs one block and returns what the page shows of it. TutorialError: a status that the page does not say."""
+    def run(self, block, enough=None):
+        """Runs one block and returns what came. `enough`: where Ctrl-C ends it, whether it is time for that; else after the
+        lines that the block asks for. TutorialError: a status that the page does not say."""
         commands = re.sub(rf'\b{PORT}\b', str(self._port), block.commands)
-        lines = int(block.options['ctrl-c']) if 'ctrl-c' in block.options else None
         wanted = [int(block.options['status'])] if 'status' in block.options else []
         until = block.options.get('until')
 
         def attempt():
-            text, failed = self.terminal.run(commands, lines and re.compile(rf'\A(.*\n){{{lines}}}'))
+            text, failed = self.terminal.run(commands, lambda text: enough(self._for_the_page(text)) if enough else None)
             text = self._for_the_page(text)
             return (text, failed) if not until or re.search(until, text) else None
 
+        if block.interrupted and not enough:
+            enough = lambda text: len(text.splitlines()) >= block.lines
         text, failed = wait_until(attempt, f'{PAGE.name}:{block.line}: {block.commands}shows {until!r}', BLOCK_DEADLINE, 0.2)
-        if lines is not None:
-            text, failed = ''.join(text.splitlines(True)[:lines]), [i for i in failed if i != 128 + signal.SIGINT]
+        if block.interrupted:
+            failed = [i for i in failed if i != 128 + signal.SIGINT]
         if failed != wanted:
             raise TutorialError(f'{PAGE.name}:{block.line}: {block.commands}commands failed with {failed}, not {wanted}:\n{text}'
                                 f'{self.logs()}')
@@ -256,8 +268,7 @@ class Run:
 
     def assert_clean(self):
         """The page leaves no process, and no sanitizer spoke."""
-        left = self.terminal.processes()
-        assert not left, f'the page leaves processes: {left}'
+        wait_until(lambda: not self.terminal.processes(), lambda: f'no process is left: {self.terminal.processes()}')
         logs = self.logs()
         assert not any(i in logs for i in SANITIZER_MARKS), logs
 
@@ -272,13 +283,18 @@ class Run:
         self.close()
 
 
-def compare(block, text):
-    """Whether the page shows what came. What follows something shows whatever comes first: there only the kinds of lines are
-    the same."""
+def is_shown(block, text):
+    """Whether the page shows what came. What only Ctrl-C ends goes on for longer than the page, and in an order of its own:
+    there everything that the page shows must come."""
     shown, came = shapes(block.shown), shapes(text)
-    if 'ctrl-c' in block.options:
-        shown, came = sorted(set(shown)), sorted(set(came))
-    if shown != came:
+    return set(shown) <= set(came) if block.interrupted else shown == came
+
+
+def follow(run, block):
+    """Runs a block as the page has it and wants what the page shows."""
+    compares = block.shown is not None
+    text = run.run(block, (lambda text: is_shown(block, text)) if block.interrupted and compares else None)
+    if compares and not is_shown(block, text):
         raise TutorialError(f'{PAGE.name}:{block.line}: {block.commands}shows on the page\n\n{block.shown}\n'
                             f'and in fact\n\n{text}\n(./dev tutorial writes it anew)')
 
@@ -293,13 +309,17 @@ def update(text):
             print(f'{PAGE.name}:{block.line}: {block.commands.splitlines()[0]}', file=sys.stderr)
             output = run.run(block)
             if block.span:
-                pieces += [text[end:block.span[0]], output]
+                shown = ''.join(output.splitlines(True)[:block.lines])
+                pieces += [text[end:block.span[0]], shown]
                 end = block.span[1]
         run.assert_clean()
     return ''.join(pieces) + text[end:]
 
 
 def main():
+    taken = [str(i) for i in (PORT, EVENT_PORT) if not is_free(i)]
+    if taken:
+        sys.exit(f'somebody has port {" and ".join(taken)}, which the page names: try again when it is free')
     try:
         PAGE.write_text(update(PAGE.read_text()))
     except AssertionError as e:

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/tutorial.md: every command does what the page says and the terminal shows what the page shows."""
+
+import pytest
+
+from harness import tutorial
+
+
+@pytest.mark.timeout(400)
+def test_every_command():
+    blocks = tutorial.parse(tutorial.PAGE.read_text())
+    assert sum(i.runs for i in blocks) > 10
+    with tutorial.Run() as run:
+        for block in blocks:
+            if block.runs:
+                tutorial.follow(run, block)
+        run.assert_clean()
+
+
+def test_what_is_compared():
+    """Numbers, times and ages may differ, words may not."""
+    def shown(text):
+        return tutorial.parse(f'```sh\nx\n```\n\n```text\n{text}\n```\n')[0]
+
+    assert tutorial.is_shown(shown('plc   up  3s ago   21.5'), 'plc  up  1min 2s ago  -1')
+    for other in ('plc down 3s ago 21.5', 'plc up 3s ago', 'plc up 3s ago 21.5\nplc up 3s ago 21.5'):
+        assert not tutorial.is_shown(shown('plc up 3s ago 21.5'), other)
+
+
+@pytest.mark.parametrize('text', [
+    '```sh norun\nx\n```\n',
+    '```sh often\nx\n```\n',
+    '```text\nx\n```\n',
+    '```sh\nx\n```\n```text\nx\n```\n```text\nx\n```\n',
+    '<!-- not run: x -->\n```sh norun\nx\n```\n```text\nx\n```\n',
+], ids=['no reason', 'unknown option', 'output of nothing', 'two outputs', 'output that nobody saw'])
+def test_page_mistakes(text):
+    with pytest.raises(tutorial.TutorialError):
+        tutorial.parse(text)
