@@ -27,7 +27,8 @@ struct Peer {
         usec_t deadline;        /* of PEER_NEW and PEER_REFUSED */
         ChatterMessage request; /* the init request or query under way: only its conversation is used */
         bool waiting;           /* for peer_answer_query() */
-        bool unheard;           /* the client may have answered a ping while it was not read */
+        bool unread;            /* peer_set_unread() */
+        bool unheard;           /* what the client said lately may lie unread */
 };
 
 Peer *peer_new(usec_t now, const PeerHandler *handler, void *userdata) {
@@ -222,7 +223,7 @@ static int64_t peer_receive_frames(Peer *p, const uint8_t *data, size_t size, us
                 if (n == 0)
                         break;
                 used += n;
-                p->unheard = false;
+                p->unheard = p->unread;
                 if (r == 0)
                         continue;
                 r = peer_process(p, &m);
@@ -250,15 +251,30 @@ usec_t peer_deadline(const Peer *p) {
         return MIN(p->deadline, chatter_deadline(&p->chatter));
 }
 
-int peer_elapse(Peer *p, usec_t now) {
-        if (now >= p->deadline)
-                return -ETIMEDOUT;
+void peer_set_unread(Peer *p, bool unread) {
+        p->unread = unread;
+        if (unread)
+                p->unheard = true;
+}
 
-        /* A client that is not read cannot be judged by its silence: instead of ending it, another ping
-         * tells it that we live; and it has one ping's time once it is read again. */
-        if (p->unheard && p->chatter.pinged != USEC_INFINITY && now >= chatter_deadline(&p->chatter)) {
-                p->chatter.pinged = USEC_INFINITY;
-                p->unheard = p->waiting;
+/* Whether the silence of a client that is due may be only ours; it is asked no second time once the client is
+ * read again. */
+static bool peer_excuse(Peer *p) {
+        bool excused = p->unheard;
+
+        p->unheard = p->waiting || p->unread;
+        return excused;
+}
+
+int peer_elapse(Peer *p, usec_t now) {
+        if (now >= p->deadline) {
+                if (p->state != PEER_NEW || !peer_excuse(p))
+                        return -ETIMEDOUT;
+                p->deadline = usec_add(now, PEER_INIT_USEC);
         }
+
+        /* Instead of the client's end another ping, which tells it that we live. */
+        if (p->chatter.pinged != USEC_INFINITY && now >= chatter_deadline(&p->chatter) && peer_excuse(p))
+                p->chatter.pinged = USEC_INFINITY;
         return chatter_elapse(&p->chatter, now, &p->out);
 }

@@ -48,3 +48,6 @@ Buffer *peer_output(Peer *p);
 /* Supervision, init, refusal. -ETIMEDOUT: close the connection (also after a refusal). */
 usec_t peer_deadline(const Peer *p);
 int peer_elapse(Peer *p, usec_t now);
+/* The caller does not read the client for now (true), or does again. Meanwhile, as while a query waits, its silence is not held
+ * against it, and it hears pings, so that it does not take us for dead: peer_elapse() is to be called as ever. */
+void peer_set_unread(Peer *p, bool unread);

@@ -304,6 +304,7 @@ static void run_time(const uint8_t *data, size_t size, unsigned how) {
                 int r;
 
                 now = usec_add(now, (usec_t) (data[arrived] / 64) * 7 * USEC_PER_SEC);
+                peer_set_unread(run.peer, piece > 48);
                 r = peer_elapse(run.peer, now);
                 check(r == 0 || r == -ETIMEDOUT);
                 if (r < 0)

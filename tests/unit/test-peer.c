@@ -785,6 +785,39 @@ static void test_supervision_again(void) {
         g_assert_cmpint(peer_elapse(f.heard.peer, 41 * SECOND), ==, -ETIMEDOUT);
 }
 
+/* The caller has reasons of its own not to read a client. */
+static void test_supervision_unread(void) {
+        _fixture_ f;
+
+        fixture_new(&f, STAGE_ACCEPTED);
+        peer_set_unread(f.heard.peer, true);
+        for (unsigned i = 1; i <= 5; i++) {
+                buffer_clear(peer_output(f.heard.peer));
+                g_assert_cmpint(peer_elapse(f.heard.peer, i * 20 * SECOND), ==, 0);
+                g_assert_cmpuint(output_size(&f), ==, 24);
+        }
+        peer_set_unread(f.heard.peer, false);
+        g_assert_cmpint(peer_elapse(f.heard.peer, 120 * SECOND), ==, 0);
+        g_assert_cmpint(peer_elapse(f.heard.peer, 140 * SECOND), ==, -ETIMEDOUT);
+}
+
+/* A stranger's init request may lie unread too; a refused client has its half second in any case. */
+static void test_init_unread(void) {
+        _fixture_ f, refused;
+
+        fixture_new(&f, STAGE_NEW);
+        peer_set_unread(f.heard.peer, true);
+        g_assert_cmpint(peer_elapse(f.heard.peer, PEER_INIT_USEC), ==, 0);
+        g_assert_cmpuint(peer_deadline(f.heard.peer), ==, 2 * PEER_INIT_USEC);
+        peer_set_unread(f.heard.peer, false);
+        g_assert_cmpint(peer_elapse(f.heard.peer, 2 * PEER_INIT_USEC), ==, 0);
+        g_assert_cmpint(peer_elapse(f.heard.peer, 3 * PEER_INIT_USEC), ==, -ETIMEDOUT);
+
+        fixture_new(&refused, STAGE_REFUSED);
+        peer_set_unread(refused.heard.peer, true);
+        g_assert_cmpint(peer_elapse(refused.heard.peer, PEER_REFUSED_USEC), ==, -ETIMEDOUT);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/peer/messages", test_messages);
@@ -806,5 +839,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/peer/supervision", test_supervision);
         g_test_add_func("/peer/supervision-waiting", test_supervision_waiting);
         g_test_add_func("/peer/supervision-again", test_supervision_again);
+        g_test_add_func("/peer/supervision-unread", test_supervision_unread);
+        g_test_add_func("/peer/init-unread", test_init_unread);
         return g_test_run();
 }
