@@ -1,2 +1,96 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "event/server/store.h"
+/* A copy of the database, by SQLite's backup: pages written meanwhile go into the copy too, because one connection writes. The thread that
+ * uses the store. */
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "event/server/store-internal.h"
+
+#define STEP_PAGES 256
+#define FILE_MODE 0640
+
+struct StoreExport {
+        Store *store;
+        sqlite3 *db;
+        sqlite3_backup *backup;
+};
+
+StoreExport *store_export_free(StoreExport *e) {
+        if (!e)
+                return NULL;
+        (void) sqlite3_backup_finish(e->backup);
+        (void) sqlite3_close(e->db);
+        g_free(e);
+        return NULL;
+}
+
+static int export_error(StoreExport *e, int rc) {
+        return store_error_text(e->store, store_errno(e->db, rc), sqlite3_errmsg(e->db));
+}
+
+/* The copy need not survive anything before it is complete. */
+static int export_open(StoreExport *e, const char *path) {
+        int rc;
+
+        rc = sqlite3_open_v2(path, &e->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
+                             NULL);
+        if (rc == SQLITE_OK) {
+                (void) sqlite3_extended_result_codes(e->db, 1);
+                rc = sqlite3_exec(e->db, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -256;",
+                                  NULL, NULL, NULL);
+        }
+        if (rc != SQLITE_OK)
+                return export_error(e, rc);
+        e->backup = sqlite3_backup_init(e->db, "main", e->store->db, "main");
+        return e->backup ? 0 : export_error(e, sqlite3_extended_errcode(e->db));
+}
+
+int store_export_new(Store *s, const char *path, StoreExport **ret) {
+        _cleanup_(store_export_freep) StoreExport *e = NULL;
+        _cleanup_(safe_closep) int fd = -EBADF;
+        int r;
+
+        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
+        if (fd < 0) {
+                int error = errno;
+
+                return store_error_text(s, -error, g_strerror(error));
+        }
+        e = g_new0(StoreExport, 1);
+        e->store = s;
+        r = export_open(e, path);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(e);
+        return 0;
+}
+
+/* The copied pages say that there is a log; a database that stands alone can also be read where nothing can be written. */
+static int export_finish(StoreExport *e) {
+        int rc;
+
+        rc = sqlite3_backup_finish(TAKE_PTR(e->backup));
+        if (rc == SQLITE_OK)
+                rc = sqlite3_exec(e->db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE;", NULL, NULL,
+                                  NULL);
+        return rc == SQLITE_OK ? 0 : export_error(e, rc);
+}
+
+int store_export_step(StoreExport *e) {
+        int rc, r;
+
+        if (!e->backup)
+                return 0;
+        if (e->store->transaction) { /* its pages are not in a state to be copied */
+                r = store_commit(e->store);
+                if (r < 0)
+                        return e->store->undone = r;
+        }
+        rc = sqlite3_backup_step(e->backup, STEP_PAGES);
+        if (rc == SQLITE_OK || rc == SQLITE_BUSY)
+                return 1;
+        if (rc == SQLITE_DONE)
+                return export_finish(e);
+        return export_error(e, rc);
+}

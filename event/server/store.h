@@ -50,6 +50,8 @@ const char *store_detail(const Store *s);
 int store_write(Store *s, const Event *events, size_t n);
 /* On stable storage after return, as far as the disk keeps its word. <0: as store_write(). Nothing written: 0. */
 int store_commit(Store *s);
+/* Commits, even with nothing to write: whether the disk takes anything. <0: as store_write(). */
+int store_probe(Store *s);
 
 /* Deletes at most STORE_TRIM_ROWS of the oldest history that the bounds no longer allow, and commits; gives freed pages back
  * to the file system by and by. Latest events stay. 1: there is more to do, 0: done. Only with no transaction open.
