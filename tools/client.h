@@ -33,6 +33,7 @@ typedef struct Call {
         const char *what; /* "enable modbus_master/plc", for the complaint */
         usec_t timeout;
         bool start; /* may start the daemon */
+        bool absent_is_fine; /* CTL_NO_DEVICE is an answer, not a complaint */
 } Call;
 /* types and what follows: the arguments, as for sd_bus_message_append(). ret_reply may be NULL. Complains.
  * */

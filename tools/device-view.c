@@ -230,11 +230,10 @@ ExitStatus device_fetch(Client *c, const char *path, DeviceView **ret) {
         return CTL_OK;
 }
 
-/* The object path of TYPE/NAME as the daemon says it. */
-static ExitStatus get_device(Client *c, const char *type, const char *name, bool start, DeviceView **ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+/* The object path of TYPE/NAME as the daemon says it. ret_reply holds it. */
+static ExitStatus get_path(Client *c, const char *type, const char *name, bool start, bool absent_is_fine,
+                           sd_bus_message **ret_reply, const char **ret) {
         g_autofree char *what = g_strdup_printf("find %s/%s", type, name);
-        const char *path;
         ExitStatus s;
         int r;
 
@@ -244,16 +243,38 @@ static ExitStatus get_device(Client *c, const char *type, const char *name, bool
                                  .member = "GetDevice",
                                  .what = what,
                                  .timeout = start ? CONTROL_USEC : READ_USEC,
-                                 .start = start },
-                        &reply, "ss", type, name);
+                                 .start = start,
+                                 .absent_is_fine = absent_is_fine },
+                        ret_reply, "ss", type, name);
         if (s != CTL_OK)
                 return s;
-        r = sd_bus_message_read(reply, "o", &path);
+        r = sd_bus_message_read(*ret_reply, "o", ret);
         if (r < 0) {
                 client_complain_answer(what, r);
                 return CTL_FAILED;
         }
-        return device_fetch(c, path, ret);
+        return CTL_OK;
+}
+
+static ExitStatus get_device(Client *c, const char *type, const char *name, bool start, DeviceView **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        const char *path;
+        ExitStatus s;
+
+        s = get_path(c, type, name, start, false, &reply, &path);
+        return s == CTL_OK ? device_fetch(c, path, ret) : s;
+}
+
+ExitStatus device_is_there(Client *c, const char *type, const char *name, bool start, bool *ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        const char *path;
+        ExitStatus s;
+
+        s = get_path(c, type, name, start, true, &reply, &path);
+        if (s != CTL_OK && s != CTL_NO_DEVICE)
+                return s;
+        *ret = s == CTL_OK;
+        return CTL_OK;
 }
 
 static ExitStatus find_by_name(Client *c, const char *name, bool start, DeviceView **ret) {

@@ -50,3 +50,5 @@ ExitStatus gateway_select(GatewayView *v, char *const *arguments);
 ExitStatus device_find(Client *c, const char *argument, bool start, DeviceView **ret);
 /* Fetched again by its path. */
 ExitStatus device_fetch(Client *c, const char *path, DeviceView **ret);
+/* Whether an argument TYPE/NAME names a device. */
+ExitStatus device_is_there(Client *c, const char *type, const char *name, bool start, bool *ret);

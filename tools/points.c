@@ -137,22 +137,43 @@ ExitStatus point_find(const GPtrArray *points, const DeviceView *v, PointKind ki
         return CTL_OK;
 }
 
-const DeviceView *points_split(const GatewayView *g, const char *argument, const char **ret_part) {
-        const DeviceView *best = NULL;
-        size_t length = 0;
+typedef struct Split {
+        const DeviceView *device;
+        size_t length; /* of the argument before the part */
+        bool several;
+} Split;
 
+/* start: "plc/". The longest is meant: a name may have a slash. */
+static void try_start(Split *s, const DeviceView *d, const char *argument, const char *start) {
+        size_t length = strlen(start);
+
+        if (!g_str_has_prefix(argument, start) || !argument[length] || length < s->length)
+                return;
+        s->several = length == s->length;
+        s->device = d;
+        s->length = length;
+}
+
+ExitStatus points_split(const GatewayView *g, const char *argument, const DeviceView **ret_device,
+                        const char **ret_part) {
+        Split whole = {}, bare = {}, *s;
+
+        *ret_device = NULL;
         for (guint i = 0; i < g->devices->len; i++) {
                 const DeviceView *d = g->devices->pdata[i];
                 g_autofree char *start = g_strconcat(d->type, "/", d->name, "/", NULL);
 
                 if (address_names(argument, d->type, d->name))
-                        return NULL;
-                if (g_str_has_prefix(argument, start) && strlen(start) > length && argument[strlen(start)]) {
-                        best = d;
-                        length = strlen(start);
-                }
+                        return CTL_OK;
+                try_start(&whole, d, argument, start);
+                try_start(&bare, d, argument, start + strlen(d->type) + 1);
         }
-        if (best)
-                *ret_part = argument + length;
-        return best;
+        s = whole.device ? &whole : &bare;
+        if (!s->device)
+                return CTL_OK;
+        if (s->several)
+                return complain(CTL_USAGE, "'%s' is ambiguous: several devices are named '%s'", argument, s->device->name);
+        *ret_device = s->device;
+        *ret_part = argument + s->length;
+        return CTL_OK;
 }

@@ -28,6 +28,8 @@ GPtrArray *points_new(const DeviceView *v);
  * unique. Complains: CTL_NO_DEVICE, several CTL_USAGE, one that cannot be written CTL_FAILED. */
 ExitStatus point_find(const GPtrArray *points, const DeviceView *v, PointKind kind, const char *name, const Point **ret);
 
-/* The device and the part of an argument TYPE/NAME/PART; NULL: no device's name with something behind it, or
- * itself the name of a device. ret_part points into argument. */
-const DeviceView *points_split(const GatewayView *g, const char *argument, const char **ret_part);
+/* The device and the part that an argument TYPE/NAME/PART or, where the name is unique, NAME/PART names.
+ * ret_device: NULL when it names none, or is itself the name of a device. ret_part points into argument.
+ * Complains: CTL_USAGE, several devices. */
+ExitStatus points_split(const GatewayView *g, const char *argument, const DeviceView **ret_device,
+                        const char **ret_part);

@@ -134,6 +134,7 @@ int table_print(Table *t, const Options *o) {
                 return -ENOMEM;
         (void) scols_table_enable_noheadings(table, !table_has_legend(o));
         (void) scols_table_enable_colors(table, output_has_colour());
+        (void) scols_table_enable_noencoding(table, true); /* harmless already */
         (void) scols_table_set_termforce(table, SCOLS_TERMFORCE_NEVER); /* cells are as wide as they are */
         for (size_t c = 0; c < t->n_columns; c++)
                 if (!scols_table_new_column(table, t->columns[c].heading, 0, 0))

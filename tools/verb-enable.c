@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gatewayctl enable, disable DEVICE… [--wait[=STATE]]: done when the event server has accepted it; with
  * --wait when the devices have reached what is waited for. TYPE/NAME/PART means a part of a device: its event is
- * registered at the event server by ourselves, D-Bus knows no parts. */
+ * registered at the event server by ourselves, for D-Bus knows no parts. */
+#include "tools/address.h"
 #include "tools/control.h"
 #include "tools/event-connection.h"
 #include "tools/points.h"
@@ -50,19 +51,22 @@ static ExitStatus set_part(Enabling *e, const DeviceView *v, const char *part) {
 
 /* ret_device: NULL: the argument names no part. */
 static ExitStatus find_part(Enabling *e, const char *argument, const DeviceView **ret_device, const char **ret_part) {
-        const char *slash = strchr(argument, '/');
+        g_autofree char *type = NULL, *name = NULL;
+        bool there;
         ExitStatus s;
 
         *ret_device = NULL;
-        if (!slash || slash == argument || !strchr(slash + 1, '/'))
+        if (argument[0] == '/' || !address_split(argument, &type, &name))
                 return CTL_OK;
+        s = device_is_there(e->bus, type, name, true, &there);
+        if (s != CTL_OK || there)
+                return s;
         if (!e->gateway) {
                 s = gateway_fetch(e->bus, true, &e->gateway);
                 if (s != CTL_OK)
                         return s;
         }
-        *ret_device = points_split(e->gateway, argument, ret_part);
-        return CTL_OK;
+        return points_split(e->gateway, argument, ret_device, ret_part);
 }
 
 /* ---- devices ----------------------------------------------------------------------------------------- */

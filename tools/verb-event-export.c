@@ -91,7 +91,7 @@ static void output_done(Output *out) {
 /* ---- the verb ---------------------------------------------------------------------------------------- */
 
 static ExitStatus fill(Client *bus, int fd) {
-        if (sd_bus_can_send(bus->bus, 'h') <= 0)
+        if (!bus->local || sd_bus_can_send(bus->bus, 'h') <= 0)
                 return complain(CTL_FAILED, "A file cannot be passed over this bus: export on the daemon's own host");
         return client_call(bus,
                            &(Call) { .path = BUS_ROOT_PATH,

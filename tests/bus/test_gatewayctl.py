@@ -31,6 +31,13 @@ ABSENT = 'modbus_master/absent'         # its far end is not there: runs with it
 TEXT = {'type': ['string', 'null']}
 TIME = {'type': ['integer', 'null'], 'minimum': 0}
 COUNT = {'type': 'integer', 'minimum': 0}
+EVENT_TYPE = {'type': 'array', 'items': {'type': 'string'}, 'minItems': 1}
+POINT_SCHEMA = {
+    'type': 'object',
+    'properties': {'Kind': {'enum': ['value', 'enable']}, 'Name': {'type': 'string', 'minLength': 1},
+                   **{i: {'oneOf': [EVENT_TYPE, {'type': 'null'}]} for i in ('In', 'Out', 'Answer')}},
+    'required': ['Kind', 'Name', 'In', 'Out', 'Answer'],
+    'additionalProperties': False}
 DEVICE_SCHEMA = {
     'type': 'object',
     'properties': {
@@ -43,7 +50,7 @@ DEVICE_SCHEMA = {
         'LinkReason': {'type': 'string'}, 'LinkDetail': TEXT,
         'LinkChangeTimestamp': TIME, 'LinkChangeTimestampMonotonic': TIME, 'LinkChangesOmitted': COUNT,
         'NextRetryTimestampMonotonic': TIME, 'Restarts': COUNT, 'RxMessages': COUNT, 'TxMessages': COUNT, 'Errors': COUNT,
-        'LastMessageTimestamp': TIME,
+        'LastMessageTimestamp': TIME, 'EventPrefix': EVENT_TYPE, 'Points': {'type': 'array', 'items': POINT_SCHEMA},
         'ModbusMaster': {'type': 'object'}, 'ModbusSlave': {'type': 'object'}},
     'additionalProperties': False}
 DEVICE_SCHEMA['required'] = [i for i in DEVICE_SCHEMA['properties'] if not i.startswith('Modbus')]

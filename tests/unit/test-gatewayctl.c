@@ -668,26 +668,42 @@ static void test_point_names(void) {
         }
 }
 
+static void assert_split_part(const GatewayView *g, const char *argument, const char *device, const char *part) {
+        const DeviceView *v;
+        const char *p = NULL;
+
+        g_assert_cmpint(points_split(g, argument, &v, &p), ==, CTL_OK);
+        g_assert_cmpstr(v ? v->name : NULL, ==, device);
+        g_assert_cmpstr(p, ==, part);
+}
+
 static void test_parts(void) {
-        static const char *const table[][3] = { /* argument, device, part */
-                { "m/p", NULL, NULL },   { "m/p/1", "p", "1" },       { "m/p/1/2", "p/1", "2" }, { "m/p/", NULL, NULL },
-                { "m/p/1", "p", "1" },   { "x/p/1", NULL, NULL },     { "m/p/2/3", "p", "2/3" }, { "m/px/1", NULL, NULL },
-        };
-        _cleanup_(gateway_view_freep) GatewayView *one = NULL, *two = NULL;
+        _cleanup_(gateway_view_freep) GatewayView *one = NULL, *several = NULL;
+        const DeviceView *v;
+        const char *part;
 
         g_assert_cmpint(gateway_view_parse("{\"Manager\":{},\"Devices\":[{\"Type\":\"m\",\"Name\":\"p\"}]}", &one), ==, 0);
-        g_assert_cmpint(gateway_view_parse("{\"Manager\":{},\"Devices\":[{\"Type\":\"m\",\"Name\":\"p/1\"},"
-                                           "{\"Type\":\"m\",\"Name\":\"p\"}]}",
-                                           &two),
-                        ==, 0);
-        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
-                const char *part = NULL;
-                const DeviceView *v = points_split(i == 2 ? two : one, table[i][0], &part);
+        assert_split_part(one, "m/p", NULL, NULL);
+        assert_split_part(one, "m/p/", NULL, NULL);
+        assert_split_part(one, "m/p/1", "p", "1");
+        assert_split_part(one, "m/p/2/3", "p", "2/3");
+        assert_split_part(one, "p/1", "p", "1");
+        assert_split_part(one, "p/2/3", "p", "2/3");
+        assert_split_part(one, "x/p/1", NULL, NULL);
+        assert_split_part(one, "m/px/1", NULL, NULL);
 
-                g_assert_cmpstr(v ? v->name : NULL, ==, table[i][1]);
-                g_assert_cmpstr(part, ==, table[i][2]);
-        }
-        g_assert_null(points_split(two, "m/p/1", &(const char *) { NULL })); /* itself a device */
+        /* Names with a slash, and a name that is also a type. */
+        g_assert_cmpint(gateway_view_parse("{\"Manager\":{},\"Devices\":[{\"Type\":\"m\",\"Name\":\"p/1\"},"
+                                           "{\"Type\":\"m\",\"Name\":\"p\"},{\"Type\":\"n\",\"Name\":\"p\"},"
+                                           "{\"Type\":\"p\",\"Name\":\"2\"}]}",
+                                           &several),
+                        ==, 0);
+        assert_split_part(several, "m/p/1", NULL, NULL);
+        assert_split_part(several, "m/p/1/2", "p/1", "2");
+        assert_split_part(several, "p/1/2", "p/1", "2");
+        assert_split_part(several, "p/2", NULL, NULL);
+        assert_split_part(several, "n/p/2", "p", "2");
+        g_assert_cmpint(points_split(several, "p/3", &v, &part), ==, CTL_USAGE);
 }
 
 int main(int argc, char *argv[]) {
