@@ -82,6 +82,8 @@ void config_verify_embedded(const EmbeddedConfig *embedded, ConfClaims *claims, 
         const char *const *listen = embedded->listen.items;
         const EmbeddedInitial *initial = embedded->initial.items;
 
+        if (!listen) /* the default listens on it when it is passed */
+                conf_claim(claims, errors, "passed socket", EMBEDDED_PASSED_SOCKET, &embedded->listen);
         for (size_t i = 0; i < embedded->listen.n; i++)
                 verify_listen(embedded, &listen[i], claims, errors);
         for (size_t i = 0; i < embedded->initial.n; i++)

@@ -35,12 +35,15 @@ typedef struct EmbeddedHistory {
 
 typedef enum OnCorruption { ON_CORRUPTION_REFUSE, ON_CORRUPTION_SET_ASIDE } OnCorruption;
 
+/* FileDescriptorName= of gatewayd-eventer.socket. */
+#define EMBEDDED_PASSED_SOCKET "eventer"
+
 /* event_server.embedded (spec embedded.md 1); the defaults when event_server is not given. */
 typedef struct EmbeddedConfig {
         bool given;
         const char *path;               /* ":memory:", absolute, or below $STATE_DIRECTORY */
         int64_t server_id;
-        ConfArray listen;               /* const char *: unix:PATH, tcp:HOST:PORT, fd:NAME; items NULL: the default */
+        ConfArray listen;               /* const char *: unix:PATH, tcp:HOST:PORT, fd:NAME; items NULL: EMBEDDED_PASSED_SOCKET if it is passed, else a unix socket */
         const char *client_token;       /* NULL: none */
         ConfArray initial;              /* EmbeddedInitial */
         EmbeddedHistory history;

@@ -303,7 +303,8 @@ static int run_daemon(Config *config) {
 
         (void) malloc_trim(0); /* the configuration's text took more than all that is needed from now on */
         apply_log_settings(config);
-        log_info("gatewayd %s, gateway '%s', %zu devices.", VERSION, config->name, config->n_devices);
+        log_info("gatewayd %s, gateway '%s', %zu device%s.", VERSION, config->name, config->n_devices,
+                 config->n_devices == 1 ? "" : "s");
         r = daemon_start(&d, config);
         if (r < 0)
                 return STATUS_FAILURE;

@@ -137,8 +137,10 @@ static int listen_on_all(EventServer *server, const EmbeddedConfig *config, cons
         const char *const *listen = config->listen.items;
         int r;
 
+        if (!listen && fds && listen_fds_get(fds, EMBEDDED_PASSED_SOCKET) >= 0)
+                return listen_on_passed(server, fds, EMBEDDED_PASSED_SOCKET);
         if (!listen)
-                return listen_on(server, fds, LISTEN_DEFAULT);
+                return listen_on_address(server, LISTEN_DEFAULT);
         for (size_t i = 0; i < config->listen.n; i++) {
                 r = listen_on(server, fds, listen[i]);
                 if (r < 0)

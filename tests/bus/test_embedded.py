@@ -57,6 +57,17 @@ def root_state():
         yield path
 
 
+def connected(path):
+    """A connection, or None where nobody listens yet."""
+    client = socket.socket(socket.AF_UNIX)
+    try:
+        client.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        client.close()
+        return None
+    return client
+
+
 def in_state(path):
     return {'env': {'STATE_DIRECTORY': str(path)}}
 
@@ -146,14 +157,13 @@ def test_passed_socket(gatewayd, bus, bus_client):
         assert gateway.process.wait() == 0
 
 
-def test_passed_unix_socket(gatewayd, bus, bus_client):
+@pytest.mark.parametrize('listen', [{'listen': ['fd:eventer']}, {}], ids=['named', 'default'])
+def test_passed_unix_socket(gatewayd, bus, bus_client, listen):
     """As gatewayd-eventer.socket passes it: gatewayctl finds it by EventServer, and it stays."""
     with directory() as run:
         path = run / 'eventer.sock'
-        gateway = gatewayd(config(path=':memory:', listen=['fd:eventer']), wait=False, prefix=activate(('eventer', path)))
-        wait_until(path.exists, 'the socket is there')
-        with socket.socket(socket.AF_UNIX) as first:
-            first.connect(str(path))
+        gateway = gatewayd(config(path=':memory:', **listen), wait=False, prefix=activate(('eventer', path)))
+        with wait_until(lambda: connected(path), 'somebody listens'):
             gateway.wait_ready()
         assert bus_client.manager('EventServer') == f'unix:{path}'
         gateway.stop()
