@@ -366,11 +366,9 @@ static const StreamOptions client_stream_options = {
         .receive_max = CHATTER_FRAME_MAX + 256, /* one frame, its length in up to 256 bytes */
 };
 
-/* All but the stream. */
-static int client_new(sd_event *event, const EventerInit *init, const EventClientHandler *handler,
-                      void *userdata, EventClient **ret) {
-        _cleanup_(event_client_freep) EventClient *c = g_new0(EventClient, 1);
-        int r;
+static EventClient *client_new(sd_event *event, const EventerInit *init, const EventClientHandler *handler,
+                               void *userdata) {
+        EventClient *c = g_new0(EventClient, 1);
 
         c->flush_fd = -EBADF;
         c->event = sd_event_ref(event);
@@ -378,29 +376,33 @@ static int client_new(sd_event *event, const EventerInit *init, const EventClien
         c->userdata = userdata;
         c->eventer = eventer_new(&client_eventer_handler, c);
         eventer_init(c->eventer, init);
+        return c;
+}
 
-        r = deadline_new(event, "event-client", client_on_deadline, c, &c->deadline);
+/* All but the stream. */
+static int client_set_up(EventClient *c) {
+        int r;
+
+        r = deadline_new(c->event, "event-client", client_on_deadline, c, &c->deadline);
         if (r < 0)
                 return r;
         c->flush_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (c->flush_fd < 0)
                 return -errno;
-        r = sd_event_add_io(event, &c->flush_event_source, c->flush_fd, EPOLLIN | EPOLLET, client_on_flush,
-                            c);
+        r = sd_event_add_io(c->event, &c->flush_event_source, c->flush_fd, EPOLLIN | EPOLLET,
+                            client_on_flush, c);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(c->flush_event_source, "event-client-flush");
-
-        *ret = TAKE_PTR(c);
         return 0;
 }
 
 int event_client_new(sd_event *event, Resolver *resolver, const Address *address, const EventerInit *init,
                      const EventClientHandler *handler, void *userdata, EventClient **ret) {
-        _cleanup_(event_client_freep) EventClient *c = NULL;
+        _cleanup_(event_client_freep) EventClient *c = client_new(event, init, handler, userdata);
         int r;
 
-        r = client_new(event, init, handler, userdata, &c);
+        r = client_set_up(c);
         if (r < 0)
                 return r;
         r = stream_connect(event, resolver, address, &client_stream_options, "event-client",
@@ -415,10 +417,10 @@ int event_client_new(sd_event *event, Resolver *resolver, const Address *address
 /* The connection stands: the init request leaves with the flush, in a later turn. */
 int event_client_new_fd(sd_event *event, int fd, const EventerInit *init, const EventClientHandler *handler,
                         void *userdata, EventClient **ret) {
-        _cleanup_(event_client_freep) EventClient *c = NULL;
+        _cleanup_(event_client_freep) EventClient *c = client_new(event, init, handler, userdata);
         int r;
 
-        r = client_new(event, init, handler, userdata, &c);
+        r = client_set_up(c);
         if (r < 0)
                 return r;
         r = stream_adopt(event, fd, &client_stream_options, "event-client", &client_stream_handler, c,
