@@ -172,29 +172,31 @@ static ExitStatus set_from_daemon(EventServer *s, Client *c) {
         return status == CTL_OK ? set_named(s, c, text) : status;
 }
 
+static ExitStatus set_guess(EventServer *s) {
+        set_default(s);
+        s->guessed = true;
+        return CTL_OK;
+}
+
 /* The same of a daemon that may not be there, over a bus that may not be there: then it is the socket that a
  * daemon of this host would have. */
-static ExitStatus set_from_daemon_or_default(EventServer *s, const Options *o) {
+static ExitStatus set_from_daemon_or_guess(EventServer *s, const Options *o) {
         _cleanup_(client_freep) Client *c = NULL;
         g_autofree char *text = NULL;
         ExitStatus status = CTL_OK;
-        bool absent = false;
 
-        if (o->bus == BUS_KIND_SYSTEM)
-                absent = client_try_new(o, &c) < 0;
-        else
+        if (o->bus == BUS_KIND_SYSTEM && client_try_new(o, &c) < 0)
+                return set_guess(s);
+        if (o->bus != BUS_KIND_SYSTEM) /* somebody named it, so it must be there */
                 status = client_new(o, &c);
-        if (c) {
-                c->gone_is_fine = c->local;
-                c->deadline = MIN(c->deadline, usec_add(now_usec(CLOCK_MONOTONIC), READ_USEC));
-                status = get_property(c, &text);
-                absent = status == CTL_NO_DAEMON && c->gone_is_fine;
-        }
-        if (absent) {
-                set_default(s);
-                s->guessed = true;
-                return CTL_OK;
-        }
+        if (!c)
+                return status;
+
+        c->gone_is_fine = c->local;
+        c->deadline = MIN(c->deadline, usec_add(now_usec(CLOCK_MONOTONIC), READ_USEC));
+        status = get_property(c, &text);
+        if (status == CTL_NO_DAEMON && c->gone_is_fine)
+                return set_guess(s);
         return status == CTL_OK ? set_named(s, c, text) : status;
 }
 
@@ -214,7 +216,7 @@ ExitStatus event_server_find(const Options *o, Client *c, EventServer **ret) {
         else if (c)
                 status = set_from_daemon(s, c);
         else
-                status = set_from_daemon_or_default(s, o);
+                status = set_from_daemon_or_guess(s, o);
         if (status != CTL_OK)
                 return status;
         *ret = TAKE_PTR(s);

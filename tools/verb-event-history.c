@@ -33,18 +33,19 @@ static void print_page(const Event *events, size_t n, bool more_follows, void *u
                 h->last = events[n - 1].id;
 }
 
-static ExitStatus print_pages(EventConnection *c, const Options *o, EventerQuery *query) {
+static ExitStatus print_pages(EventConnection *c, const Options *o, const EventerQuery *first) {
         History h = { .options = o, .left = o->limit > 0 ? o->limit : INT64_MAX };
+        EventerQuery query = *first;
 
         do {
                 int64_t page = MIN(h.left, PAGE);
                 int r;
 
-                query->max_results = &page;
-                r = event_connection_query(c, query, print_page, &h);
+                query.max_results = &page;
+                r = event_connection_query(c, &query, print_page, &h);
                 if (r < 0)
                         return event_connection_complain(c, r);
-                query->last_event_id = &h.last;
+                query.last_event_id = &h.last;
                 if (fflush(stdout) != 0)
                         return complain(CTL_FAILED, "Cannot write: %s", g_strerror(errno));
         } while (h.more && h.n > 0 && h.left > 0);

@@ -5,7 +5,7 @@
 #include "tools/client.h"
 #include "tools/options.h"
 
-/* c: NULL for the verbs that are said to connect themselves. arguments: what follows the verb, NULL-terminated, as
+/* c: NULL for the verbs that the table lets connect themselves. arguments: what follows the verb, NULL-terminated, as
  * many as the verb table in gatewayctl.c allows.
  * Complains about every failure. */
 typedef ExitStatus (*Verb)(Client *c, const Options *o, char **arguments);
@@ -20,10 +20,10 @@ ExitStatus verb_wait(Client *c, const Options *o, char **arguments);
 ExitStatus verb_is_enabled(Client *c, const Options *o, char **arguments);
 ExitStatus verb_is_running(Client *c, const Options *o, char **arguments);
 ExitStatus verb_monitor(Client *c, const Options *o, char **arguments);
-ExitStatus verb_values(Client *c, const Options *o, char **arguments);
-ExitStatus verb_write(Client *c, const Options *o, char **arguments);
-ExitStatus verb_event_latest(Client *c, const Options *o, char **arguments);
-ExitStatus verb_event_history(Client *c, const Options *o, char **arguments);
-ExitStatus verb_event_follow(Client *c, const Options *o, char **arguments);
-ExitStatus verb_event_register(Client *c, const Options *o, char **arguments);
-ExitStatus verb_event_export(Client *c, const Options *o, char **arguments);
+ExitStatus verb_values(Client *bus, const Options *o, char **arguments);
+ExitStatus verb_write(Client *bus, const Options *o, char **arguments);
+ExitStatus verb_event_latest(Client *bus, const Options *o, char **arguments);
+ExitStatus verb_event_history(Client *bus, const Options *o, char **arguments);
+ExitStatus verb_event_follow(Client *bus, const Options *o, char **arguments);
+ExitStatus verb_event_register(Client *bus, const Options *o, char **arguments);
+ExitStatus verb_event_export(Client *bus, const Options *o, char **arguments);
