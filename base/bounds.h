@@ -19,6 +19,15 @@
 #define MONITOR_PING_TIMEOUT_USEC (5 * USEC_PER_SEC) /* … and until it is gone: well before it gives up on us, at 40 s */
 #define MONITOR_LATE_USEC (5 * USEC_PER_SEC)         /* a loop that ran so much too late was frozen: the blessing is lost */
 
+#define EVENT_SERVER_CLIENTS_MAX 1000U           /* of the embedded event server */
+#define EVENT_SERVER_NOTIFY_MAX (8U << 20)       /* unsent notifications of one client: it is cut off */
+#define EVENT_SERVER_ANSWERS_MAX (1U << 20)      /* unsent answers of one client: it is not read */
+#define EVENT_SERVER_STALL_USEC (40 * USEC_PER_SEC) /* unsent bytes and no progress: it is cut off */
+#define EVENT_SERVER_LINES_MAX 10U               /* log lines about clients … */
+#define EVENT_SERVER_LINES_USEC (60 * USEC_PER_SEC) /* … in this time; about the disk: one */
+#define STORAGE_QUEUE_MAX (8U << 20)             /* bytes of sessions on their way to the disk: no client is read; free again at a quarter */
+#define STORAGE_KEPT_MAX (8U << 20)              /* … and of those kept while the disk takes nothing */
+
 #define DEVICE_EVENTS_MAX 1024U                  /* waiting for one device that is starting */
 #define DEVICE_EVENTS_BYTES_MAX (1U << 20)       /* of them together, but always room for one */
 #define DEVICE_REQUEST_ID_MAX (64U << 10)        /* bytes of a write's request_id, kept until its result */

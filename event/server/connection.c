@@ -6,7 +6,6 @@
 
 #include "base/bounds.h"
 #include "event/server/connection.h"
-#include "event/server/server.h"
 
 #define OUTPUT_KEEP (16U << 10) /* memory that an idle client may hold */
 
@@ -70,7 +69,7 @@ static void connection_added(Connection *c) {
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
 
 static bool connection_is_blocked(const Connection *c) {
-        return *c->congested || peer_is_waiting(c->peer) || c->unsent_other >= CONNECTION_ANSWERS_MAX;
+        return *c->congested || peer_is_waiting(c->peer) || c->unsent_other >= EVENT_SERVER_ANSWERS_MAX;
 }
 
 /* What cannot be processed now is left in the kernel, where it is bounded. */
@@ -78,6 +77,7 @@ static void connection_pause(Connection *c) {
         if (c->paused)
                 return;
         c->paused = true;
+        peer_set_unread(c->peer, true);
         stream_set_reading(c->stream, false);
 }
 
@@ -86,7 +86,7 @@ void connection_resume(Connection *c) {
                 return;
         if (c->paused) {
                 c->paused = c->leftover = false;
-                c->grace = usec_add(connection_now(c), CHATTER_PING_TIMEOUT_USEC);
+                peer_set_unread(c->peer, false);
                 stream_set_reading(c->stream, true);
         } else if (c->leftover) {
                 c->leftover = false;
@@ -100,7 +100,7 @@ static size_t connection_on_received(Stream *s, const uint8_t *data, size_t size
 
         if (c->ended || c->flushing)
                 return size;
-        if (*c->congested || c->unsent_other >= CONNECTION_ANSWERS_MAX) {
+        if (*c->congested || c->unsent_other >= EVENT_SERVER_ANSWERS_MAX) {
                 connection_pause(c);
                 return 0;
         }
@@ -128,15 +128,10 @@ static usec_t connection_stall_deadline(const Connection *c) {
         return usec_add(MAX(c->unsent_since, stream_last_progress(c->stream)), EVENT_SERVER_STALL_USEC);
 }
 
-/* One that is not read cannot be judged by its silence. */
-static usec_t connection_peer_deadline(const Connection *c) {
-        return c->paused ? USEC_INFINITY : MAX(peer_deadline(c->peer), c->grace);
-}
-
 static void connection_on_deadline(void *userdata) {
         Connection *c = userdata;
         usec_t now = now_usec(CLOCK_MONOTONIC);
-        int r = 0;
+        int r;
 
         if (c->ended || c->flushing)
                 return;
@@ -144,8 +139,7 @@ static void connection_on_deadline(void *userdata) {
                 connection_end(c, -ENOBUFS);
                 return;
         }
-        if (now >= connection_peer_deadline(c))
-                r = peer_elapse(c->peer, now);
+        r = peer_elapse(c->peer, now);
         if (r < 0)
                 connection_end(c, r);
         else
@@ -164,7 +158,7 @@ void connection_flush(Connection *c) {
         else if (before == 0 || c->unsent_since == USEC_INFINITY)
                 c->unsent_since = connection_now(c);
         connection_resume(c);
-        deadline_set(c->deadline, MIN(connection_peer_deadline(c), connection_stall_deadline(c)));
+        deadline_set(c->deadline, MIN(peer_deadline(c->peer), connection_stall_deadline(c)));
 }
 
 /* ---- the stream's and the peer's calls ---------------------------------------------------------------------------- */
@@ -332,7 +326,7 @@ int connection_new(sd_event *event, int fd, ConnectionKind kind, char *who, cons
                          &c->stream);
         if (r < 0)
                 return r;
-        deadline_set(c->deadline, connection_peer_deadline(c));
+        deadline_set(c->deadline, peer_deadline(c->peer));
 
         *ret = TAKE_PTR(c);
         return 0;

@@ -13,7 +13,6 @@
 
 typedef struct Connection Connection;
 
-#define CONNECTION_ANSWERS_MAX (1U << 20)       /* unsent answers: nothing more of the client is read until they have left */
 #define CONNECTION_WRITE_SIZE (256U << 10)      /* so much does not wait for the end of the turn */
 
 typedef enum ConnectionKind {
@@ -48,7 +47,6 @@ struct Connection {
         bool paused, leftover;  /* reading is off; the stream holds bytes that can be processed later */
         bool inside;            /* peer_receive() runs */
         int error;              /* why it ended: 0 the client closed */
-        usec_t grace;           /* not judged by its silence before: it was not read */
         usec_t unsent_since;    /* while something is unsent */
         size_t unsent_notified, unsent_other; /* by kind; see connection_account() */
 

@@ -5,16 +5,22 @@
 #include "event/server/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/bounds.h"
 #include "base/log.h"
 #include "event/server/server-internal.h"
+
+#define DESCRIPTORS_SPARE 64U
 
 static usec_t server_now(const EventServer *s) {
         usec_t now;
@@ -238,6 +244,27 @@ static ConnectionKind kind_of(int fd) {
         return CONNECTION_TCP; /* more is asked of it */
 }
 
+/* Room for every client besides what else the process has open. */
+static void raise_descriptor_limit(void) {
+        struct rlimit limit;
+        rlim_t wanted = FD_SETSIZE + EVENT_SERVER_CLIENTS_MAX + DESCRIPTORS_SPARE;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+                return;
+        limit.rlim_cur = MIN(wanted, limit.rlim_max);
+        (void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Clients leave the low numbers to libraries that select() on them (design.md section 5, libmodbus). */
+static int raise_descriptor(int fd) {
+        int high = fcntl(fd, F_DUPFD_CLOEXEC, FD_SETSIZE);
+
+        if (high < 0)
+                return fd;
+        (void) safe_close(fd);
+        return high;
+}
+
 static void server_on_accept(Listener *l, int fd, void *userdata) {
         EventServer *s = userdata;
         ConnectionKind kind = kind_of(fd);
@@ -251,6 +278,7 @@ static void server_on_accept(Listener *l, int fd, void *userdata) {
                 (void) safe_close(fd);
                 return;
         }
+        fd = raise_descriptor(fd);
         r = server_add(s, fd, kind, describe_client(fd, kind));
         if (r < 0) {
                 if (may_log(s))
@@ -485,6 +513,7 @@ int event_server_new(sd_event *event, const EventServerOptions *options, const E
         g_queue_init(&s->connections);
         g_queue_init(&s->dirty);
 
+        raise_descriptor_limit();
         r = set_up_flush(s);
         if (r < 0)
                 return r;

@@ -12,12 +12,6 @@
 
 typedef struct EventServer EventServer;
 
-#define EVENT_SERVER_CLIENTS_MAX 1000U
-#define EVENT_SERVER_NOTIFY_MAX (8U << 20)      /* unsent notifications of one client: it is cut off */
-#define EVENT_SERVER_STALL_USEC (40 * USEC_PER_SEC) /* unsent bytes and no progress */
-#define EVENT_SERVER_LINES_MAX 10U              /* log lines about clients … */
-#define EVENT_SERVER_LINES_USEC (60 * USEC_PER_SEC) /* … in this time; about the disk: one */
-
 typedef struct EventServerInitial {
         EventType type;
         JsonSpan payload;       /* absent: none */

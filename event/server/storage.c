@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 
+#include "base/bounds.h"
 #include "base/deadline.h"
 #include "event/server/copier.h"
 #include "event/server/storage-job.h"

@@ -15,9 +15,7 @@
 #define STORAGE_COMMIT_USEC (1 * USEC_PER_SEC)          /* what nobody waits for is on disk after that */
 #define STORAGE_COMMIT_BYTES (1U << 20)                 /* or as soon as so much was written */
 #define STORAGE_WRITE_BYTES (128U << 10)                /* so much is written into the open transaction at once */
-#define STORAGE_KEPT_MAX (8U << 20)                     /* bytes kept while the disk takes nothing */
 #define STORAGE_RETRY_USEC (1 * USEC_PER_SEC)
-#define STORAGE_QUEUE_MAX (8U << 20)                    /* bytes of sessions on their way: congested; free again at a quarter */
 #define STORAGE_TRIM_USEC (60 * USEC_PER_SEC)           /* history is trimmed that often, when there is nothing else to do … */
 #define STORAGE_TRIM_BYTES (4U << 20)                   /* … or after so many bytes; but at the latest … */
 #define STORAGE_TRIM_LATE_USEC (10 * USEC_PER_SEC)      /* … so much later, in turn with everything else */

@@ -7,9 +7,10 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "event/server/storage.h"
+#include "base/bounds.h"
 #include "event/eventer-codec.h"
 #include "event/server/peer-codec.h"
+#include "event/server/storage.h"
 #include "tests/unit/full-disk.h"
 #include "tests/unit/loop.h"
 
