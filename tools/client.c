@@ -159,7 +159,8 @@ static ExitStatus complain_call(const Client *c, const Call *call, int r, const 
                                 "Cannot %s: gatewayd did not answer in time", call->what);
 
         status = exit_status_from_error(error->name);
-        if ((status == CTL_NO_DAEMON && c->gone_is_fine) || (status == CTL_NO_DEVICE && call->absent_is_fine))
+        if ((status == CTL_NO_DAEMON && c->gone_is_fine) ||
+            (status == CTL_NO_DEVICE && call->absent_is_fine))
                 return status;
         text = error_sentence(error->name, error->message, call->what);
         return complain(status, "%s", text);

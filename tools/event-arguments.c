@@ -8,7 +8,8 @@
 
 static ExitStatus parse_type(const char *text, EventType *ret) {
         if (event_type_parse(text, ret) < 0)
-                return complain(CTL_USAGE, "'%s' begins as a JSON array and is no JSON array of strings", text);
+                return complain(CTL_USAGE, "'%s' begins as a JSON array and is no JSON array of strings",
+                                text);
         return CTL_OK;
 }
 

@@ -11,6 +11,7 @@
 
 /* One name for every run: each name is an event type at the server, which keeps the last event of each. */
 #define CLIENT_NAME "gatewayctl"
+#define N_SIGNALS 2
 #define TOKEN_REFUSED "invalid client token" /* wire.md 3.6 */
 
 struct EventConnection {
@@ -29,7 +30,7 @@ struct EventConnection {
         int error;
         char *reason;
 
-        sd_event_source *signal_event_sources[2];
+        sd_event_source *signal_event_sources[N_SIGNALS];
         bool interrupted;
         bool expired; /* the deadline is over */
 };
@@ -79,8 +80,8 @@ static const EventClientHandler client_handler = {
 
 /* ---- life -------------------------------------------------------------------------------------------- */
 
-ExitStatus event_connection_new(const Options *o, Client *bus, usec_t timeout, EventNotified notified, void *userdata,
-                                EventConnection **ret) {
+ExitStatus event_connection_new(const Options *o, Client *bus, usec_t timeout, EventNotified notified,
+                                void *userdata, EventConnection **ret) {
         _cleanup_(event_connection_freep) EventConnection *c = g_new0(EventConnection, 1);
         ExitStatus s;
         int r;
@@ -122,7 +123,7 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void
 }
 
 int event_connection_catch_signals(EventConnection *c) {
-        static const int signals[ELEMENTSOF(((EventConnection *) NULL)->signal_event_sources)] = { SIGINT, SIGTERM };
+        static const int signals[N_SIGNALS] = { SIGINT, SIGTERM };
         sigset_t set;
 
         (void) sigemptyset(&set);
@@ -193,7 +194,8 @@ int event_connection_open(EventConnection *c, const EventType *subscriptions, si
         int r;
 
         drop_client(c);
-        r = event_client_new(c->event, c->resolver, &c->server->address, &init, &client_handler, c, &c->client);
+        r = event_client_new(c->event, c->resolver, &c->server->address, &init, &client_handler, c,
+                             &c->client);
         if (r < 0) {
                 end(c, r, g_strerror(-r));
                 return r;
@@ -228,7 +230,8 @@ static int wait_answer(EventConnection *c, Asked *a, EventRequest *request) {
         return r < 0 ? r : a->error;
 }
 
-int event_connection_query(EventConnection *c, const EventerQuery *query, EventAnswer answer, void *userdata) {
+int event_connection_query(EventConnection *c, const EventerQuery *query, EventAnswer answer,
+                           void *userdata) {
         Asked a = { .answer = answer, .userdata = userdata };
         EventRequest *request;
         int r;
@@ -237,14 +240,15 @@ int event_connection_query(EventConnection *c, const EventerQuery *query, EventA
         return r < 0 ? r : wait_answer(c, &a, request);
 }
 
-int event_connection_register(EventConnection *c, EventType type, const Timestamp *source, const Payload *payload,
-                              EventAnswer answer, void *userdata) {
+int event_connection_register(EventConnection *c, EventType type, const Timestamp *source,
+                              const Payload *payload, EventAnswer answer, void *userdata) {
         static const char *const nothing[] = { NULL };
         Asked a = { .answer = answer, .userdata = userdata };
         EventRequest *request;
         int r;
 
-        r = event_client_request_register(c->client, type, nothing, source, payload, on_answer, &a, &request);
+        r = event_client_request_register(c->client, type, nothing, source, payload, on_answer, &a,
+                                          &request);
         return r < 0 ? r : wait_answer(c, &a, request);
 }
 
@@ -268,8 +272,8 @@ static ExitStatus complain_end(const EventConnection *c) {
         if (c->refused) {
                 bool token = streq(c->reason, TOKEN_REFUSED);
 
-                return complain(token ? CTL_DENIED : CTL_FAILED, "Event server %s refuses us: %s%s", name, c->reason,
-                                token && !c->server->token ? " (--token-file= gives one)" : "");
+                return complain(token ? CTL_DENIED : CTL_FAILED, "Event server %s refuses us: %s%s", name,
+                                c->reason, token && !c->server->token ? " (--token-file= gives one)" : "");
         }
         switch (c->error) {
         case -EACCES:
@@ -283,7 +287,7 @@ static ExitStatus complain_end(const EventConnection *c) {
                 return complain(CTL_FAILED, "Event server %s: %s", name, c->reason);
         default:
                 return complain(CTL_NO_DAEMON, "Event server %s: %s%s", name, c->reason,
-                                c->server->guessed ? "; gatewayd is not running, and --server= names no other" : "");
+                                c->server->guessed ? "; gatewayd does not run, and no --server= is given" : "");
         }
 }
 

@@ -17,8 +17,8 @@ typedef void (*EventNotified)(const Event *events, size_t n, void *userdata);
 /* Finds the server (event_server_find()) and complains when there is none; does not connect yet. bus: may be
  * NULL. timeout: of everything that follows, 0: no limit beside that of each step. notified may be NULL; it is
  * called inside the other functions only. */
-ExitStatus event_connection_new(const Options *o, Client *bus, usec_t timeout, EventNotified notified, void *userdata,
-                                EventConnection **ret);
+ExitStatus event_connection_new(const Options *o, Client *bus, usec_t timeout, EventNotified notified,
+                                void *userdata, EventConnection **ret);
 EventConnection *event_connection_free(EventConnection *c);
 DEFINE_CLEANUP(EventConnection, event_connection_free);
 
@@ -28,9 +28,10 @@ int event_connection_catch_signals(EventConnection *c);
 /* Connects, also again after a loss, and waits until the server has accepted us. */
 int event_connection_open(EventConnection *c, const EventType *subscriptions, size_t n);
 /* The answer comes inside the call, or not at all. answer may be NULL. */
-int event_connection_query(EventConnection *c, const EventerQuery *query, EventAnswer answer, void *userdata);
-int event_connection_register(EventConnection *c, EventType type, const Timestamp *source, const Payload *payload,
-                              EventAnswer answer, void *userdata);
+int event_connection_query(EventConnection *c, const EventerQuery *query, EventAnswer answer,
+                           void *userdata);
+int event_connection_register(EventConnection *c, EventType type, const Timestamp *source,
+                              const Payload *payload, EventAnswer answer, void *userdata);
 /* Until *done, which notified() sets, or the connection is lost. */
 int event_connection_wait(EventConnection *c, const bool *done);
 /* Lets time pass. */

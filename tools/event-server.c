@@ -129,10 +129,10 @@ static ExitStatus get_property(Client *c, char **ret) {
 
         s = client_call(c,
                         &(Call) { .path = BUS_ROOT_PATH,
-                                  .interface = "org.freedesktop.DBus.Properties",
-                                  .member = "Get",
-                                  .what = "find the event server",
-                                  .timeout = READ_USEC },
+                                 .interface = "org.freedesktop.DBus.Properties",
+                                 .member = "Get",
+                                 .what = "find the event server",
+                                 .timeout = READ_USEC },
                         &reply, "ss", BUS_MANAGER_INTERFACE, "EventServer");
         if (s != CTL_OK)
                 return s;
@@ -153,9 +153,8 @@ static ExitStatus set_named(EventServer *s, const Client *c, const char *text) {
 
         known = address_parse(text, &a) >= 0;
         if (!c->local && (!known || is_local(&a)))
-                status = complain(CTL_NO_DAEMON,
-                                  "The event server is only reached on the daemon's own host; give its address with "
-                                  "--server=");
+                status = complain(CTL_NO_DAEMON, "The event server is only reached on the daemon's own host; "
+                                                 "give its address with --server=");
         else if (known)
                 set_address(s, &a);
         else

@@ -86,16 +86,24 @@ static void write_binary(JsonWriter *w, const Payload *p) {
         json_close_object(w);
 }
 
+/* Beside the kinds of Payload: text that is no JSON. */
+#define MALFORMED (PAYLOAD_JSON + 1)
+
+static const char *const kinds[] = {
+        [PAYLOAD_NONE] = "none",
+        [PAYLOAD_BINARY] = "binary",
+        [PAYLOAD_JSON] = "json",
+        [MALFORMED] = "malformed",
+};
+
 static void write_payload(JsonWriter *w, const Event *e) {
         const Payload *p = &e->payload;
-        const char *kind;
         JsonSpan json;
         int r;
 
         r = event_payload_json(e, &json);
-        kind = p->kind == PAYLOAD_NONE ? "none" : p->kind == PAYLOAD_BINARY ? "binary" : r < 0 ? "malformed" : "json";
         json_key(w, "PayloadKind");
-        json_string(w, kind);
+        json_string(w, kinds[p->kind == PAYLOAD_JSON && r < 0 ? MALFORMED : p->kind]);
         json_key(w, "Payload");
         if (p->kind == PAYLOAD_NONE)
                 json_null(w);

@@ -23,6 +23,10 @@ EventType event_type_copy(EventType type) {
         return (EventType) { .subtypes = subtypes, .n = type.n };
 }
 
+EventType event_type_from_array(const GArray *subtypes) {
+        return event_type_copy((EventType) { .subtypes = (const void *) subtypes->data, .n = subtypes->len });
+}
+
 void event_type_done(EventType *type) {
         g_free((void *) type->subtypes);
         *type = (EventType) {};
@@ -49,7 +53,7 @@ static EventType parse_segments(const char *text) {
                         at++;
                 *to++ = *at;
         }
-        return event_type_copy((EventType) { .subtypes = (Subtype *) (void *) subtypes->data, .n = subtypes->len });
+        return event_type_from_array(subtypes);
 }
 
 static int parse_array(const char *text, EventType *ret) {
@@ -71,7 +75,7 @@ static int parse_array(const char *text, EventType *ret) {
                 s.text = t;
                 g_array_append_val(subtypes, s);
         }
-        *ret = event_type_copy((EventType) { .subtypes = (Subtype *) (void *) subtypes->data, .n = subtypes->len });
+        *ret = event_type_from_array(subtypes);
         return 0;
 }
 

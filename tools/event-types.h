@@ -6,6 +6,7 @@
 
 /* A copy in one block; event_type_done() frees it. */
 EventType event_type_copy(EventType type);
+EventType event_type_from_array(const GArray *subtypes); /* of Subtype */
 void event_type_done(EventType *type);
 
 /* `a/b/?`, where `\/` is a slash inside a segment, or a JSON array of strings when it begins with `[`.

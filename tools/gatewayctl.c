@@ -15,15 +15,15 @@
 
 /* What a verb's arguments are. */
 typedef enum VerbFlag {
-        VERB_NO_BUS = 1 << 0,  /* the verb connects to the bus itself, where it must */
+        VERB_NO_BUS = 1 << 0,   /* the verb connects to the bus itself, where it must */
         VERB_NOT_TEXT = 1 << 1, /* arguments may be empty and need not be UTF-8 */
 } VerbFlag;
 
 typedef struct VerbRule {
         const char *name;
-        unsigned least, most;   /* arguments; most 0: any number */
-        const char *arguments;  /* "a DEVICE", for complaints */
-        OptionFlag options;     /* of its own */
+        unsigned least, most;  /* arguments; most 0: any number */
+        const char *arguments; /* "a DEVICE", for complaints */
+        OptionFlag options;    /* of its own */
         VerbFlag flags;
         Verb verb;
 } VerbRule;
@@ -47,15 +47,14 @@ static const VerbRule verbs[] = {
         { "event latest", 0, 0, "a TYPE", SERVER, VERB_NO_BUS, verb_event_latest },
         { "event history", 0, 0, "a TYPE", SERVER | HISTORY, VERB_NO_BUS, verb_event_history },
         { "event follow", 0, 0, "a TYPE", SERVER, VERB_NO_BUS, verb_event_follow },
-        { "event register", 1, 2, "a TYPE and perhaps a JSON payload", SERVER | OPTION_SOURCE_TIME, VERB_NO_BUS,
-          verb_event_register },
+        { "event register", 1, 2, "a TYPE and perhaps a JSON payload", SERVER | OPTION_SOURCE_TIME,
+          VERB_NO_BUS, verb_event_register },
         { "event export", 1, 1, "a FILE", OPTION_FORCE, VERB_NOT_TEXT, verb_event_export },
 };
 
 static const char *const option_names[] = {
-        "--wait",        "--state=", "--link=",  "--snapshot", "--property=", "--server=",
-        "--token-file=", "--since=", "--until=", "--limit=",   "--reverse",   "--source-time=",
-        "--force",
+        "--wait",   "--state=", "--link=",  "--snapshot", "--property=",    "--server=", "--token-file=",
+        "--since=", "--until=", "--limit=", "--reverse",  "--source-time=", "--force",
 };
 
 static void help(void) {
@@ -117,7 +116,7 @@ typedef struct Parsed {
         Options options;
         OptionFlag given;
         GPtrArray *rest; /* verb and arguments, those of argv */
-        bool done;   /* help or version was printed */
+        bool done;       /* help or version was printed */
 } Parsed;
 
 enum {

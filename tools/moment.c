@@ -17,7 +17,8 @@ static int parse_decimal(const char **at, int64_t *ret_whole, int64_t *ret_milli
         if (!g_ascii_isdigit(*t))
                 return -EINVAL;
         for (; g_ascii_isdigit(*t); t++)
-                if (__builtin_mul_overflow(whole, 10, &whole) || __builtin_add_overflow(whole, *t - '0', &whole))
+                if (__builtin_mul_overflow(whole, 10, &whole) ||
+                    __builtin_add_overflow(whole, *t - '0', &whole))
                         return -ERANGE;
         if (*t == '.') {
                 if (!g_ascii_isdigit(*++t))

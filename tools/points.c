@@ -43,7 +43,7 @@ static EventType make_type(JsonArray *prefix, JsonObject *point, const char *nam
         if (!rest || json_array_get_length(rest) == 0 || !append_strings(subtypes, prefix) ||
             !append_strings(subtypes, rest))
                 return (EventType) {};
-        return event_type_copy((EventType) { .subtypes = (Subtype *) (void *) subtypes->data, .n = subtypes->len });
+        return event_type_from_array(subtypes);
 }
 
 static void point_free(void *p) {
@@ -75,7 +75,8 @@ static void add_point(GPtrArray *points, JsonArray *prefix, JsonObject *o) {
 
 GPtrArray *points_new(const DeviceView *v) {
         GPtrArray *points = g_ptr_array_new_with_free_func(point_free);
-        JsonArray *prefix = member_array(v->object, "EventPrefix"), *list = member_array(v->object, "Points");
+        JsonArray *prefix = member_array(v->object, "EventPrefix"),
+                  *list = member_array(v->object, "Points");
 
         if (prefix && list)
                 for (guint i = 0; i < json_array_get_length(list); i++) {
@@ -120,7 +121,8 @@ static ExitStatus choose(const GPtrArray *points, PointKind kind, const char *na
         return CTL_OK;
 }
 
-ExitStatus point_find(const GPtrArray *points, const DeviceView *v, PointKind kind, const char *name, const Point **ret) {
+ExitStatus point_find(const GPtrArray *points, const DeviceView *v, PointKind kind, const char *name,
+                      const Point **ret) {
         const Point *p = NULL;
         ExitStatus s;
 
@@ -172,7 +174,8 @@ ExitStatus points_split(const GatewayView *g, const char *argument, const Device
         if (!s->device)
                 return CTL_OK;
         if (s->several)
-                return complain(CTL_USAGE, "'%s' is ambiguous: several devices are named '%s'", argument, s->device->name);
+                return complain(CTL_USAGE, "'%s' is ambiguous: several devices are named '%s'", argument,
+                                s->device->name);
         *ret_device = s->device;
         *ret_part = argument + s->length;
         return CTL_OK;

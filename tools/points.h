@@ -26,7 +26,8 @@ GPtrArray *points_new(const DeviceView *v);
 
 /* The point of that kind which can be written: by its name, else by the end of it behind a `/` where that is
  * unique. Complains: CTL_NO_DEVICE, several CTL_USAGE, one that cannot be written CTL_FAILED. */
-ExitStatus point_find(const GPtrArray *points, const DeviceView *v, PointKind kind, const char *name, const Point **ret);
+ExitStatus point_find(const GPtrArray *points, const DeviceView *v, PointKind kind, const char *name,
+                      const Point **ret);
 
 /* The device and the part that an argument TYPE/NAME/PART or, where the name is unique, NAME/PART names.
  * ret_device: NULL when it names none, or is itself the name of a device. ret_part points into argument.

@@ -27,7 +27,8 @@ static void enabling_done(Enabling *e) {
 }
 
 static ExitStatus set_part(Enabling *e, const DeviceView *v, const char *part) {
-        Payload payload = { .kind = PAYLOAD_JSON, .json = e->enable ? JSON_LITERAL("true") : JSON_LITERAL("false") };
+        Payload payload = { .kind = PAYLOAD_JSON,
+                            .json = e->enable ? JSON_LITERAL("true") : JSON_LITERAL("false") };
         g_autoptr(GPtrArray) points = points_new(v);
         ExitStatus s = CTL_OK;
         const Point *p;
@@ -37,7 +38,8 @@ static ExitStatus set_part(Enabling *e, const DeviceView *v, const char *part) {
                 return complain(CTL_USAGE, "--wait waits for devices, not for part '%s' of one", part);
         s = point_find(points, v, POINT_ENABLE, part, &p);
         if (s == CTL_OK && !e->connection) {
-                s = event_connection_new(e->options, e->bus, e->options->timeout, NULL, NULL, &e->connection);
+                s = event_connection_new(e->options, e->bus, e->options->timeout, NULL, NULL,
+                                         &e->connection);
                 if (s == CTL_OK)
                         s = event_connection_begin(e->connection, NULL, 0);
                 if (s != CTL_OK)
@@ -50,7 +52,8 @@ static ExitStatus set_part(Enabling *e, const DeviceView *v, const char *part) {
 }
 
 /* ret_device: NULL: the argument names no part. */
-static ExitStatus find_part(Enabling *e, const char *argument, const DeviceView **ret_device, const char **ret_part) {
+static ExitStatus find_part(Enabling *e, const char *argument, const DeviceView **ret_device,
+                            const char **ret_part) {
         g_autofree char *type = NULL, *name = NULL;
         bool there;
         ExitStatus s;

@@ -92,13 +92,14 @@ static void output_done(Output *out) {
 
 static ExitStatus fill(Client *bus, int fd) {
         if (!bus->local || sd_bus_can_send(bus->bus, 'h') <= 0)
-                return complain(CTL_FAILED, "A file cannot be passed over this bus: export on the daemon's own host");
+                return complain(CTL_FAILED,
+                                "A file cannot be passed over this bus: export on the daemon's own host");
         return client_call(bus,
                            &(Call) { .path = BUS_ROOT_PATH,
-                                     .interface = BUS_MANAGER_INTERFACE,
-                                     .member = "ExportEvents",
-                                     .what = "export the events",
-                                     .timeout = EXPORT_USEC },
+                                    .interface = BUS_MANAGER_INTERFACE,
+                                    .member = "ExportEvents",
+                                    .what = "export the events",
+                                    .timeout = EXPORT_USEC },
                            NULL, "h", fd);
 }
 
@@ -110,8 +111,9 @@ ExitStatus verb_event_export(Client *bus, const Options *o, char **arguments) {
         catch_signals();
         r = output_open(&out, o->force);
         if (r == -EEXIST)
-                s = complain(CTL_FAILED, o->force ? "%s is there and is no file" :
-                                                    "%s is there already (--force replaces it)",
+                s = complain(CTL_FAILED,
+                             o->force ? "%s is there and is no file"
+                                      : "%s is there already (--force replaces it)",
                              arguments[0]);
         else if (r < 0)
                 s = complain(CTL_FAILED, "Cannot create %s: %s", arguments[0], g_strerror(-r));

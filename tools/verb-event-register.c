@@ -70,7 +70,8 @@ static ExitStatus register_event(const Options *o, Client *bus, EventType type, 
         if (s != CTL_OK)
                 return s;
         r = event_connection_register(c, type, o->source_time ? &source : NULL,
-                                      payload->kind == PAYLOAD_NONE ? NULL : payload, print_events, (void *) o);
+                                      payload->kind == PAYLOAD_NONE ? NULL : payload, print_events,
+                                      (void *) o);
         return r < 0 ? event_connection_complain(c, r) : CTL_OK;
 }
 

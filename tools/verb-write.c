@@ -72,17 +72,21 @@ static ExitStatus wait_answer(EventConnection *c, const Write *w, const DeviceVi
 
         r = event_connection_wait(c, &w->answered);
         if (r < 0 && event_connection_is_over(c))
-                return complain(CTL_TIMEOUT, "Cannot write %s of %s/%s: no answer in time%s%s", p->name, v->type, v->name,
-                                v->running ? "" : "; the device is ", v->running ? "" : v->state);
+                return complain(CTL_TIMEOUT, "Cannot write %s of %s/%s: no answer in time%s%s", p->name,
+                                v->type, v->name, v->running ? "" : "; the device is ",
+                                v->running ? "" : v->state);
         if (r < 0)
                 return event_connection_complain(c, r);
         if (w->result)
-                return complain(CTL_FAILED, "Cannot write %s of %s/%s: %s", p->name, v->type, v->name, w->result);
+                return complain(CTL_FAILED, "Cannot write %s of %s/%s: %s", p->name, v->type, v->name,
+                                w->result);
         return CTL_OK;
 }
 
-static ExitStatus write_point(Client *bus, const Options *o, const DeviceView *v, const Point *p, const char *value) {
-        g_autofree char *id = g_uuid_string_random(), *text = make_payload(p->answer.n > 0 ? id : NULL, value);
+static ExitStatus write_point(Client *bus, const Options *o, const DeviceView *v, const Point *p,
+                              const char *value) {
+        g_autofree char *id = g_uuid_string_random(),
+                        *text = make_payload(p->answer.n > 0 ? id : NULL, value);
         Payload payload = { .kind = PAYLOAD_JSON, .json = { .text = text, .size = strlen(text) } };
         _cleanup_(event_connection_freep) EventConnection *c = NULL;
         Write w = { .request_id = id };

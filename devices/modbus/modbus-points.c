@@ -11,7 +11,8 @@ static void unit_point(const char *unit, DevicePointCallback callback, void *use
         const char *const in[] = { "gateway", "remote_device", unit, "status", NULL };
         const char *const out[] = { "system", "remote_device", unit, "enable", NULL };
 
-        callback(&(DevicePoint) { .kind = DEVICE_POINT_ENABLE, .name = unit, .in = in, .out = out }, userdata);
+        callback(&(DevicePoint) { .kind = DEVICE_POINT_ENABLE, .name = unit, .in = in, .out = out },
+                 userdata);
 }
 
 static void data_point(const char *unit, const ModbusMasterData *data, DevicePointCallback callback,
@@ -23,10 +24,10 @@ static void data_point(const char *unit, const ModbusMasterData *data, DevicePoi
         g_autofree char *name = g_strconcat(unit, "/", data->name, NULL);
 
         callback(&(DevicePoint) { .kind = DEVICE_POINT_VALUE,
-                                  .name = name,
-                                  .in = in,
-                                  .out = writable ? out : NULL,
-                                  .answer = writable ? answer : NULL },
+                                 .name = name,
+                                 .in = in,
+                                 .out = writable ? out : NULL,
+                                 .answer = writable ? answer : NULL },
                  userdata);
 }
 
@@ -53,9 +54,9 @@ void modbus_slave_points(const void *conf, DevicePointCallback callback, void *u
                 const char *const both[] = { "system", "data", data[i].name, NULL };
 
                 callback(&(DevicePoint) { .kind = DEVICE_POINT_VALUE,
-                                          .name = data[i].name,
-                                          .in = both,
-                                          .out = both },
+                                         .name = data[i].name,
+                                         .in = both,
+                                         .out = both },
                          userdata);
         }
 }
