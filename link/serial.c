@@ -60,6 +60,12 @@ usec_t serial_chars_usec(const SerialOptions *o, size_t n) {
         return (n * bits * USEC_PER_SEC + o->baudrate - 1) / o->baudrate;
 }
 
+/* Twice the computed time: a clock may be off, and a driver has its buffers. */
+usec_t serial_transmission_usec(const SerialOptions *o, size_t n) {
+        return usec_add(MAX(o->silence_after_sent, o->silence_after_received),
+                        2 * serial_chars_usec(o, n) + LOOK_MAX_USEC);
+}
+
 static usec_t serial_now(const Serial *s) {
         return now_usec(CLOCK_MONOTONIC);
 }

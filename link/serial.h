@@ -81,5 +81,8 @@ void serial_process(Serial *s);
  * consumed. */
 void serial_discard_input(Serial *s);
 
-/* How long so many characters take on the wire, rounded up. */
+/* How long so many characters take on the wire, rounded up; options that serial_open() takes. */
 usec_t serial_chars_usec(const SerialOptions *o, size_t n);
+/* How long a transmission of so many characters can take on a line that nobody holds up, the silence before it
+ * included. */
+usec_t serial_transmission_usec(const SerialOptions *o, size_t n);

@@ -101,14 +101,6 @@ static void claim_serial(const ModbusSerialConf *serial, ConfClaims *c, ConfErro
         conf_claim(c, e, "serial port", path, &serial->port);
 }
 
-static const char *transport_not_built(const int *transport, const void **ret_field) {
-        if (*transport != MODBUS_TRANSPORT_SERIAL)
-                return NULL;
-
-        *ret_field = transport;
-        return "serial transport";
-}
-
 /* Reports a name that the set already has. */
 static void check_name(GHashTable *names, const char *const *name, ConfErrors *e) {
         if (*name && !g_hash_table_add(names, (void *) *name))
@@ -263,10 +255,6 @@ void modbus_master_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e) {
 
         if (transport->kind == MODBUS_TRANSPORT_SERIAL)
                 claim_serial(&transport->serial, c, e);
-}
-
-const char *modbus_master_conf_not_built(const void *conf, const void **ret_field) {
-        return transport_not_built(&((const ModbusMasterConf *) conf)->connection.transport.kind, ret_field);
 }
 
 /* ---- slave ------------------------------------------------------------------------------------------- */

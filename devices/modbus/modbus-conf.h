@@ -85,7 +85,6 @@ typedef struct ModbusMasterConf {
 extern const ConfField modbus_master_fields[];
 void modbus_master_conf_verify(const void *conf, ConfErrors *e);
 void modbus_master_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e);
-const char *modbus_master_conf_not_built(const void *conf, const void **ret_field);
 
 /* ---- slave ------------------------------------------------------------------------------------------- */
 

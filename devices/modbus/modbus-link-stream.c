@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A master's link over TCP: our own codec on a stream. An answer costs one read, a request one write, a
- * deadline nothing. Loop thread. */
+/* A master's link by our own codec, over TCP or on a serial line. An answer costs one read, a request one write,
+ * a deadline nothing. Loop thread. */
 
 #include <assert.h>
 
 #include "base/deadline.h"
+#include "devices/modbus/modbus-channel.h"
 #include "devices/modbus/modbus-link.h"
-#include "link/stream.h"
 
 #define RECEIVE_MAX 1024U /* unconsumed: less than one frame, or a late one in front of it */
 #define USER_TIMEOUT_MIN (10 * USEC_PER_SEC)
@@ -14,7 +14,7 @@
 typedef struct StreamLink {
         ModbusLink link;
         sd_event *event;
-        Stream *stream;
+        ModbusChannel channel;
         Deadline *deadline;
         const ModbusFraming *framing;
         LinkTap *tap;
@@ -22,6 +22,8 @@ typedef struct StreamLink {
         void *userdata;
 
         usec_t request_timeout;
+        SerialOptions line;     /* serial */
+        bool opening;           /* serial: connected() is still to be told */
         usec_t sent_at;
         uint16_t transaction;   /* of the next transmission */
         ModbusExpect expect;    /* of the attempt under way, or the last one */
@@ -44,8 +46,15 @@ static void link_finish(StreamLink *l, int error, const ModbusResponse *response
 static void link_on_deadline(void *userdata) {
         StreamLink *l = userdata;
 
-        if (!l->waiting || l->draining)
+        if (l->opening) {
+                l->opening = false;
+                l->handler->connected(l->userdata);
                 return;
+        }
+        if (!l->waiting || (l->draining && !l->channel.serial))
+                return;
+        if (l->draining) /* the far end holds us up */
+                modbus_channel_discard_output(&l->channel);
 
         tap_error(l->tap);
         link_finish(l, -ETIMEDOUT, NULL);
@@ -62,7 +71,7 @@ static void link_discard(StreamLink *l) {
         if (l->receiving || l->late_begun)
                 return;
         if (!l->framing->transactions || l->late)
-                stream_discard_input(l->stream);
+                modbus_channel_discard_input(&l->channel);
 }
 
 static void stream_link_submit(ModbusLink *link, const ModbusRequest *request, ModbusLinkCallback callback,
@@ -80,12 +89,16 @@ static void stream_link_submit(ModbusLink *link, const ModbusRequest *request, M
         l->waiting = true;
 
         tap_frame(l->tap, TAP_SENT, request->frame, request->size);
-        if (stream_write(l->stream, request->frame, request->size) < 0) {
+        if (modbus_channel_write(&l->channel, request->frame, request->size) < 0) {
                 deadline_set(l->deadline, USEC_INFINITY); /* closed() follows */
                 return;
         }
         link_start_clock(l);
-        l->draining = stream_unsent(l->stream) > 0; /* then the clock starts anew */
+        l->draining = modbus_channel_unsent(&l->channel) > 0; /* then the clock starts anew */
+        if (l->draining && l->channel.serial)
+                deadline_set(l->deadline,
+                             usec_add(deadline_get(l->deadline),
+                                      serial_transmission_usec(&l->line, request->size)));
 }
 
 static void stream_link_cancel(ModbusLink *link) {
@@ -102,7 +115,7 @@ static ModbusLink *stream_link_free(ModbusLink *link) {
 
         if (l->freed)
                 *l->freed = true;
-        (void) stream_free(l->stream);
+        modbus_channel_done(&l->channel);
         (void) deadline_free(l->deadline);
         g_free(l);
         return NULL;
@@ -114,24 +127,24 @@ static const ModbusLinkVTable stream_link_vtable = {
         .free = stream_link_free,
 };
 
-/* ---- the stream's side ------------------------------------------------------------------------------- */
+/* ---- the channel's side ------------------------------------------------------------------------------ */
 
-static void link_connected(Stream *s, void *userdata) {
+static void link_connected(void *userdata) {
         StreamLink *l = userdata;
 
         l->handler->connected(l->userdata);
 }
 
-static void link_drained(Stream *s, void *userdata) {
+static void link_drained(void *userdata) {
         StreamLink *l = userdata;
 
-        if (!l->draining)
+        if (!l->draining || modbus_channel_unsent(&l->channel) > 0)
                 return;
         l->draining = false;
         link_start_clock(l);
 }
 
-static void link_closed(Stream *s, int error, void *userdata) {
+static void link_closed(int error, void *userdata) {
         StreamLink *l = userdata;
 
         l->handler->closed(error, l->userdata);
@@ -191,7 +204,7 @@ static usec_t loop_now(StreamLink *l) {
         return sd_event_now(l->event, CLOCK_MONOTONIC, &now) >= 0 ? now : now_usec(CLOCK_MONOTONIC);
 }
 
-static size_t link_received(Stream *stream, const uint8_t *data, size_t size, void *userdata) {
+static size_t link_received(const uint8_t *data, size_t size, void *userdata) {
         StreamLink *l = userdata;
         uint8_t scratch[MODBUS_PDU_MAX];
         ModbusResponse response;
@@ -226,21 +239,15 @@ static size_t link_received(Stream *stream, const uint8_t *data, size_t size, vo
         return size;
 }
 
-static const StreamHandler stream_link_handler = {
+static const ModbusChannelHandler stream_link_handler = {
         .connected = link_connected,
         .received = link_received,
         .drained = link_drained,
         .closed = link_closed,
 };
 
-int modbus_stream_link_connect(sd_event *event, Resolver *resolver, const ModbusStreamLinkOptions *options,
-                               const ModbusLinkHandler *handler, void *userdata, ModbusLink **ret) {
-        StreamOptions stream_options = {
-                .connect_timeout = options->connect_timeout,
-                .user_timeout = MAX(USER_TIMEOUT_MIN, options->request_timeout * 3),
-                .receive_max = RECEIVE_MAX,
-        };
-        Address address = { .kind = ADDRESS_TCP, .host = (char *) options->host, .port = options->port };
+static int link_new(sd_event *event, const ModbusLinkOptions *options, const ModbusLinkHandler *handler,
+                    void *userdata, StreamLink **ret) {
         StreamLink *l = g_new0(StreamLink, 1);
         int r;
 
@@ -254,14 +261,58 @@ int modbus_stream_link_connect(sd_event *event, Resolver *resolver, const Modbus
         l->transaction = 1;
 
         r = deadline_new(event, "modbus-request", link_on_deadline, l, &l->deadline);
-        if (r >= 0)
-                r = stream_connect(event, resolver, &address, &stream_options, "modbus-tcp",
-                                   &stream_link_handler, l, &l->stream);
+        if (r < 0) {
+                (void) stream_link_free(&l->link);
+                return r;
+        }
+        *ret = l;
+        return 0;
+}
+
+int modbus_stream_link_connect(sd_event *event, Resolver *resolver, const char *host, uint16_t port,
+                               const ModbusLinkOptions *options, const ModbusLinkHandler *handler,
+                               void *userdata, ModbusLink **ret) {
+        StreamOptions stream_options = {
+                .connect_timeout = options->connect_timeout,
+                .user_timeout = MAX(USER_TIMEOUT_MIN, options->request_timeout * 3),
+                .receive_max = RECEIVE_MAX,
+        };
+        Address address = { .kind = ADDRESS_TCP, .host = (char *) host, .port = port };
+        StreamLink *l;
+        int r;
+
+        r = link_new(event, options, handler, userdata, &l);
+        if (r < 0)
+                return r;
+        r = modbus_channel_connect(&l->channel, event, resolver, &address, &stream_options,
+                                   &stream_link_handler, l);
         if (r < 0) {
                 (void) stream_link_free(&l->link);
                 return r;
         }
 
+        *ret = &l->link;
+        return 0;
+}
+
+int modbus_stream_link_open(sd_event *event, const char *path, const SerialOptions *line,
+                            const ModbusLinkOptions *options, const ModbusLinkHandler *handler, void *userdata,
+                            ModbusLink **ret) {
+        StreamLink *l;
+        int r;
+
+        r = link_new(event, options, handler, userdata, &l);
+        if (r < 0)
+                return r;
+        r = modbus_channel_open(&l->channel, event, path, line, &stream_link_handler, l);
+        if (r < 0) {
+                (void) stream_link_free(&l->link);
+                return r;
+        }
+
+        l->line = *line;
+        l->opening = true;
+        deadline_set(l->deadline, 0);
         *ret = &l->link;
         return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "devices/modbus/modbus-codec.h"
 #include "link/resolver.h"
+#include "link/serial.h"
 #include "link/tap.h"
 
 typedef struct ModbusLink ModbusLink;
@@ -43,7 +44,8 @@ struct ModbusLink {
 typedef struct ModbusLinkHandler {
         void (*connected)(void *userdata);
         /* Once, last: it could not connect, or the connection is lost. error: 0 end of stream, -EBADMSG
-         * closed by us because the stream could not be trusted, else as link/ says. No callback of an
+         * closed by us because the stream could not be trusted, -ENODEV the serial line is gone, else as link/
+         * says. No callback of an
          * attempt follows. The owner frees the link, also inside. */
         void (*closed)(int error, void *userdata);
 } ModbusLinkHandler;
@@ -54,14 +56,30 @@ static inline ModbusLink *modbus_link_free(ModbusLink *l) {
 
 /* ---- implementations --------------------------------------------------------------------------------- */
 
-typedef struct ModbusStreamLinkOptions {
-        const char *host;
-        uint16_t port;
+typedef struct ModbusLinkOptions {
         const ModbusFraming *framing;
-        usec_t connect_timeout, request_timeout;
+        usec_t connect_timeout; /* TCP */
+        usec_t request_timeout;
         LinkTap *tap;
-} ModbusStreamLinkOptions;
+} ModbusLinkOptions;
 
-/* A TCP connection. Begins to connect; what follows comes in a later turn. <0: nothing was begun. */
-int modbus_stream_link_connect(sd_event *event, Resolver *resolver, const ModbusStreamLinkOptions *options,
-                               const ModbusLinkHandler *handler, void *userdata, ModbusLink **ret);
+/* All: connected() or closed() follow in a later turn; <0: nothing was begun. */
+
+/* A TCP connection, by our own codec. */
+int modbus_stream_link_connect(sd_event *event, Resolver *resolver, const char *host, uint16_t port,
+                               const ModbusLinkOptions *options, const ModbusLinkHandler *handler,
+                               void *userdata, ModbusLink **ret);
+/* A serial line, by our own codec. Errors as serial_open(). */
+int modbus_stream_link_open(sd_event *event, const char *path, const SerialOptions *line,
+                            const ModbusLinkOptions *options, const ModbusLinkHandler *handler, void *userdata,
+                            ModbusLink **ret);
+
+/* What libmodbus cannot address; requests must keep to it. No QUEUE either. */
+#define MODBUS_LIBRARY_UNIT_MAX 247U
+/* A serial line with RTU framing, by libmodbus in a thread of its own (spec 11.3). Unlike the others it ends an
+ * attempt at once, as timed out, when what comes is not the answer, and answers what the protocol forbids
+ * (INVALID_DATA_VALUE) without sending it. -EMFILE: the library needs a low descriptor number and there is
+ * none; else as serial_open(). */
+int modbus_library_link_open(sd_event *event, const char *path, const SerialOptions *line,
+                             const ModbusLinkOptions *options, const ModbusLinkHandler *handler, void *userdata,
+                             ModbusLink **ret);

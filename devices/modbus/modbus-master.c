@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Device type modbus_master (spec modbus.md 4 and 5): keeps one connection, gives it to the remote
+/* Device type modbus_master (spec modbus.md 4 and 5): keeps one connection or serial line, gives it to the remote
  * devices behind it, and takes events to them. What happens on the line is the bus's, what a remote
  * device does is modbus-unit.c's. Loop thread. */
 
@@ -10,6 +10,7 @@
 #include "devices/modbus/modbus-points.h"
 #include "devices/modbus/modbus-write.h"
 #include "link/address.h"
+#include "link/path-watch.h"
 
 /* D25: least time between the beginnings of two connection attempts. */
 #define ATTEMPT_GAP_USEC (100 * USEC_PER_MSEC)
@@ -39,6 +40,7 @@ typedef struct ModbusMaster {
         size_t n_units;
 
         ModbusLink *link;       /* while connecting and connected */
+        PathWatch *watch;       /* serial: while the port cannot be opened */
         Deadline *timer;        /* next attempt; stopped: the end */
         Deadline *bus_timer;
         usec_t attempt_at;      /* when the last attempt began; 0: none yet */
@@ -97,9 +99,26 @@ static void master_update_link(Device *d) {
         device_set_link(d, DEVICE_LINK_PARTIAL, DEVICE_REASON_TIMEOUT, detail);
 }
 
+static bool master_is_serial(const ModbusMaster *m) {
+        return master_connection(m)->transport.kind == MODBUS_TRANSPORT_SERIAL;
+}
+
+static void master_set_port_down(ModbusMaster *m, int error, bool was_open) {
+        g_autofree char *why = was_open ? g_strdup(g_strerror(-error)) : serial_open_error(m->endpoint, error);
+        g_autofree char *detail = g_strdup_printf(was_open ? "%s is lost: %s" : "cannot open %s: %s",
+                                                  m->endpoint, why);
+
+        device_set_link(&m->device, DEVICE_LINK_DOWN,
+                        was_open ? DEVICE_REASON_LOST : device_reason_from_errno(error), detail);
+}
+
 static void master_set_link_down(ModbusMaster *m, int error, bool was_connected) {
         g_autofree char *detail = NULL;
 
+        if (master_is_serial(m) && error != -EBADMSG) {
+                master_set_port_down(m, error, was_connected);
+                return;
+        }
         if (!was_connected)
                 detail = g_strdup_printf("cannot connect to %s: %s", m->endpoint,
                                          error == -ENXIO ? "no such host" : g_strerror(-error));
@@ -139,11 +158,58 @@ static void master_failed(ModbusMaster *m, int error) {
         master_schedule(m, master_connection(m)->connect_delay);
 }
 
+/* A port that comes back need not wait for the rest of a pause. */
+static void master_on_port_returned(void *userdata) {
+        ModbusMaster *m = userdata;
+
+        if (m->state == MASTER_WAITING)
+                master_schedule(m, 0);
+}
+
+/* Without a watch there are still the attempts. */
+static void master_watch_port(ModbusMaster *m) {
+        if (master_is_serial(m) && !m->watch)
+                (void) path_watch_new(device_get_event(&m->device), m->endpoint, "modbus-port",
+                                      master_on_port_returned, m, &m->watch);
+}
+
+/* What libmodbus can do it does, on the lines that it was made for; spec 11.3. */
+static bool master_can_use_library(const ModbusMaster *m) {
+        const ModbusMasterConf *conf = m->device.conf;
+        const ModbusRemoteConf *remotes = conf->remote_devices.items;
+
+        if (m->line.framing->kind != MODBUS_FRAMING_RTU)
+                return false;
+        for (size_t i = 0; i < conf->remote_devices.n; i++) {
+                const ModbusMasterData *data = remotes[i].data.items;
+
+                if (remotes[i].device_id > MODBUS_LIBRARY_UNIT_MAX)
+                        return false;
+                for (size_t j = 0; j < remotes[i].data.n; j++)
+                        if (data[j].type == MODBUS_QUEUE)
+                                return false;
+        }
+        return true;
+}
+
+static int master_open_port(ModbusMaster *m, const ModbusLinkOptions *options) {
+        sd_event *event = device_get_event(&m->device);
+        SerialOptions line = modbus_serial_options(&master_connection(m)->transport.serial, options->framing->kind);
+        int r = -EMFILE;
+
+        master_watch_port(m);
+        if (master_can_use_library(m))
+                r = modbus_library_link_open(event, m->endpoint, &line, options, &master_link_handler, m, &m->link);
+        if (r == -EMFILE)
+                r = modbus_stream_link_open(event, m->endpoint, &line, options, &master_link_handler, m, &m->link);
+        if (r >= 0)
+                m->watch = path_watch_free(m->watch);
+        return r;
+}
+
 static void master_connect(ModbusMaster *m) {
         const ModbusConnectionConf *c = master_connection(m);
-        ModbusStreamLinkOptions options = {
-                .host = c->transport.host,
-                .port = (uint16_t) c->transport.port,
+        ModbusLinkOptions options = {
                 .framing = m->line.framing,
                 .connect_timeout = c->connect_timeout,
                 .request_timeout = c->request_timeout,
@@ -155,8 +221,12 @@ static void master_connect(ModbusMaster *m) {
         m->attempt_at = now_usec(CLOCK_MONOTONIC);
         master_set_status(m, MASTER_STATUS_CONNECTING);
 
-        r = modbus_stream_link_connect(device_get_event(&m->device), device_get_resolver(&m->device),
-                                       &options, &master_link_handler, m, &m->link);
+        if (master_is_serial(m))
+                r = master_open_port(m, &options);
+        else
+                r = modbus_stream_link_connect(device_get_event(&m->device), device_get_resolver(&m->device),
+                                               c->transport.host, (uint16_t) c->transport.port, &options,
+                                               &master_link_handler, m, &m->link);
         if (r < 0)
                 master_failed(m, r);
 }
@@ -194,6 +264,7 @@ static void master_lost(ModbusMaster *m, int error) {
         master_set_status(m, MASTER_STATUS_DISCONNECTED);
 
         m->at_once = !storm;
+        master_watch_port(m);
         master_schedule(m, storm ? delay : 0);
 }
 
@@ -382,8 +453,6 @@ static int master_init(ModbusMaster *m) {
         m->line.framing = modbus_framing_get((ModbusFramingKind) master_connection(m)->framing);
         m->line.changed = master_update_link;
         m->writes.line = &m->line;
-        if (master_connection(m)->transport.kind != MODBUS_TRANSPORT_TCP)
-                return -EOPNOTSUPP;
 
         m->endpoint = connection_endpoint(master_connection(m));
         master_init_bus(m);
@@ -404,6 +473,7 @@ static void master_done(Device *d) {
         m->units = (g_free(m->units), NULL);
         m->n_units = 0;
         m->link = modbus_link_free(m->link);
+        m->watch = path_watch_free(m->watch);
         m->line.bus = modbus_bus_free(m->line.bus);
         m->timer = deadline_free(m->timer);
         m->bus_timer = deadline_free(m->bus_timer);
@@ -432,6 +502,7 @@ static void master_stop(Device *d) {
 
         m->state = MASTER_STOPPED;
         master_drop_line(m);
+        m->watch = path_watch_free(m->watch);
         if (m->status != _MASTER_STATUS_INVALID)
                 master_set_status(m, MASTER_STATUS_DISCONNECTED);
         deadline_set(m->timer, 0); /* the next turn tells the end */
@@ -496,7 +567,6 @@ const DeviceType modbus_master_device_type = {
         .conf = modbus_master_fields,
         .verify = modbus_master_conf_verify,
         .claims = modbus_master_conf_claims,
-        .not_built = modbus_master_conf_not_built,
         .start = master_start,
         .stop = master_stop,
         .done = master_done,

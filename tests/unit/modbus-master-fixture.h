@@ -35,6 +35,8 @@ typedef struct Settings {
         const char *connect_delay, *request_delay, *request_timeout;
         unsigned immediate, delayed;
         ModbusFramingKind framing;
+        bool line;              /* serial, 115200 bit/s, without parity */
+        const char *silent_interval;
 } Settings;
 
 typedef struct Fixture {
@@ -42,13 +44,24 @@ typedef struct Fixture {
         Peer *peer;
 } Fixture;
 
-static _unused_ char *conf_text(const Settings *s, uint16_t port, const char *remote_devices) {
+static _unused_ char *transport_text(const Settings *s, const Peer *peer) {
+        if (!s->line)
+                return g_strdup_printf("{type: TCP, host: 127.0.0.1, port: %u}", peer->port);
+        return g_strdup_printf("{type: SERIAL, port: '%s', baudrate: 115200, bytesize: EIGHTBITS, parity: NONE, "
+                               "stopbits: ONE, flow_control: {xonxoff: false, rtscts: false, dsrdtr: false}%s%s}",
+                               peer->pty->path, s->silent_interval ? ", silent_interval: " : "",
+                               s->silent_interval ?: "");
+}
+
+static _unused_ char *conf_text(const Settings *s, const Peer *peer, const char *remote_devices) {
+        g_autofree char *transport = transport_text(s, peer);
+
         return g_strdup_printf(
-                        "{connection: {modbus_type: %s, transport: {type: TCP, host: 127.0.0.1, port: %u}, "
+                        "{connection: {modbus_type: %s, transport: %s, "
                         "connect_timeout: 1, connect_delay: %s, request_timeout: %s, request_delay: %s, "
                         "request_retry_immediate_count: %u, request_retry_delayed_count: %u, "
                         "request_retry_delay: 0.02}, remote_devices: [%s]}",
-                        modbus_framing_to_string(s->framing), port, s->connect_delay ?: "0.05",
+                        modbus_framing_to_string(s->framing), transport, s->connect_delay ?: "0.05",
                         s->request_timeout ?: "0.1", s->request_delay ?: "0", s->immediate, s->delayed,
                         remote_devices);
 }
@@ -56,8 +69,8 @@ static _unused_ char *conf_text(const Settings *s, uint16_t port, const char *re
 static _unused_ void fixture_init(Fixture *f, const Settings *settings, const char *remote_devices) {
         g_autofree char *conf = NULL;
 
-        f->peer = peer_new(settings->framing);
-        conf = conf_text(settings, f->peer->port, remote_devices);
+        f->peer = settings->line ? peer_new_on_line(settings->framing) : peer_new(settings->framing);
+        conf = conf_text(settings, f->peer, remote_devices);
         f->host = fake_host_new(&modbus_master_device_type, conf);
         f->peer->host = f->host;
 }
@@ -75,7 +88,8 @@ static _unused_ void enable(Fixture *f, const char *id) {
 static _unused_ void connect_master(Fixture *f) {
         fake_host_start(f->host);
         fake_host_expect(f->host, "status \"CONNECTING\"", "status \"CONNECTED\"");
-        peer_accept(f->peer);
+        if (!f->peer->pty)
+                peer_accept(f->peer);
         g_assert_true(f->host->started);
 }
 

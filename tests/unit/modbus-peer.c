@@ -24,20 +24,47 @@ static void append_hex(GByteArray *a, const char *hex) {
         }
 }
 
-Peer *peer_new(ModbusFramingKind framing) {
+static Peer *peer_alloc(ModbusFramingKind framing) {
         Peer *p = g_new0(Peer, 1);
 
         p->framing = framing;
         p->listener = p->client = -EBADF;
         p->input = g_byte_array_new();
+        return p;
+}
+
+Peer *peer_new(ModbusFramingKind framing) {
+        Peer *p = peer_alloc(framing);
+
         peer_listen(p);
         return p;
+}
+
+Peer *peer_new_on_line(ModbusFramingKind framing) {
+        Peer *p = peer_alloc(framing);
+
+        p->pty = pty_new();
+        p->client = p->pty->fd;
+        return p;
+}
+
+void peer_pull(Peer *p) {
+        pty_pull(p->pty);
+        p->client = -EBADF;
+        g_byte_array_set_size(p->input, 0);
+}
+
+void peer_plug(Peer *p) {
+        pty_plug(p->pty);
+        p->client = p->pty->fd;
 }
 
 Peer *peer_free(Peer *p) {
         if (!p)
                 return NULL;
-        safe_close(p->client);
+        if (!p->pty)
+                safe_close(p->client);
+        p->pty = pty_free(p->pty);
         safe_close(p->listener);
         g_byte_array_unref(p->input);
         g_free(p);
@@ -77,10 +104,10 @@ static void peer_turn(Peer *p) {
 
         if (p->client < 0)
                 return;
-        n = recv(p->client, buffer, sizeof(buffer), MSG_DONTWAIT);
+        n = read(p->client, buffer, sizeof(buffer));
         if (n > 0)
                 g_byte_array_append(p->input, buffer, (guint) n);
-        else if (n == 0 || errno != EAGAIN)
+        else if (!p->pty && (n == 0 || errno != EAGAIN))
                 p->ended = true;
 }
 
@@ -155,7 +182,8 @@ void peer_expect_nothing(Peer *p, usec_t duration) {
 }
 
 static void peer_write(Peer *p, const uint8_t *data, size_t size) {
-        g_assert_cmpint(send(p->client, data, size, MSG_NOSIGNAL), ==, (ssize_t) size);
+        g_assert_cmpint(p->pty ? write(p->client, data, size) : send(p->client, data, size, MSG_NOSIGNAL), ==,
+                        (ssize_t) size);
 }
 
 void peer_answer(Peer *p, const char *pdu_hex) {

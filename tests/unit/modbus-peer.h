@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The far end of a modbus_master in a test: a TCP server on loopback in the device's own loop, which the
- * test plays by hand, request by request. One connection at a time. Main thread. */
+/* The far end of a modbus_master in a test: a TCP server on loopback in the device's own loop, or the far end of
+ * a serial line, which the test plays by hand, request by request. One connection at a time. Main thread. */
 #pragma once
 
 #include "devices/modbus/modbus-codec.h"
 #include "tests/unit/fake-host.h"
+#include "tests/unit/pty.h"
 
 typedef struct Peer {
         FakeHost *host;         /* whose loop is run while waiting; set by the test */
         int listener, client;   /* client: -EBADF while there is none */
         uint16_t port;
+        Pty *pty;               /* of a line: client is its descriptor */
         ModbusFramingKind framing;
         GByteArray *input;      /* received and not taken */
         bool ended;             /* the client closed */
@@ -19,9 +21,13 @@ typedef struct Peer {
 } Peer;
 
 Peer *peer_new(ModbusFramingKind framing);
+Peer *peer_new_on_line(ModbusFramingKind framing);
 Peer *peer_free(Peer *p);
 DEFINE_CLEANUP(Peer, peer_free);
 
+/* A line goes, and comes back. */
+void peer_pull(Peer *p);
+void peer_plug(Peer *p);
 /* Waits for a connection. */
 void peer_accept(Peer *p);
 /* No more connections: they are refused. And again on the same port. */

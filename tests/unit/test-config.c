@@ -548,10 +548,6 @@ static void check_not_built(const char *text, const char *lines) {
 static void test_not_built(void) {
         check_not_built("name: g\nevent_server: {monitor_component: {host: m, port: 1, gateway_group: a, event_server_group: b}}\n",
                         "f:2:35: /event_server/monitor_component: monitor server: not built in\n");
-        check_not_built("name: g\n" FIXED "devices:\n"
-                        "- {type: modbus_master, name: a, connection: " SERIAL(
-                                        "/dev/ttyS0") ", remote_devices: []}\n",
-                        "f:4:83: /devices/0/connection/transport/type: serial transport: not built in\n");
 }
 
 static void test_file(void) {

@@ -270,26 +270,6 @@ static void test_values(void) {
         fixture_done(&f);
 }
 
-static const char *not_built_of(const char *from, const char *to) {
-        g_autofree char *text = replace(master, from, to);
-        const void *field = NULL;
-        const char *what;
-        Fixture f;
-
-        fixture_init(&f, true, text, CONF_FORM_NATIVE);
-        what = modbus_master_conf_not_built(&f.conf, &field);
-        g_assert_cmpint(!what, ==, !field);
-        fixture_done(&f);
-        return what;
-}
-
-static void test_not_built(void) {
-        g_assert_null(not_built_of("host: h", "host: h"));
-        g_assert_null(not_built_of("modbus_type: TCP", "modbus_type: RTU"));
-        g_assert_null(not_built_of("modbus_type: TCP", "modbus_type: ASCII"));
-        g_assert_cmpstr(not_built_of("{type: TCP, host: h, port: 502}", SERIAL "}"), ==, "serial transport");
-}
-
 static size_t claim_conflicts(bool is_master, const char *text) {
         _cleanup_(conf_claims_freep) ConfClaims *claims = conf_claims_new();
         void (*claim)(const void *, ConfClaims *, ConfErrors *) =
@@ -326,7 +306,6 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-conf/slave", test_slave);
         g_test_add_func("/modbus-conf/forms", test_forms);
         g_test_add_func("/modbus-conf/values", test_values);
-        g_test_add_func("/modbus-conf/not-built", test_not_built);
         g_test_add_func("/modbus-conf/claims", test_claims);
         return g_test_run();
 }

@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every link of a Modbus master against the same table: over TCP and on a serial line, by our own codec in each
+ * framing and by libmodbus. One row is one attempt that the test answers by hand, and a good one after it. Rows
+ * in which libmodbus must differ (spec 11.3) say so. */
+
+#include "devices/modbus/modbus-link.h"
+
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "devices/modbus/modbus-channel.h"
+#include "tests/unit/hex.h"
+#include "tests/unit/loop.h"
+#include "tests/unit/pty.h"
+
+#define MS USEC_PER_MSEC
+#define TIMEOUT_USEC (80 * MS)
+#define QUIET_USEC (3 * MS)
+
+typedef enum Way { OVER_TCP, ON_LINE, BY_LIBRARY } Way;
+
+typedef struct Kind {
+        const char *name;
+        Way way;
+        ModbusFramingKind framing;
+} Kind;
+
+static const Kind kinds[] = {
+        { "tcp-TCP", OVER_TCP, MODBUS_FRAMING_TCP },     { "tcp-RTU", OVER_TCP, MODBUS_FRAMING_RTU },
+        { "tcp-ASCII", OVER_TCP, MODBUS_FRAMING_ASCII }, { "line-TCP", ON_LINE, MODBUS_FRAMING_TCP },
+        { "line-RTU", ON_LINE, MODBUS_FRAMING_RTU },     { "line-ASCII", ON_LINE, MODBUS_FRAMING_ASCII },
+        { "library", BY_LIBRARY, MODBUS_FRAMING_RTU },
+};
+
+/* ---- fixture ------------------------------------------------------------------------------------------ */
+
+typedef struct Fixture {
+        const Kind *kind;
+        const ModbusFraming *framing;
+        sd_event *event;
+        Resolver *resolver;
+        LinkTap tap;
+        Pty *pty;
+        int listener, peer; /* peer: of the pty, too, and then its */
+        ModbusLink *link;
+        SerialOptions line;
+
+        bool connected, closed;
+        int closed_error;
+        bool ended; /* the attempt */
+        int error;
+        ModbusResult result;
+        GByteArray *data;
+        uint16_t transaction; /* of the request that was taken */
+        uint8_t frame[MODBUS_FRAME_MAX];
+} Fixture;
+
+static void on_connected(void *userdata) {
+        Fixture *f = userdata;
+
+        f->connected = true;
+}
+
+static void on_closed(int error, void *userdata) {
+        Fixture *f = userdata;
+
+        g_assert_false(f->closed);
+        f->closed = true;
+        f->closed_error = error;
+}
+
+static const ModbusLinkHandler link_handler = { on_connected, on_closed };
+
+static void on_attempt(int error, const ModbusResponse *response, void *userdata) {
+        Fixture *f = userdata;
+
+        g_assert_false(f->ended);
+        g_assert_cmpint(!error, ==, !!response);
+        f->ended = true;
+        f->error = error;
+        g_byte_array_set_size(f->data, 0);
+        if (response) {
+                f->result = response->result;
+                g_byte_array_append(f->data, response->data, (guint) response->size);
+        }
+}
+
+static void listen_here(Fixture *f, struct sockaddr_in *sa) {
+        socklen_t size = sizeof(*sa);
+
+        f->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        g_assert_cmpint(bind(f->listener, (struct sockaddr *) sa, size), ==, 0);
+        g_assert_cmpint(listen(f->listener, 1), ==, 0);
+        g_assert_cmpint(getsockname(f->listener, (struct sockaddr *) sa, &size), ==, 0);
+}
+
+static int try_connect(Fixture *f) {
+        const ModbusLinkOptions options = {
+                .framing = f->framing,
+                .connect_timeout = USEC_PER_SEC,
+                .request_timeout = TIMEOUT_USEC,
+                .tap = &f->tap,
+        };
+        struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+        switch (f->kind->way) {
+        case OVER_TCP:
+                listen_here(f, &sa);
+                return modbus_stream_link_connect(f->event, f->resolver, "127.0.0.1", ntohs(sa.sin_port),
+                                                  &options, &link_handler, f, &f->link);
+        case ON_LINE:
+                return modbus_stream_link_open(f->event, f->pty->path, &f->line, &options, &link_handler, f,
+                                               &f->link);
+        default:
+                return modbus_library_link_open(f->event, f->pty->path, &f->line, &options, &link_handler, f,
+                                                &f->link);
+        }
+}
+
+static void begin(Fixture *f, const Kind *kind) {
+        *f = (Fixture) {
+                .kind = kind,
+                .framing = modbus_framing_get(kind->framing),
+                .event = loop_new(),
+                .listener = -EBADF,
+                .data = g_byte_array_new(),
+                .line = { .baudrate = 1000000, .data_bits = 8, .stop_bits = 1, .receive_max = 1024 },
+        };
+        g_assert_cmpint(resolver_new(f->event, &f->resolver), ==, 0);
+        if (kind->way != OVER_TCP)
+                f->pty = pty_new();
+}
+
+static void connect_link(Fixture *f) {
+        g_assert_cmpint(try_connect(f), ==, 0);
+        g_assert_false(f->connected);
+        LOOP_UNTIL(f->event, f->connected);
+        if (f->pty) {
+                f->peer = f->pty->fd;
+                return;
+        }
+        f->peer = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        g_assert_cmpint(f->peer, >=, 0);
+        g_assert_cmpint(setsockopt(f->peer, IPPROTO_TCP, TCP_NODELAY, &(int) { 1 }, sizeof(int)), ==, 0);
+}
+
+static void end(Fixture *f) {
+        f->link = modbus_link_free(f->link);
+        if (!f->pty)
+                f->peer = safe_close(f->peer);
+        f->pty = pty_free(f->pty);
+        f->listener = safe_close(f->listener);
+        g_byte_array_unref(f->data);
+        f->resolver = resolver_free(f->resolver);
+        f->event = sd_event_unref(f->event);
+}
+
+static void run_for(Fixture *f, usec_t duration) {
+        usec_t until = now_usec(CLOCK_MONOTONIC) + duration, now;
+
+        while ((now = now_usec(CLOCK_MONOTONIC)) < until)
+                g_assert_cmpint(sd_event_run(f->event, until - now), >=, 0);
+}
+
+/* ---- one attempt --------------------------------------------------------------------------------------- */
+
+/* unit and PDU in digits */
+static void submit(Fixture *f, const char *hex) {
+        g_autoptr(GByteArray) bytes = from_hex(hex);
+        ModbusRequest request = { .frame = f->frame };
+
+        memcpy(f->frame + f->framing->pdu_offset, bytes->data + 1, bytes->len - 1);
+        request.expect = modbus_expect(bytes->data[0], bytes->data + 1, bytes->len - 1);
+        request.size = f->framing->wrap(f->frame, 0, bytes->data[0], bytes->len - 1);
+        f->ended = false;
+        f->link->vtable->submit(f->link, &request, on_attempt, f);
+        memset(f->frame, 0xee, sizeof(f->frame)); /* it is not needed any more */
+        g_assert_false(f->ended);
+}
+
+/* The peer gets exactly this request. */
+static void take(Fixture *f, const char *hex) {
+        g_autoptr(GByteArray) expected = from_hex(hex);
+        uint8_t buffer[1024], scratch[MODBUS_PDU_MAX];
+        ModbusUnits units;
+        ModbusSearch s = {};
+        size_t have = 0;
+
+        memset(&units, 0xff, sizeof(units));
+        do {
+                ssize_t n = 0;
+
+                LOOP_UNTIL(f->event, (n = read(f->peer, buffer + have, sizeof(buffer) - have)) > 0);
+                have += (size_t) n;
+        } while (f->framing->find_request(&units, false, buffer, have, scratch, &s) == 0);
+
+        g_assert_cmpuint(s.consumed, ==, have);
+        g_assert_cmpuint(s.dropped, ==, 0);
+        g_assert_cmpuint(s.frame.unit, ==, expected->data[0]);
+        g_assert_cmpmem(s.frame.pdu, s.frame.pdu_size, expected->data + 1, expected->len - 1);
+        f->transaction = s.frame.transaction;
+}
+
+static void peer_write(Fixture *f, const uint8_t *data, size_t size) {
+        g_assert_cmpint(f->pty ? write(f->peer, data, size) : send(f->peer, data, size, MSG_NOSIGNAL), ==, size);
+}
+
+/* A frame of this unit and PDU; check: whether its checksum is right. */
+static GByteArray *make_frame(Fixture *f, const char *hex, bool check) {
+        g_autoptr(GByteArray) bytes = from_hex(hex);
+        uint8_t frame[MODBUS_FRAME_MAX];
+        size_t size;
+
+        memcpy(frame + f->framing->pdu_offset, bytes->data + 1, bytes->len - 1);
+        size = f->framing->wrap(frame, f->transaction, bytes->data[0], bytes->len - 1);
+        if (!check) /* of ASCII: the last digit of the LRC */
+                frame[size - (f->framing->kind == MODBUS_FRAMING_ASCII ? 3 : 1)] ^= 1;
+        return g_byte_array_append(g_byte_array_new(), frame, (guint) size);
+}
+
+static void play_frame(Fixture *f, char how, const char *hex) {
+        g_autoptr(GByteArray) frame = make_frame(f, hex, how != '!');
+        guint half = frame->len / 2;
+
+        switch (how) {
+        case '.':
+                for (guint i = 0; i < frame->len; i++) {
+                        peer_write(f, frame->data + i, 1);
+                        run_for(f, MS / 2);
+                }
+                return;
+        case '<':
+                peer_write(f, frame->data, half);
+                return;
+        case '>':
+                peer_write(f, frame->data + half, frame->len - half);
+                return;
+        default:
+                peer_write(f, frame->data, frame->len);
+        }
+}
+
+/* What the peer does, in words: =HEX a frame, !HEX one with a wrong checksum, #HEX bytes as they are, .HEX a frame
+ * byte by byte, <HEX its first half and >HEX the rest, ~ a moment. */
+static void play(Fixture *f, const char *script) {
+        g_auto(GStrv) words = g_strsplit(script, " ", -1);
+
+        for (char **w = words; *w; w++) {
+                if (**w == '~')
+                        run_for(f, QUIET_USEC);
+                else if (**w == '#') {
+                        g_autoptr(GByteArray) bytes = from_hex(*w + 1);
+
+                        peer_write(f, bytes->data, bytes->len);
+                } else
+                        play_frame(f, **w, *w + 1);
+        }
+}
+
+static void good_exchange(Fixture *f) {
+        submit(f, "07 03 0010 0001");
+        take(f, "07 03 0010 0001");
+        play(f, "=0703024321");
+        LOOP_UNTIL(f->event, f->ended);
+        g_assert_cmpint(f->error, ==, 0);
+        g_assert_cmpint(f->result, ==, MODBUS_SUCCESS);
+        g_assert_cmpmem(f->data->data, f->data->len, "\x43\x21", 2);
+}
+
+/* ---- the table ----------------------------------------------------------------------------------------- */
+
+#define TIMES_OUT -1                    /* at the deadline, not before */
+#define NOT_WITH_TCP (1U << 0)          /* TCP framing has no checksum, and waits for the rest of a frame */
+#define LIBRARY_GIVES_UP (1U << 1)      /* libmodbus ends the attempt at once, as timed out */
+#define LIBRARY_REFUSES (1U << 2)       /* … and does not send what the protocol forbids */
+
+typedef struct Row {
+        const char *request, *script;
+        int result;             /* ModbusResult, or TIMES_OUT */
+        const char *data;
+        unsigned marks;
+        const char *after;      /* what the peer still does when the attempt is over */
+} Row;
+
+static const Row rows[] = {
+        /* each function */
+        { "11 01 007b 0003", "=11010105", MODBUS_SUCCESS, "05" },
+        { "11 02 0000 000a", "=1102028301", MODBUS_SUCCESS, "8301" },
+        { "11 03 03e8 0003", "=110306123456789abc", MODBUS_SUCCESS, "1234 5678 9abc" },
+        { "11 04 0007 0001", "=110402ffff", MODBUS_SUCCESS, "ffff" },
+        { "11 05 0005 ff00", "=11050005ff00", MODBUS_SUCCESS, "" },
+        { "11 05 0005 0000", "=110500050000", MODBUS_SUCCESS, "" },
+        { "11 06 0065 5678", "=110600655678", MODBUS_SUCCESS, "" },
+        { "11 0f 0066 000a 02 0d03", "=110f0066000a", MODBUS_SUCCESS, "" },
+        { "11 10 0064 0002 04 1234 5678", "=111000640002", MODBUS_SUCCESS, "" },
+        { "11 16 0064 ff00 0034", "=11160064ff000034", MODBUS_SUCCESS, "" },
+        { "00 03 0000 0001", "=0003020001", MODBUS_SUCCESS, "0001" },
+        { "f7 03 0000 0001", "=f703020001", MODBUS_SUCCESS, "0001" },
+
+        /* each exception, known and not */
+        { "11 03 0000 0001", "=118301", MODBUS_INVALID_FUNCTION_CODE, "" },
+        { "11 03 0000 0001", "=118302", MODBUS_INVALID_DATA_ADDRESS, "" },
+        { "11 06 0000 0001", "=118603", MODBUS_INVALID_DATA_VALUE, "" },
+        { "11 01 0000 0001", "=118104", MODBUS_FUNCTION_ERROR, "" },
+        { "11 03 0000 0001", "=118305", MODBUS_FUNCTION_ERROR, "" },
+        { "11 03 0000 0001", "=118306", MODBUS_FUNCTION_ERROR, "" },
+        { "11 03 0000 0001", "=118307", MODBUS_FUNCTION_ERROR, "" },
+        { "11 03 0000 0001", "=118308", MODBUS_FUNCTION_ERROR, "" },
+        { "11 03 0000 0001", "=118309", MODBUS_FUNCTION_ERROR, "" },
+        { "11 03 0000 0001", "=11830a", MODBUS_GATEWAY_PATH_UNAVAILABLE, "" },
+        { "11 16 0000 0001 0002", "=11960b", MODBUS_GATEWAY_TARGET_DEVICE_FAILED_TO_RESPOND, "" },
+        { "11 03 0000 0001", "=11830c", MODBUS_FUNCTION_ERROR, "" },
+        { "11 03 0000 0001", "=118300", MODBUS_FUNCTION_ERROR, "" },
+        { "11 03 0000 0001", "=1183ff", MODBUS_FUNCTION_ERROR, "" },
+
+        /* in pieces */
+        { "11 03 0000 0002", ".11030412345678", MODBUS_SUCCESS, "1234 5678" },
+        { "11 03 0000 0002", "<11030412345678 ~ >11030412345678", MODBUS_SUCCESS, "1234 5678" },
+        { "11 03 0000 0001", ".118302", MODBUS_INVALID_DATA_ADDRESS, "" },
+
+        /* no answer, half an answer, an answer too late */
+        { "11 03 0000 0001", "~", TIMES_OUT, "" },
+        { "11 03 0000 0001", "<1103021234", TIMES_OUT, "", NOT_WITH_TCP },
+        { "11 03 0000 0001", "~", TIMES_OUT, "", 0, "=1103021234" },
+        { "11 03 0000 0001", "<1103021234", TIMES_OUT, "", 0, ">1103021234" },
+        { "11 03 0000 0001", "=1103020001", MODBUS_SUCCESS, "0001", 0, "=1103020002 #55" },
+
+        /* not the answer: waited on with the same deadline */
+        { "11 03 0000 0001", "=1203021111 =1103021234", MODBUS_SUCCESS, "1234", LIBRARY_GIVES_UP },
+        { "11 03 0000 0001", "=1104021111 =1103021234", MODBUS_SUCCESS, "1234", LIBRARY_GIVES_UP },
+        { "11 03 0000 0001", "=118402 =1103021234", MODBUS_SUCCESS, "1234", LIBRARY_GIVES_UP },
+        { "11 03 0000 0002", "=1103021111 =11030412345678", MODBUS_SUCCESS, "1234 5678", LIBRARY_GIVES_UP },
+        { "11 01 0000 0009", "=110101ff =110102ff01", MODBUS_SUCCESS, "ff01", LIBRARY_GIVES_UP },
+        { "11 06 0001 0002", "=110600010003 =110600010002", MODBUS_SUCCESS, "", LIBRARY_GIVES_UP },
+        { "11 06 0001 0002", "=110600020002", TIMES_OUT, "", LIBRARY_GIVES_UP },
+        { "11 05 0001 ff00", "=110500010000", TIMES_OUT, "", LIBRARY_GIVES_UP },
+        { "11 0f 0066 000a 02 0d03", "=110f0066000b", TIMES_OUT, "", LIBRARY_GIVES_UP },
+        { "11 10 0064 0002 04 1234 5678", "=111000650002", TIMES_OUT, "", LIBRARY_GIVES_UP },
+        { "11 16 0064 ff00 0034", "=11160064ff000035", TIMES_OUT, "", LIBRARY_GIVES_UP },
+        { "11 03 0000 0001", "!1103021111 =1103021234", MODBUS_SUCCESS, "1234", NOT_WITH_TCP | LIBRARY_GIVES_UP },
+        { "11 03 0000 0001", "!1103021111", TIMES_OUT, "", NOT_WITH_TCP | LIBRARY_GIVES_UP },
+        { "11 03 0000 0001", "#ff ~ =1103021234", MODBUS_SUCCESS, "1234", NOT_WITH_TCP | LIBRARY_GIVES_UP },
+        { "11 03 0000 0001", "#1184 ~ =1103021234", MODBUS_SUCCESS, "1234", NOT_WITH_TCP | LIBRARY_GIVES_UP },
+
+        /* more than was asked for: the rest is dropped; libmodbus holds it for another's */
+        { "11 03 0000 0001", "=11030412345678", MODBUS_SUCCESS, "1234 5678", LIBRARY_GIVES_UP },
+
+        /* more than a request may ask for is the far end's affair */
+        { "11 03 0000 007e", "=118303", MODBUS_INVALID_DATA_VALUE, "", LIBRARY_REFUSES },
+        { "11 01 0000 07d1", "=118103", MODBUS_INVALID_DATA_VALUE, "", LIBRARY_REFUSES },
+        { "11 04 0000 00ff", "=118403", MODBUS_INVALID_DATA_VALUE, "", LIBRARY_REFUSES },
+};
+
+static void check_row(Fixture *f, const Row *row) {
+        g_autoptr(GByteArray) data = from_hex(row->data);
+        bool library = f->kind->way == BY_LIBRARY;
+        bool refused = library && (row->marks & LIBRARY_REFUSES);
+        bool gives_up = library && (row->marks & LIBRARY_GIVES_UP);
+        usec_t begun = now_usec(CLOCK_MONOTONIC);
+
+        g_test_message("%s: %s", row->request, row->script);
+        submit(f, row->request);
+        if (!refused) {
+                take(f, row->request);
+                play(f, row->script);
+        }
+        LOOP_UNTIL(f->event, f->ended);
+        if (gives_up) {
+                g_assert_cmpint(f->error, ==, -ETIMEDOUT);
+                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, <, TIMEOUT_USEC);
+        } else if (row->result == TIMES_OUT) {
+                g_assert_cmpint(f->error, ==, -ETIMEDOUT);
+                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, >=, TIMEOUT_USEC - 5 * MS);
+        } else {
+                g_assert_cmpint(f->error, ==, 0);
+                g_assert_cmpint(f->result, ==, row->result);
+                g_assert_cmpmem(f->data->data, f->data->len, data->data, data->len);
+        }
+
+        if (row->after)
+                play(f, row->after);
+        if (gives_up || row->after) /* what is left of the script is read as nobody's */
+                run_for(f, QUIET_USEC);
+        good_exchange(f);
+}
+
+static void test_table(gconstpointer userdata) {
+        Fixture f;
+
+        begin(&f, userdata);
+        connect_link(&f);
+        good_exchange(&f);
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+                if (f.kind->framing != MODBUS_FRAMING_TCP || !(rows[i].marks & NOT_WITH_TCP))
+                        check_row(&f, &rows[i]);
+        g_assert_false(f.closed);
+        g_assert_cmpuint(f.tap.sent, >, G_N_ELEMENTS(rows));
+        end(&f);
+}
+
+/* Every byte of an answer lost, and one more at every place: the next attempt is good. */
+static void test_lost_and_added(gconstpointer userdata) {
+        Fixture f;
+
+        begin(&f, userdata);
+        if (f.kind->framing == MODBUS_FRAMING_TCP) { /* cannot be trusted then, and is closed */
+                end(&f);
+                return;
+        }
+        connect_link(&f);
+        for (unsigned added = 0; added < 2; added++)
+                for (guint at = 0; at < 7; at++) {
+                        g_autoptr(GByteArray) frame = NULL;
+
+                        submit(&f, "11 03 0000 0001");
+                        take(&f, "11 03 0000 0001");
+                        frame = make_frame(&f, "1103021234", true);
+                        peer_write(&f, frame->data, at);
+                        if (added)
+                                peer_write(&f, (const uint8_t *) "\x12", 1);
+                        peer_write(&f, frame->data + at + !added, frame->len - at - !added);
+                        LOOP_UNTIL(f.event, f.ended);
+                        if (f.error == 0) /* noise in front that a search gets over */
+                                g_assert_cmpmem(f.data->data, f.data->len, "\x12\x34", 2);
+                        run_for(&f, QUIET_USEC);
+                        good_exchange(&f);
+                }
+        end(&f);
+}
+
+/* An attempt that is cancelled ends at once, whatever it waits for, and its answer is nobody's. */
+static void test_cancel(gconstpointer userdata) {
+        Fixture f;
+
+        begin(&f, userdata);
+        connect_link(&f);
+        for (unsigned i = 0; i < 3; i++) {
+                usec_t begun;
+
+                submit(&f, "11 03 0000 0001");
+                if (i > 0)
+                        take(&f, "11 03 0000 0001");
+                if (i == 2)
+                        play(&f, "<1103021234");
+                begun = now_usec(CLOCK_MONOTONIC);
+                f.link->vtable->cancel(f.link);
+                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, <, 20 * MS);
+                run_for(&f, QUIET_USEC);
+                g_assert_false(f.ended);
+                if (i == 2)
+                        play(&f, ">1103021234 ~");
+                if (i > 0)
+                        good_exchange(&f);
+                else { /* it may have been sent or not */
+                        uint8_t dustbin[256];
+
+                        (void) !read(f.peer, dustbin, sizeof(dustbin));
+                }
+        }
+        end(&f);
+}
+
+/* Freed with an attempt under way: nothing waits, nothing is called. */
+static void test_free(gconstpointer userdata) {
+        for (unsigned i = 0; i < 4; i++) {
+                Fixture f;
+                usec_t begun;
+
+                begin(&f, userdata);
+                if (i == 0)
+                        g_assert_cmpint(try_connect(&f), ==, 0);
+                else
+                        connect_link(&f);
+                f.peer = i == 0 ? -EBADF : f.peer;
+                if (i > 1)
+                        submit(&f, "11 03 0000 0001");
+                if (i > 2)
+                        take(&f, "11 03 0000 0001");
+                begun = now_usec(CLOCK_MONOTONIC);
+                f.link = modbus_link_free(f.link);
+                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, <, 20 * MS);
+                loop_settle(f.event);
+                g_assert_false(f.ended);
+                end(&f);
+        }
+}
+
+static void test_lost(gconstpointer userdata) {
+        for (unsigned busy = 0; busy < 2; busy++) {
+                Fixture f;
+
+                begin(&f, userdata);
+                connect_link(&f);
+                if (busy) {
+                        submit(&f, "11 03 0000 0001");
+                        take(&f, "11 03 0000 0001");
+                }
+                if (f.pty)
+                        pty_pull(f.pty);
+                else
+                        f.peer = safe_close(f.peer);
+                LOOP_UNTIL(f.event, f.closed);
+                g_assert_cmpint(f.closed_error, ==, f.pty ? -ENODEV : 0);
+                loop_settle(f.event);
+                g_assert_false(f.ended);
+                end(&f);
+        }
+}
+
+static void test_cannot_open(gconstpointer userdata) {
+        Fixture f;
+
+        begin(&f, userdata);
+        if (f.pty) {
+                pty_pull(f.pty);
+                g_assert_cmpint(try_connect(&f), ==, -ENOENT);
+                f.peer = -EBADF;
+        }
+        f.peer = -EBADF;
+        end(&f);
+}
+
+/* libmodbus waits by select(): with no low number left it is not used, and the process lives. */
+static void test_high_descriptors(void) {
+        static const Kind library = { "library", BY_LIBRARY, MODBUS_FRAMING_RTU };
+        struct rlimit before, more;
+        g_autoptr(GArray) taken = g_array_new(FALSE, FALSE, sizeof(int));
+        Fixture f;
+        int fd;
+
+        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+        more = before;
+        more.rlim_cur = MIN((rlim_t) 1200, before.rlim_max);
+        if (more.rlim_cur < 1100 || setrlimit(RLIMIT_NOFILE, &more) < 0) {
+                g_test_skip("the system allows no descriptor above 1023");
+                return;
+        }
+
+        begin(&f, &library);
+        while ((fd = fcntl(f.pty->fd, F_DUPFD_CLOEXEC, 0)) >= 0 && fd < 1030)
+                g_array_append_val(taken, fd);
+        (void) safe_close(fd);
+        g_assert_cmpint(try_connect(&f), ==, -EMFILE);
+
+        for (unsigned i = 0; i < 8; i++) { /* a few are enough */
+                (void) close(g_array_index(taken, int, taken->len / 2));
+                g_array_remove_index(taken, taken->len / 2);
+        }
+        connect_link(&f);
+        good_exchange(&f);
+        for (guint i = 0; i < taken->len; i++)
+                (void) close(g_array_index(taken, int, i));
+        end(&f);
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+}
+
+int main(int argc, char *argv[]) {
+        static const struct {
+                const char *name;
+                void (*run)(gconstpointer kind);
+        } tests[] = {
+                { "table", test_table }, { "lost-and-added", test_lost_and_added },
+                { "cancel", test_cancel }, { "free", test_free },
+                { "lost", test_lost },   { "cannot-open", test_cannot_open },
+        };
+
+        g_test_init(&argc, &argv, NULL);
+        for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
+                for (size_t j = 0; j < G_N_ELEMENTS(tests); j++) {
+                        g_autofree char *path = g_strdup_printf("/modbus-links/%s/%s", kinds[i].name, tests[j].name);
+
+                        g_test_add_data_func(path, &kinds[i], tests[j].run);
+                }
+        g_test_add_func("/modbus-links/high-descriptors", test_high_descriptors);
+        return g_test_run();
+}

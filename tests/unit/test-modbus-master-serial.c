@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Device type modbus_master on a serial line that the test has the far end of: RTU by libmodbus, the rest by our
+ * own codec, and a port that comes and goes. What one attempt does is test-modbus-links.c's. */
+
+#include <dirent.h>
+
+#include "link/serial.h"
+#include "tests/unit/modbus-master-fixture.h"
+
+static const Settings lines[] = {
+        { .line = true, .framing = MODBUS_FRAMING_RTU },
+        { .line = true, .framing = MODBUS_FRAMING_ASCII },
+        { .line = true, .framing = MODBUS_FRAMING_TCP },
+};
+
+static void test_life(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+                Fixture f;
+
+                fixture_init(&f, &lines[i], POLLED_ONCE);
+                enable(&f, "1");
+                connect_master(&f); /* an open port is a connection */
+                fake_host_expect(f.host, R1("CONNECTING"));
+                peer_expect(f.peer, READ_X);
+                peer_answer(f.peer, "03 02 1234");
+                fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("4660"));
+                g_assert_cmpint(f.host->link, ==, DEVICE_LINK_UP);
+                g_assert_cmpuint(f.host->tap.sent, ==, 1);
+                g_assert_cmpuint(f.host->tap.received, ==, 1);
+                fake_host_stop(f.host);
+                fake_host_expect(f.host, R1("DISABLED"), S("DISCONNECTED"));
+                fixture_done(&f);
+        }
+}
+
+static void test_polls(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+                Fixture f;
+
+                fixture_init(&f, &lines[i], POLLED);
+                enable(&f, "1");
+                connect_master(&f);
+                fake_host_expect(f.host, R1("CONNECTING"));
+                peer_expect(f.peer, READ_X);
+                peer_answer(f.peer, "03 02 0001");
+                fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));
+                peer_expect(f.peer, READ_X);
+                peer_answer(f.peer, "83 02");
+                fake_host_expect(f.host, "remote_device/1/read/x {\"result\": \"INVALID_DATA_ADDRESS\"}");
+                peer_expect(f.peer, READ_X); /* this one is not answered */
+                fake_host_expect(f.host, R1("DISCONNECTED"), R1("CONNECTING"));
+                peer_expect(f.peer, READ_X);
+                peer_answer(f.peer, "03 02 0001");
+                fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));
+                peer_expect(f.peer, READ_X);
+                peer_answer(f.peer, "03 02 0002");
+                fake_host_expect(f.host, CHANGE("2"));
+                g_assert_cmpuint(status_value(f.host, "Timeouts"), ==, 1);
+                g_assert_cmpuint(status_value(f.host, "Exceptions"), ==, 1);
+                fixture_done(&f);
+        }
+}
+
+/* Every write, each in the middle of nothing; the one with several steps, too. */
+static void test_writes(void) {
+        static const struct {
+                const char *name, *value, *requests[4];
+        } rows[] = {
+                { "coil", "1", { "01 05 000a ff00" } },
+                { "coils", "5", { "01 0f 0066 0003 01 05" } },
+                { "reg", "4660", { "01 06 0064 1234" } },
+                { "odd", "878082202", { "01 16 0064 ff00 0034", "01 06 0065 5678", "01 16 0066 00ff 9a00" } },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+                Fixture f;
+
+                fixture_init(&f, &lines[i], WRITTEN);
+                connect_master(&f);
+                fake_host_expect(f.host, R1("DISABLED"));
+                for (size_t j = 0; j < G_N_ELEMENTS(rows); j++) {
+                        g_autofree char *json = g_strdup_printf("{\"request_id\": 7, \"value\": %s}", rows[j].value),
+                                        *result = g_strdup_printf(WRITE_RESULT("%s", "7", "SUCCESS"), rows[j].name);
+
+                        write_value(&f, rows[j].name, json);
+                        for (const char *const *r = rows[j].requests; *r; r++) {
+                                g_autofree char *echo = g_strndup(*r + 3, g_str_has_prefix(*r + 3, "0f") ? 12 : 99);
+
+                                peer_expect(f.peer, *r);
+                                peer_answer(f.peer, echo);
+                        }
+                        fake_host_expect(f.host, result);
+                }
+                fixture_done(&f);
+        }
+}
+
+/* Whether libmodbus runs a line shows by its thread. */
+static bool has_library_thread(void) {
+        DIR *d = opendir("/proc/self/task");
+        const struct dirent *e;
+        bool found = false;
+
+        while ((e = readdir(d))) {
+                g_autofree char *path = g_strdup_printf("/proc/self/task/%s/comm", e->d_name), *name = NULL;
+
+                if (g_file_get_contents(path, &name, NULL, NULL) && g_str_has_prefix(name, "modbus-rtu"))
+                        found = true;
+        }
+        closedir(d);
+        return found;
+}
+
+static void test_who_runs_it(void) {
+        static const struct {
+                ModbusFramingKind framing;
+                const char *remotes, *request, *answer;
+                bool library;
+        } rows[] = {
+                { MODBUS_FRAMING_ASCII, POLLED_ONCE, READ_X, "03 02 0001", false },
+                { MODBUS_FRAMING_RTU, REMOTE("248", "0", WORD("x", "9")), "f8 03 0000 0001", "03 02 0001", false },
+                { MODBUS_FRAMING_RTU, REMOTE("1", "0", ITEM("x", "9", "QUEUE", "0", "0", "16")), "01 18 0000",
+                  "18 0004 0001 0001", false },
+                { MODBUS_FRAMING_RTU, REMOTE("247", "0", WORD("x", "9")), "f7 03 0000 0001", "03 02 0001", true },
+                { MODBUS_FRAMING_RTU, POLLED_ONCE, READ_X, "03 02 0001", true },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+                Fixture f;
+
+                while (has_library_thread()) /* the last one is about to go */
+                        g_usleep(100);
+                fixture_init(&f, &(Settings) { .line = true, .framing = rows[i].framing }, rows[i].remotes);
+                enable(&f, "1");
+                enable(&f, "247");
+                enable(&f, "248");
+                connect_master(&f);
+                peer_expect(f.peer, rows[i].request);
+                g_assert_cmpint(has_library_thread(), ==, rows[i].library);
+                peer_answer(f.peer, rows[i].answer);
+                (void) fake_host_next(f.host);
+                (void) fake_host_next(f.host);
+                g_assert_nonnull(strstr(fake_host_next(f.host), "\"value\": 1, "));
+                fixture_done(&f);
+        }
+}
+
+/* A stop never waits for a timeout. */
+static void test_stop_while_waiting(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+                Settings s = lines[i];
+                usec_t begun;
+                Fixture f;
+
+                s.request_timeout = "1000";
+                fixture_init(&f, &s, POLLED);
+                enable(&f, "1");
+                connect_master(&f);
+                fake_host_expect(f.host, R1("CONNECTING"));
+                peer_expect(f.peer, READ_X);
+                begun = now_usec(CLOCK_MONOTONIC);
+                fake_host_stop(f.host);
+                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, <, 100 * MS);
+                fake_host_expect(f.host, R1("DISABLED"), S("DISCONNECTED"));
+                fixture_done(&f);
+        }
+}
+
+static void wait_link(Fixture *f, DeviceLink link) {
+        usec_t end = now_usec(CLOCK_MONOTONIC) + 5 * USEC_PER_SEC;
+
+        while (f->host->link != link) {
+                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC), <, end);
+                fake_host_run(f->host, 1 * MS);
+        }
+}
+
+/* A port that returns is picked up at once, however long connect_delay is. */
+static void test_port_comes_and_goes(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+                Settings s = lines[i];
+                usec_t begun;
+                Fixture f;
+
+                s.connect_delay = "600";
+                fixture_init(&f, &s, POLLED_ONCE);
+                enable(&f, "1");
+                peer_pull(f.peer);
+                fake_host_start(f.host);
+                fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
+                g_assert_cmpint(f.host->link, ==, DEVICE_LINK_DOWN);
+                g_assert_cmpint(f.host->link_reason, ==, DEVICE_REASON_NOT_FOUND);
+                g_assert_nonnull(strstr(f.host->link_detail, ": there is no such device"));
+                fake_host_expect_nothing(f.host, 50 * MS);
+
+                for (unsigned j = 0; j < 2; j++) {
+                        begun = now_usec(CLOCK_MONOTONIC);
+                        peer_plug(f.peer);
+                        fake_host_expect(f.host, S("CONNECTING"), S("CONNECTED"), R1("CONNECTING"));
+                        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, <, USEC_PER_SEC);
+                        peer_expect(f.peer, READ_X);
+                        peer_answer(f.peer, "03 02 0001");
+                        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));
+
+                        fake_host_run(f.host, 120 * MS);
+                        peer_pull(f.peer);
+                        fake_host_expect(f.host, R1("DISABLED"), S("DISCONNECTED"));
+                        g_assert_cmpint(f.host->link_reason, ==, DEVICE_REASON_LOST);
+                        fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
+                }
+                fixture_done(&f);
+        }
+}
+
+static void test_busy(void) {
+        static const SerialHandler nobody = {};
+        SerialOptions options = { .baudrate = 9600, .data_bits = 8, .stop_bits = 1 };
+        Serial *other = NULL;
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .line = true, .framing = MODBUS_FRAMING_RTU, .connect_delay = "0.2" },
+                     POLLED_ONCE);
+        g_assert_cmpint(serial_open(f.host->event, f.peer->pty->path, &options, "test", &nobody, NULL, &other), ==,
+                        0);
+        fake_host_start(f.host);
+        fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
+        g_assert_cmpint(f.host->link_reason, ==, DEVICE_REASON_BUSY);
+        g_assert_nonnull(strstr(f.host->link_detail, "(process "));
+        other = serial_free(other);
+        fake_host_expect(f.host, S("CONNECTING"), S("CONNECTED"));
+        wait_link(&f, DEVICE_LINK_UP);
+        fixture_done(&f);
+}
+
+/* Between two transmissions, whether the first one was answered or not. */
+static void test_silent_interval(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+                Settings s = lines[i];
+                usec_t begun;
+                Fixture f;
+
+                s.silent_interval = "0.05";
+                s.request_timeout = "0.01";
+                s.immediate = 1;
+                fixture_init(&f, &s, POLLED_FAST);
+                enable(&f, "1");
+                connect_master(&f);
+                peer_expect(f.peer, READ_X);
+                begun = now_usec(CLOCK_MONOTONIC);
+                peer_expect(f.peer, READ_X); /* the repetition */
+                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, >=, 40 * MS);
+                begun = now_usec(CLOCK_MONOTONIC);
+                peer_answer(f.peer, "03 02 0001");
+                peer_expect(f.peer, READ_X);
+                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, >=, 40 * MS);
+                fixture_done(&f);
+        }
+}
+
+int main(int argc, char *argv[]) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/modbus-master-serial/life", test_life);
+        g_test_add_func("/modbus-master-serial/polls", test_polls);
+        g_test_add_func("/modbus-master-serial/writes", test_writes);
+        g_test_add_func("/modbus-master-serial/who-runs-it", test_who_runs_it);
+        g_test_add_func("/modbus-master-serial/stop-while-waiting", test_stop_while_waiting);
+        g_test_add_func("/modbus-master-serial/port-comes-and-goes", test_port_comes_and_goes);
+        g_test_add_func("/modbus-master-serial/busy", test_busy);
+        g_test_add_func("/modbus-master-serial/silent-interval", test_silent_interval);
+        return g_test_run();
+}
