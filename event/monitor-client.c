@@ -11,18 +11,19 @@
 #include "base/log.h"
 #include "link/stream.h"
 
-#define HEARTBEAT_USEC (1 * USEC_PER_SEC)
+#define HEARTBEATS 5 /* in MONITOR_LATE_USEC */
 
 struct MonitorClient {
         sd_event *event;
         const MonitorClientHandler *handler;
         void *userdata;
-        char *name, *group;
+        MonitorClientOptions options; /* its strings are ours */
         Stream *stream;
         Observer *observer; /* NULL until connected */
         Deadline *deadline;
         sd_event_source *heartbeat;
         unsigned entered;
+        bool asked; /* to close: nothing that comes counts any more */
         bool closing, ended, freed;
 };
 
@@ -31,8 +32,8 @@ struct MonitorClient {
 static void client_destroy(MonitorClient *c) {
         observer_free(c->observer);
         sd_event_unref(c->event);
-        g_free(c->name);
-        g_free(c->group);
+        g_free((char *) c->options.name);
+        g_free((char *) c->options.group);
         g_free(c);
 }
 
@@ -70,8 +71,6 @@ static const char *describe(int error) {
                 return "the connection was closed as asked";
         case -ESTALE:
                 return "we were frozen and may have lost the blessing";
-        case -ESHUTDOWN:
-                return "asked us to close";
         case -EBADMSG:
                 return "sent a malformed message";
         case -EMSGSIZE:
@@ -110,13 +109,13 @@ static void client_flush(MonitorClient *c) {
                 (void) stream_write(c->stream, buffer_begin(output), buffer_size(output)); /* a loss comes by closed() */
                 buffer_clear(output);
         }
-        deadline_set(c->deadline, observer_deadline(c->observer));
+        deadline_set(c->deadline, c->asked ? USEC_INFINITY : observer_deadline(c->observer));
 }
 
 static void on_deadline(void *userdata) {
         MonitorClient *c = userdata;
 
-        if (!c->observer || c->closing)
+        if (!c->observer || c->asked || c->closing)
                 return;
         client_enter(c);
         if (observer_elapse(c->observer, now_usec(CLOCK_MONOTONIC)) < 0)
@@ -131,22 +130,22 @@ static int on_heartbeat(sd_event_source *source, uint64_t scheduled, void *userd
         MonitorClient *c = userdata;
         usec_t now = now_usec(CLOCK_BOOTTIME);
 
-        if (now > usec_add(scheduled, MONITOR_LATE_USEC)) {
+        if (now > usec_add(scheduled, c->options.late)) {
                 log_error("The process stood still for %.1f s.", (double) (now - scheduled) / USEC_PER_SEC);
                 client_enter(c);
                 client_finish(c, -ESTALE);
                 client_leave(c);
                 return 0;
         }
-        (void) sd_event_source_set_time(source, usec_add(now, HEARTBEAT_USEC));
+        (void) sd_event_source_set_time(source, usec_add(now, c->options.late / HEARTBEATS));
         return 0;
 }
 
 static int client_start_heartbeat(MonitorClient *c) {
+        usec_t first = usec_add(now_usec(CLOCK_BOOTTIME), c->options.late / HEARTBEATS);
         int r;
 
-        r = sd_event_add_time(c->event, &c->heartbeat, CLOCK_BOOTTIME, usec_add(now_usec(CLOCK_BOOTTIME), HEARTBEAT_USEC),
-                              USEC_PER_MSEC, on_heartbeat, c);
+        r = sd_event_add_time(c->event, &c->heartbeat, CLOCK_BOOTTIME, first, USEC_PER_MSEC, on_heartbeat, c);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(c->heartbeat, "monitor-heartbeat");
@@ -200,23 +199,34 @@ static void on_connected(Stream *s, void *userdata) {
         MonitorClient *c = userdata;
 
         client_enter(c);
-        c->observer = observer_new(now_usec(CLOCK_MONOTONIC), MONITOR_PING_DELAY_USEC, MONITOR_PING_TIMEOUT_USEC, c->name,
-                                   c->group, &observer_handler, c);
+        c->observer = observer_new(now_usec(CLOCK_MONOTONIC), c->options.ping_delay, c->options.ping_timeout, c->options.name,
+                                   c->options.group, &observer_handler, c);
         c->handler->connected(c->userdata);
         client_flush(c);
         client_leave(c);
+}
+
+/* The connection stays until the owner closes it, so that our token is held as long as we work. */
+static void client_asked_to_close(MonitorClient *c) {
+        c->asked = true;
+        client_flush(c);
+        c->handler->asked_to_close(c->userdata);
 }
 
 static size_t on_received(Stream *s, const uint8_t *data, size_t size, void *userdata) {
         MonitorClient *c = userdata;
         int64_t used;
 
+        if (c->asked)
+                return size;
         client_enter(c);
         used = observer_receive(c->observer, data, size, now_usec(CLOCK_MONOTONIC));
-        if (used < 0)
-                client_finish(c, (int) used);
-        else
+        if (used >= 0)
                 client_flush(c);
+        else if (used == -ESHUTDOWN && !c->ended)
+                client_asked_to_close(c);
+        else
+                client_finish(c, (int) used);
         client_leave(c);
         return used < 0 ? size : (size_t) used;
 }
@@ -231,21 +241,26 @@ static void on_closed(Stream *s, int error, void *userdata) {
 
 static const StreamHandler stream_handler = { .connected = on_connected, .received = on_received, .closed = on_closed };
 
-int monitor_client_new(sd_event *event, Resolver *resolver, const Address *address, const char *name, const char *group,
-                       const MonitorClientHandler *handler, void *userdata, MonitorClient **ret) {
-        static const StreamOptions options = {
-                .connect_timeout = NORTH_REQUEST_USEC,
-                .receive_max = OBSERVER_FRAME_MAX,
-                .priority = MONITOR_PRIORITY,
+static void options_copy(MonitorClientOptions *to, const MonitorClientOptions *from) {
+        *to = (MonitorClientOptions) {
+                .name = g_strdup(from->name),
+                .group = g_strdup(from->group),
+                .ping_delay = from->ping_delay ?: MONITOR_PING_DELAY_USEC,
+                .ping_timeout = from->ping_timeout ?: MONITOR_PING_TIMEOUT_USEC,
+                .late = from->late ?: MONITOR_LATE_USEC,
         };
+}
+
+int monitor_client_new(sd_event *event, Resolver *resolver, const Address *address, const MonitorClientOptions *options,
+                       const MonitorClientHandler *handler, void *userdata, MonitorClient **ret) {
         _cleanup_(monitor_client_freep) MonitorClient *c = g_new0(MonitorClient, 1);
+        StreamOptions stream_options;
         int r;
 
         c->event = sd_event_ref(event);
         c->handler = handler;
         c->userdata = userdata;
-        c->name = g_strdup(name);
-        c->group = g_strdup(group);
+        options_copy(&c->options, options);
         r = deadline_new(event, "monitor", on_deadline, c, &c->deadline);
         if (r < 0)
                 return r;
@@ -253,7 +268,13 @@ int monitor_client_new(sd_event *event, Resolver *resolver, const Address *addre
         r = client_start_heartbeat(c);
         if (r < 0)
                 return r;
-        r = stream_connect(event, resolver, address, &options, "monitor", &stream_handler, c, &c->stream);
+        stream_options = (StreamOptions) {
+                .connect_timeout = NORTH_REQUEST_USEC,
+                .user_timeout = c->options.ping_delay + c->options.ping_timeout, /* only our direction may be cut */
+                .receive_max = OBSERVER_FRAME_MAX + 256, /* one frame, its length in up to 256 bytes */
+                .priority = MONITOR_PRIORITY,
+        };
+        r = stream_connect(event, resolver, address, &stream_options, "monitor", &stream_handler, c, &c->stream);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(c);

@@ -20,14 +20,23 @@ typedef struct MonitorClientHandler {
         void (*connected)(void *userdata);
         void (*components)(const ObserverComponent *components, size_t n, const ObserverComponent *own, void *userdata);
         void (*state)(ObserverState state, void *userdata);
+        /* The monitor ends: whatever the state says, the blessing is over. Neither of the above follows. The owner ends its work, then calls
+         * monitor_client_close(); the monitor itself waits for 3 s (wire.md 6.2). */
+        void (*asked_to_close)(void *userdata);
         /* Once, last: the blessing, if there was one, is lost. error: 0 after monitor_client_close(), -ESTALE the loop was frozen for longer than
-         * MONITOR_LATE_USEC (found before anything else of the loop runs), -ESHUTDOWN the monitor ended, -ETIMEDOUT it is silent, else as
+         * MonitorClientOptions.late (found before anything else of the loop runs), -ETIMEDOUT the monitor is silent, else as
          * EventClientHandler.closed. detail: words for people, to stand behind the monitor's name. */
         void (*closed)(int error, const char *detail, void *userdata);
 } MonitorClientHandler;
 
-/* name, group: ours, in the monitor. <0: nothing was begun. */
-int monitor_client_new(sd_event *event, Resolver *resolver, const Address *address, const char *name, const char *group,
+typedef struct MonitorClientOptions {
+        const char *name, *group;       /* ours, in the monitor */
+        usec_t ping_delay, ping_timeout; /* 0: MONITOR_PING_… of base/bounds.h */
+        usec_t late;                    /* 0: MONITOR_LATE_USEC */
+} MonitorClientOptions;
+
+/* options are copied. <0: nothing was begun. */
+int monitor_client_new(sd_event *event, Resolver *resolver, const Address *address, const MonitorClientOptions *options,
                        const MonitorClientHandler *handler, void *userdata, MonitorClient **ret);
 /* Hard end, no callback follows. */
 MonitorClient *monitor_client_free(MonitorClient *c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages of the observer and the part of one component: spec wire.md 6, 7.1, 7.2. Pure; owned by monitor.c. */
+/* Messages of the observer and the part of one component: spec wire.md 6, 7.1, 7.2. Pure; owned by monitor-client.c. */
 
 #include "event/observer.h"
 
@@ -20,6 +20,9 @@ struct Observer {
         bool ready;
         bool has_token; /* what we answer */
         int64_t token;
+        bool has_returned; /* a token that we gave back, and the monitor may not have heard that */
+        int64_t returned;
+        bool returned_echoed; /* it had heard our answer before */
         bool has_own; /* the rest: our entry in the last message */
         bool has_requested, has_echo;
         int64_t requested, echo;
@@ -115,6 +118,30 @@ static void observer_enter(Observer *o, ObserverState state) {
         o->handler->state(state, o->userdata);
 }
 
+/* Takes our answer back. The same token may still be asked for in states from before, and what they echo would be the old answer:
+ * it counts again only when the monitor has said that it knows. */
+static void observer_give_back(Observer *o, bool echoed) {
+        if (!o->has_token)
+                return;
+        o->has_token = false;
+        o->has_returned = true;
+        o->returned = o->token;
+        o->returned_echoed = echoed;
+}
+
+static void observer_hear_return(Observer *o) {
+        if (!o->has_returned || !o->has_own)
+                return;
+        if (o->has_echo && o->echo == o->returned)
+                o->returned_echoed = true;
+        else if (o->returned_echoed)
+                o->has_returned = false;
+}
+
+static bool observer_is_asked(const Observer *o) {
+        return o->has_own && o->has_requested && !(o->has_returned && o->requested == o->returned);
+}
+
 static void observer_confirm(Observer *o) {
         if (!o->has_token || o->token != o->requested) {
                 o->has_token = true;
@@ -126,13 +153,15 @@ static void observer_confirm(Observer *o) {
 
 /* The monitor has heard our answer. The reference keeps a token that is not wanted any more; as long as we answer it the monitor
  * blesses nobody else of the group (wire.md 8), so it is given back. */
-static void observer_confirmed(Observer *o, bool asked) {
+static void observer_confirmed(Observer *o) {
+        bool asked = observer_is_asked(o);
+
         if (asked && o->requested == o->token) {
                 observer_enter(o, OBSERVER_ACTIVE);
                 return;
         }
         if (!asked) {
-                o->has_token = false;
+                observer_give_back(o, true);
                 observer_send(o);
         }
         observer_enter(o, OBSERVER_IDLE);
@@ -140,17 +169,15 @@ static void observer_confirmed(Observer *o, bool asked) {
 
 /* One look at what the monitor wants, and at most one step for each state on the way (wire.md 7.1). */
 static void observer_step(Observer *o) {
-        bool asked = o->has_own && o->has_requested;
-
-        if (o->state == OBSERVER_ACTIVE && (!o->ready || !asked || o->requested != o->token))
+        if (o->state == OBSERVER_ACTIVE && (!o->ready || !observer_is_asked(o) || o->requested != o->token))
                 observer_enter(o, OBSERVER_ENDING);
         if (o->state == OBSERVER_CONFIRM) {
                 if (!o->ready)
                         observer_enter(o, OBSERVER_IDLE);
                 else if (o->has_own && o->has_echo && o->echo == o->token)
-                        observer_confirmed(o, asked);
+                        observer_confirmed(o);
         }
-        if (o->state == OBSERVER_IDLE && o->ready && asked)
+        if (o->state == OBSERVER_IDLE && o->ready && observer_is_asked(o))
                 observer_confirm(o);
 }
 
@@ -159,7 +186,7 @@ void observer_set_ready(Observer *o, bool ready) {
                 return;
         o->ready = ready;
         if (!ready && (o->state == OBSERVER_IDLE || o->state == OBSERVER_CONFIRM))
-                o->has_token = false;
+                observer_give_back(o, false);
         observer_send(o);
         observer_step(o);
 }
@@ -167,7 +194,7 @@ void observer_set_ready(Observer *o, bool ready) {
 void observer_set_ended(Observer *o) {
         if (o->state != OBSERVER_ENDING)
                 return;
-        o->has_token = false;
+        observer_give_back(o, true);
         observer_send(o);
         observer_enter(o, OBSERVER_IDLE);
         observer_step(o);
@@ -256,6 +283,7 @@ static int process_components(Observer *o, SbsReader *r) {
         o->requested = own ? own->requested : 0;
         o->has_echo = own && own->has_token;
         o->echo = own ? own->token : 0;
+        observer_hear_return(o);
         observer_step(o);
         o->handler->components(all, n, own, o->userdata);
         return 0;
@@ -283,7 +311,7 @@ int64_t observer_receive(Observer *o, const uint8_t *data, size_t size, usec_t n
                 if (r < 0)
                         return r;
                 if (n == 0)
-                        return size - used > OBSERVER_FRAME_MAX ? -EMSGSIZE : (int64_t) used;
+                        return (int64_t) used;
                 used += n;
                 if (r == 0)
                         continue;
@@ -302,6 +330,7 @@ Observer *observer_new(usec_t now, usec_t ping_delay, usec_t ping_timeout, const
         chatter_init(&o->chatter, now);
         o->chatter.ping_delay = ping_delay;
         o->chatter.ping_timeout = ping_timeout;
+        o->chatter.frame_max = OBSERVER_FRAME_MAX;
         o->name = g_strdup(name);
         o->group = g_strdup(group);
         o->handler = handler;

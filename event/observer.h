@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Observer, client side (spec wire.md 6 and 7.1): the part of one component in a monitor: what it says of itself, what the monitor
  * says of all, and whether it may work. A pure state machine above Chatter: bytes and time in; bytes and calls of its handler out.
- * monitor.c is the glue. */
+ * monitor-client.c is the glue. */
 #pragma once
 
 #include "base/buffer.h"
