@@ -11,9 +11,10 @@ from harness.waiting import DEADLINE, wait_until
 
 
 def server_conf(port, db_path, server_id=1, flush_period=0.05):
-    """Everything is kept: the last event of each type and all events by time."""
+    """Everything is kept: the last event of each type, and all events by time and by source time."""
     return {'type': 'event',
             'log': {'version': 1,
+                    'disable_existing_loggers': False,
                     'formatters': {'plain': {'format': '%(asctime)s %(levelname)s %(name)s %(message)s'}},
                     'handlers': {'stderr': {'class': 'logging.StreamHandler', 'formatter': 'plain'}},
                     'root': {'level': 'WARNING', 'handlers': ['stderr']}},
@@ -26,7 +27,8 @@ def server_conf(port, db_path, server_id=1, flush_period=0.05):
                         'cleanup_period': 3600,
                         'conditions': [],
                         'latest': {'subscriptions': [['*']]},
-                        'timeseries': [{'order_by': 'TIMESTAMP', 'subscriptions': [['*']]}]},
+                        'timeseries': [{'order_by': 'TIMESTAMP', 'subscriptions': [['*']]},
+                                       {'order_by': 'SOURCE_TIMESTAMP', 'subscriptions': [['*']]}]},
             'modules': [],
             'eventer_server': {'host': '127.0.0.1', 'port': port}}
 
@@ -41,6 +43,10 @@ class EventServer:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._conf = self.directory / 'event.json'
         self._conf.write_text(json.dumps(server_conf(self.port, self.directory / 'event.db')))
+
+    def main(self):
+        """The keys of a gateway's configuration that lead here."""
+        return {'port': self.port}
 
     def start(self, wait=True):
         if self.process:

@@ -39,18 +39,21 @@ def is_operational(port):
 
 
 class Eventer:
-    """One connection that subscribes to everything unless told otherwise. Keeps all events it was notified of."""
+    """One connection that subscribes to everything unless told otherwise. Keeps all events it was notified of; with `replay`
+    also those that the server has from before. Without `connect` the caller connects, when the server is there."""
 
-    def __init__(self, port, name='test/client', subscriptions=('*',)):
+    def __init__(self, port, name='test/client', subscriptions=('*',), replay=False, connect=True):
         self._port = port
         self._name = name
+        self._replay = replay
         self._subscriptions = [event_type(i) for i in subscriptions]
         self._changed = threading.Condition()
         self._events = []
         self._client = None
         self._persisted = None
         self._persisted_ids = set()
-        self.connect()
+        if connect:
+            self.connect()
 
     def connect(self):
         """Connects, also again after the server was killed. What was received before is kept."""
@@ -60,6 +63,21 @@ class Eventer:
                                                       events_cb=self._on_events))
         self._persisted = background.run(eventer.connect(address, self._name + '/persisted', subscriptions=[('*',)],
                                                          persisted=True, events_cb=self._on_persisted))
+        if self._replay:
+            self._take_history()
+
+    def connect_once(self):
+        """Connects unless it is connected."""
+        if not self._client:
+            self.connect()
+
+    def _take_history(self):
+        params = common.QueryTimeseriesParams(self._subscriptions, order=common.Order.ASCENDING)
+        events = background.run(self._client.query(params)).events
+        with self._changed:
+            notified = {i.id for i in self._events}
+            self._events[:0] = [i for i in events if i.id not in notified]
+            self._changed.notify_all()
 
     def close(self):
         for client in (self._client, self._persisted):

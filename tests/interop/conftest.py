@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What most interop tests share: the forms and layouts, and a gateway whose device is enabled."""
+"""What most interop tests share: the forms and layouts, and the event servers."""
+
+import contextlib
 
 import pytest
 
 from harness.config import FORMS
+from harness.embedded import EmbeddedServer, OwnServer
+from harness.event_server import EventServer
+from harness.eventer import Eventer
 
 
 @pytest.fixture(params=FORMS, ids=repr)
@@ -16,3 +21,30 @@ def form(request):
 def own_form(request):
     """Both forms, each in its own layout."""
     return request.param
+
+
+#: What the mark event_servers chooses from; without it the first.
+SERVERS = {'hat-event': lambda path: EventServer(path),
+           'embedded': lambda path: EmbeddedServer(path),
+           'own': lambda path: contextlib.nullcontext(OwnServer())}
+
+
+def pytest_generate_tests(metafunc):
+    mark = metafunc.definition.get_closest_marker('event_servers')
+    if mark and 'event_server' in metafunc.fixturenames:
+        metafunc.parametrize('event_server', mark.args, indirect=True)
+
+
+@pytest.fixture
+def event_server(request, tmp_path):
+    """A running event server with a storage of its own: hat-event, or each that the test is marked with."""
+    with SERVERS[getattr(request, 'param', 'hat-event')](tmp_path / 'event') as server:
+        yield server
+
+
+@pytest.fixture
+def eventer(event_server):
+    """A client of it that is subscribed to everything. Of a server that is not there yet it takes the past when it connects."""
+    own = isinstance(event_server, OwnServer)
+    with Eventer(event_server.port, replay=own, connect=not own) as client:
+        yield client

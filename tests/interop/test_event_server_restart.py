@@ -16,6 +16,8 @@ RESTARTS = 20
 SETTLED = 5             # memory and descriptors are compared from here on
 MEMORY_GROWTH_KIB = 256
 
+pytestmark = pytest.mark.event_servers('hat-event', 'embedded')
+
 
 def wait_anew(eventer, kind, value, after):
     """Waits until the last event of the type has this payload and was registered after that server time."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The main job from end to end: a real hat-event server, our daemon, real Modbus servers, D-Bus and gatewayctl."""
+"""The main job from end to end: an event server (hat-event, another gateway's, or our own), our daemon, real Modbus servers,
+D-Bus and gatewayctl."""
 
 import json
 
@@ -12,6 +13,8 @@ from harness.waiting import wait_until
 from modbus_clients import LibmodbusClient
 
 PLC = 'modbus_master/plc'
+
+pytestmark = pytest.mark.event_servers('hat-event', 'embedded')
 
 
 class Libmodbus:
@@ -63,13 +66,15 @@ def plc_config(port):
                                            data('huge', start=40, bit_count=80)])])
 
 
+@pytest.mark.event_servers('hat-event', 'embedded', 'own')
 def test_main_job(form, peer, event_server, eventer, bus, bus_client, gatewayd, gatewayctl):
     prefix = form.prefix(PLC)
     peer.set(20, [0x1234])
     peer.set(30, [0x1234, 0x5678, 0x9ABC])
     peer.set(40, [0x1234, 0x5678, 0x9ABC, 0xDEF0, 0x1122])
 
-    gatewayd(form.config([plc_config(peer.port)], event_server.port))
+    gatewayd(form.config([plc_config(peer.port)], **event_server.main()))
+    eventer.connect_once()
 
     # Registered false first; nothing is opened until the device is enabled.
     eventer.wait_payloads(f'{prefix}/gateway/running', [False])

@@ -8,6 +8,8 @@ from harness.waiting import wait_until
 
 N = 200
 
+pytestmark = pytest.mark.event_servers('hat-event', 'embedded')
+
 
 def names():
     return [f'modbus_master/plc-{i}' for i in range(N)]

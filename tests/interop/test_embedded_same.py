@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The embedded event server answers like hat-event: the same random operations on both. The seed is printed;
+GATEWAYD_TEST_SEED chooses it, GATEWAYD_TEST_OPERATIONS how many there are."""
+
+import asyncio
+import itertools
+import os
+import random
+import time
+
+import pytest
+
+from hat.event import common
+
+from harness import background, wire
+from harness.embedded import EmbeddedServer
+from harness.event_server import EventServer
+
+import event_malformed as malformed
+from event_same import Dice, Pair, Settings, Side, shifted
+
+OPERATIONS = int(os.environ.get('GATEWAYD_TEST_OPERATIONS', '10000'))
+NAMES = ['gateway/one', 'two', 'é/日本', '', 'five']
+WINDOW = 400            # events that most queries look at
+PAGES = 6
+
+
+@pytest.fixture
+def seed():
+    value = int(os.environ.get('GATEWAYD_TEST_SEED', random.SystemRandom().randrange(2 ** 32)))
+    print(f'GATEWAYD_TEST_SEED={value}')
+    return value
+
+
+@pytest.fixture
+def servers(tmp_path):
+    with EventServer(tmp_path / 'hat-event') as reference, EmbeddedServer(tmp_path / 'embedded') as embedded:
+        yield reference, embedded
+
+
+def make_pair(servers):
+    reference, embedded = servers
+    return Pair(Side('hat-event', [reference.port]), Side('embedded', [embedded.unix, embedded.port]))
+
+
+async def start(pair):
+    for side in pair.sides:
+        await side.start()
+
+
+async def end(pair):
+    await pair.both(lambda s: s.close())
+
+
+# ---- one operation after the other: both servers have everything in the same order
+
+
+class Script:
+    def __init__(self, pair, dice):
+        self.pair = pair
+        self.dice = dice
+        self.r = dice.r
+
+    def name(self):
+        return self.r.choice(NAMES)
+
+    async def burst(self):
+        """Some registrations of one client, with and without response."""
+        await self.pair.register(self.name(), [(self.dice.events(), self.r.random() < 0.5)
+                                               for _ in range(self.r.choice([1, 1, 2, 5, 20]))])
+
+    async def latest(self):
+        types = self.dice.query_types()
+        await self.pair.query(self.name(), lambda s: common.QueryLatestParams(types), ordered=False)
+
+    def bounds(self):
+        """make(side) of t_from, t_to, and source bounds. Most look at a part only: the reference reads all it may."""
+        n = len(self.pair.record)
+        begin = self.r.randrange(n)
+        end = min(n - 1, begin + self.r.randint(0, WINDOW))
+        whole = self.r.random() < 0.03
+        has_to = not whole and self.r.random() < 0.8
+        # inclusive, or just behind and before: the only places that mean the same on both sides
+        from_, from_us = self.r.choice([(self.pair.session_begin(begin), 0), (self.pair.session_end(begin), 1)])
+        to, to_us = self.r.choice([(self.pair.session_end(end), 0), (self.pair.session_begin(end), -1)])
+        source = [self.dice.source() if self.r.random() < 0.25 else None for _ in range(2)]
+
+        def make(side):
+            return {'t_from': side.events[0].timestamp if whole else shifted(side.stamp(from_), from_us),
+                    't_to': shifted(side.stamp(to), to_us) if has_to else None,
+                    'source_t_from': source[0], 'source_t_to': source[1]}
+
+        return make
+
+    async def timeseries(self):
+        """A query and the pages behind it, also from the middle of a page, and behind an event that does not exist."""
+        name, bounds = self.name(), self.bounds()
+        rest = {'event_types': self.dice.query_types(), 'order': self.r.choice(list(common.Order)),
+                'order_by': self.r.choice(list(common.OrderBy))}
+
+        async def ask(max_results, last):
+            return await self.pair.query(name, lambda s: common.QueryTimeseriesParams(
+                **bounds(s), **rest, max_results=max_results,
+                last_event_id=s.events[last].id if last is not None else None))
+
+        limit = self.dice.max_results()
+        events, more = await ask(limit, None)
+        if events and self.r.random() < 0.3:
+            await ask(self.dice.max_results(), self.r.choice(events))
+        for _ in range(PAGES):
+            if not (more and events):
+                break
+            events, more = await ask(limit, events[-1])
+        if self.r.random() < 0.1:
+            unknown = common.EventId(self.r.choice([0, 1, 2]), 2 ** 40, 1)
+            await self.pair.query(name, lambda s: common.QueryTimeseriesParams(**bounds(s), **rest, last_event_id=unknown))
+
+    async def server(self):
+        name, persisted, limit = self.name(), self.r.random() < 0.5, self.dice.max_results()
+        last = self.r.randrange(max(0, len(self.pair.record) - 2 * WINDOW), len(self.pair.record))
+        gap = self.r.random() < 0.2         # an id that no event has
+
+        def make_last(side, last):
+            event_id = side.base if last is None else side.events[last].id
+            return event_id._replace(instance=event_id.instance + 1000) if gap else event_id
+
+        for _ in range(PAGES):
+            events, more = await self.pair.query(name, lambda s: common.QueryServerParams(
+                1, persisted, limit, make_last(s, last)))
+            if not (more and events):
+                break
+            last, gap = events[-1], False
+
+    async def server_of_others(self):
+        other = self.r.choice([0, 2, 2 ** 62])
+        last = self.r.choice([None, common.EventId(other, 0, 0), common.EventId(other, 5, 5)])
+        await self.pair.query(self.name(), lambda s: common.QueryServerParams(other, False, None, last))
+
+    async def refused(self):
+        """Queries for which the connection is closed, and some that only look so."""
+        star = ('a', '*', 'b')
+        bad = common.Timestamp(1_700_000_000, self.r.choice([-1, 2 ** 32]))
+        odd = common.Timestamp(1_700_000_000, 5_000_000)
+        params = self.r.choice([
+            common.QueryLatestParams([star]),
+            common.QueryTimeseriesParams([star]),
+            common.QueryTimeseriesParams([('a', '?'), star], max_results=1),
+            common.QueryTimeseriesParams([star, ('*',)], max_results=0),
+            common.QueryTimeseriesParams([('*',), star], max_results=0),
+            common.QueryTimeseriesParams([('a', '*'), star], max_results=0),
+            common.QueryTimeseriesParams([('a',)], max_results=-1),
+            common.QueryTimeseriesParams([('a',)], t_from=bad),
+            common.QueryTimeseriesParams([('a',)], t_to=bad),
+            common.QueryTimeseriesParams([('a',)], source_t_to=bad, order_by=common.OrderBy.SOURCE_TIMESTAMP),
+            common.QueryTimeseriesParams([('a',)], source_t_from=bad, order_by=common.OrderBy.SOURCE_TIMESTAMP),
+            common.QueryTimeseriesParams([('a',)], source_t_from=odd, order_by=common.OrderBy.SOURCE_TIMESTAMP,
+                                         max_results=5, order=common.Order.ASCENDING),
+            common.QueryServerParams(1, False, -1, common.EventId(1, 2 ** 40, 0)),
+            common.QueryServerParams(1, False, None, common.EventId(2, 1, 1)),
+            common.QueryServerParams(1, True, None, common.EventId(1, -1, 1)),
+            common.QueryServerParams(1, True, None, common.EventId(1, 1, -1)),
+            common.QueryServerParams(-1, True, None, None)])
+        await self.pair.query(self.name(), lambda s: params)
+
+    async def reconnect(self):
+        await self.pair.reconnect(self.name(), self.dice.settings())
+
+    async def round(self):
+        for _ in range(self.r.randint(5, 25)):
+            await self.r.choices([self.burst, self.latest], [5, 1])[0]()
+        if self.r.random() < 0.5:
+            await self.reconnect()
+        await self.pair.flush()
+        if self.pair.record:
+            for _ in range(self.r.randint(5, 25)):
+                await self.r.choices([self.latest, self.timeseries, self.server, self.server_of_others, self.refused],
+                                     [4, 8, 4, 1, 1])[0]()
+                await self.pair.flush()
+        await self.pair.settle()
+
+    async def everything(self):
+        """All that was registered, by pages as large as the server gives them."""
+        for order, order_by in itertools.product(common.Order, common.OrderBy):
+            last = None
+            while True:
+                events, more = await self.pair.query('two', lambda s: common.QueryTimeseriesParams(
+                    None, s.events[0].timestamp, order=order, order_by=order_by,
+                    last_event_id=None if last is None else s.events[last].id))
+                if not more:
+                    break
+                assert len(events) == 4096
+                last = events[-1]
+        await self.pair.query('two', lambda s: common.QueryLatestParams(None), ordered=False)
+        events, _ = await self.pair.query('two', lambda s: common.QueryServerParams(1, True, None, s.base))
+        assert events == list(range(min(4096, len(self.pair.record))))
+
+
+async def run_script(servers, seed):
+    pair, dice = make_pair(servers), Dice(seed)
+    script = Script(pair, dice)
+    await start(pair)
+    for name in NAMES:
+        await pair.connect(name, dice.settings())
+    while pair.n_operations < OPERATIONS:
+        await script.round()
+    await script.everything()
+    await end(pair)
+    print(f'{pair.n_operations} operations, {len(pair.record)} events')
+
+
+@pytest.mark.timeout(600)
+def test_same_answers(servers, seed):
+    background.run(run_script(servers, seed), 590)
+
+
+# ---- all clients at once: each has types of its own, of which both servers must tell the same
+
+
+async def run_client(pair, name, prefix, requests):
+    """Everything of one client is under way at the same time."""
+    async def run(side):
+        async def one(request):
+            if isinstance(request, common.QueryLatestParams):
+                result = await side.query(name, request)
+                return sorted((i.type, repr(i.payload), i.source_timestamp) for i in result.events)
+            events, response = request
+            if not response:
+                return await side.clients[name].register(events, False)
+            return [(i.type, repr(i.payload), i.source_timestamp, i.id.instance)
+                    for i in await side.register(name, events, True)]
+
+        return await asyncio.gather(*[one(i) for i in requests])
+
+    one, two = await pair.both(run)
+    assert one == two
+
+
+async def run_at_once(servers, seed, n_operations):
+    pair, dice = make_pair(servers), Dice(seed)
+    await start(pair)
+    for i, name in enumerate(NAMES):
+        await pair.both(lambda s: s.connect(name, Settings(((f'client {i}', '*'),), None, i % 2 == 1)))
+
+    works, n_events = [], {}
+    for i, name in enumerate(NAMES):
+        prefix = (f'client {i}',)
+        requests = [common.QueryLatestParams([dice.query_type(prefix)]) if dice.r.random() < 0.2 else
+                    (dice.events(prefix), dice.r.random() < 0.5) for _ in range(n_operations // len(NAMES))]
+        works.append(run_client(pair, name, prefix, requests))
+        n_events[name] = sum(len(j[0]) for j in requests if not isinstance(j, common.QueryLatestParams))
+    await asyncio.gather(*works)
+
+    for name in NAMES:
+        await pair.both(lambda s: s.wait(lambda: sum(map(len, s.notified[name])) >= n_events[name],
+                                         f'{name} is notified of {n_events[name]} events'))
+    total = sum(n_events.values())
+    await pair.both(lambda s: s.wait(lambda: s.last_persisted >= max(i.id for i in s.seen) and len(s.seen) >= total,
+                                     f'all {total} events are persisted'))
+
+    histories = []
+    for side in pair.sides:
+        own = {}
+        for i, name in enumerate(NAMES):
+            result = await side.query(name, common.QueryTimeseriesParams([(f'client {i}', '*')], order=common.Order.ASCENDING))
+            own[name] = [(e.type, repr(e.payload), e.source_timestamp, e.id.instance) for e in result.events]
+            assert [e.id for e in result.events] == [j for message in side.notified[name] for j in message]
+            assert all(a.timestamp <= b.timestamp and a.id < b.id for a, b in itertools.pairwise(result.events))
+        histories.append(own)
+    assert histories[0] == histories[1]
+    await end(pair)
+
+
+@pytest.mark.timeout(300)
+def test_same_answers_at_once(servers, seed):
+    background.run(run_at_once(servers, seed, OPERATIONS // 4), 290)
+
+
+# ---- what is malformed
+
+
+@pytest.mark.timeout(300)
+def test_same_refusals(servers):
+    """Both close for the same bytes."""
+    reference, embedded = servers
+    different = []
+    for case in malformed.cases():
+        one = malformed.closes(reference.port, case) if case.reference else case.closes
+        two = malformed.closes(embedded.unix, case)
+        if not one == two == case.closes:
+            different.append(f'{case.name}: expected {case.closes}, hat-event {one}, embedded {two}')
+    assert not different, '\n'.join(different)
+
+
+def test_same_refused_inits(servers):
+    """An error with the same text, then the end of the connection within half a second."""
+    reference, embedded = servers
+    for text, body in malformed.refused_init_requests():
+        for place in (reference.port, embedded.unix, embedded.port):
+            with wire.RawConnection(place) as c:
+                c.send_message(malformed.INIT, body, last=False)
+                answer = wire.Reader(c.receive().body)
+                assert (answer.integer(), answer.string().decode()) == (1, text)
+                begin = time.monotonic()
+                assert c.wait_closed() == []
+                assert 0.3 < time.monotonic() - begin < 2
