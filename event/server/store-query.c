@@ -119,7 +119,6 @@ static int query_types(Store *s, StoreQuery *q, Buffer *out) {
                 return 0;
         }
 
-        q->budget--; /* also ranges in which nothing is */
         (void) bind_bytes(row, 1, buffer_begin(&q->at), buffer_size(&q->at));
         for (;;) {
                 r = store_row(s, row);
@@ -130,6 +129,7 @@ static int query_types(Store *s, StoreQuery *q, Buffer *out) {
         }
         (void) sqlite3_reset(row);
         if (r == 0) {
+                q->budget--; /* also for ranges in which nothing is */
                 q->range++;
                 query_range_begin(q);
         }
@@ -225,10 +225,10 @@ static int query_scan(Store *s, StoreQuery *q, Buffer *out) {
 static int query_run(Store *s, StoreQuery *q, Buffer *out) {
         int r;
 
-        if (q->kind == QUERY_SERVER && q->cursor.number + 1 < s->now.first) {
+        if (q->kind == QUERY_SERVER && q->cursor.number < q->high && q->cursor.number + 1 < s->now.first) {
                 q->phase = PHASE_REMAINS;
                 q->remains_type = 0;
-                q->remains_end = s->now.first;
+                q->remains_end = MIN(s->now.first, q->high + 1);
                 g_array_set_size(q->collected, 0);
                 return 0;
         }
@@ -296,7 +296,7 @@ static int query_remains(Store *s, StoreQuery *q) {
                 id = column_id(row);
                 q->remains_type = type + 1;
                 q->budget--;
-                if (number > q->cursor.number && number < q->remains_end && number <= q->high &&
+                if (number > q->cursor.number && number < q->remains_end &&
                     id.server == q->server_id && (!q->has_last || id_is_after(&id, &q->last)))
                         query_collect(q, (Place) { .number = number }, (uint32_t) type);
         }

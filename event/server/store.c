@@ -106,12 +106,8 @@ void store_checkpoint(Store *s, int pages) {
                 s->log_pages = 0;
 }
 
-int store_commit(Store *s) {
+static int store_end(Store *s) {
         int r;
-
-        r = store_take_undone(s);
-        if (r < 0 || !s->transaction)
-                return r;
 
         r = changes_write(&s->changes, s);
         if (r >= 0)
@@ -126,19 +122,28 @@ int store_commit(Store *s) {
         return 0;
 }
 
+int store_commit(Store *s) {
+        int r;
+
+        r = store_take_undone(s);
+        if (r < 0 || !s->transaction)
+                return r;
+        return store_end(s);
+}
+
 /* What does not change is not written, so the head is, with something else first. */
 int store_probe(Store *s) {
         int r;
 
-        r = store_begin(s);
+        r = store_take_undone(s);
+        if (r >= 0)
+                r = store_begin(s);
         if (r < 0)
                 return r;
         s->now.id.instance++;
         r = store_put_head(s);
-        if (r < 0)
-                return store_undo(s, r);
         s->now.id.instance--;
-        return store_commit(s);
+        return r < 0 ? store_undo(s, r) : store_end(s);
 }
 
 /* ---- types -------------------------------------------------------------------------------------------------------- */

@@ -40,19 +40,33 @@ static void event_free(void *event) {
 }
 
 void store_model_init(StoreModel *m) {
-        *m = (StoreModel) { .events = g_ptr_array_new_with_free_func(event_free) };
+        *m = (StoreModel) { .events = g_ptr_array_new_with_free_func(event_free),
+                            .replaced = g_array_new(FALSE, FALSE, sizeof(guint)) };
 }
 
 void store_model_done(StoreModel *m) {
         g_ptr_array_unref(m->events);
+        g_array_unref(m->replaced);
 }
 
 void store_model_add(StoreModel *m, const Event *e) {
+        guint n = m->events->len, never = G_MAXUINT;
+
+        for (guint i = n; i > 0; i--)
+                if (event_type_equal(store_model_event(m, i - 1)->type, e->type)) {
+                        g_array_index(m->replaced, guint, i - 1) = n;
+                        break;
+                }
         g_ptr_array_add(m->events, event_copy(e));
+        g_array_append_val(m->replaced, never);
 }
 
 void store_model_undo(StoreModel *m, guint n) {
         g_ptr_array_set_size(m->events, (int) n);
+        g_array_set_size(m->replaced, n);
+        for (guint i = 0; i < n; i++)
+                if (g_array_index(m->replaced, guint, i) >= n)
+                        g_array_index(m->replaced, guint, i) = G_MAXUINT;
         m->first = MIN(m->first, n);
 }
 
@@ -63,10 +77,7 @@ const Event *store_model_event(const StoreModel *m, guint i) {
 /* ---- queries ------------------------------------------------------------------------------------------------------ */
 
 static bool is_latest(const StoreModel *m, guint i) {
-        for (guint j = i + 1; j < m->events->len; j++)
-                if (event_type_equal(store_model_event(m, i)->type, store_model_event(m, j)->type))
-                        return false;
-        return true;
+        return g_array_index(m->replaced, guint, i) == G_MAXUINT;
 }
 
 static bool type_wanted(const EventerQuery *q, EventType type) {

@@ -7,7 +7,7 @@
 #include "tests/unit/store-model.h"
 
 static void test_memory(void) {
-        for (guint32 seed = 0; seed < 150; seed++) {
+        for (guint32 seed = 0; seed < 30; seed++) {
                 Choices c = { .random = g_rand_new_with_seed(seed) };
 
                 g_test_message("seed %u", seed);
@@ -20,7 +20,7 @@ static void test_file(void) {
         g_autofree char *folder = g_dir_make_tmp("store-model-XXXXXX", NULL);
         g_autofree char *path = g_build_filename(folder, "events.db", NULL);
 
-        for (guint32 seed = 1000; seed < 1020; seed++) {
+        for (guint32 seed = 1000; seed < 1005; seed++) {
                 Choices c = { .random = g_rand_new_with_seed(seed) };
 
                 g_test_message("seed %u", seed);
