@@ -27,6 +27,7 @@
 #define EVENT_SERVER_LINES_USEC (60 * USEC_PER_SEC) /* … in this time; about the disk: one */
 #define STORAGE_QUEUE_MAX (8U << 20)             /* bytes of sessions on their way to the disk: no client is read; free again at a quarter */
 #define STORAGE_KEPT_MAX (8U << 20)              /* … and of those kept while the disk takes nothing */
+#define STORAGE_QUERIES_MAX 4U                   /* under way at once, each with its answer in memory; others wait */
 
 #define DEVICE_EVENTS_MAX 1024U                  /* waiting for one device that is starting */
 #define DEVICE_EVENTS_BYTES_MAX (1U << 20)       /* of them together, but always room for one */

@@ -174,10 +174,14 @@ static void server_on_result(int error, const Buffer *result, void *userdata) {
         Connection *c = userdata;
 
         c->query = NULL;
-        if (error < 0)
-                connection_end(c, error);
-        else
+        if (error >= 0) {
                 connection_answer_query(c, result);
+                return;
+        }
+        if (may_log(c->userdata))
+                log_warning("Event server: a query of client '%s' (%s) failed, and it was disconnected: %s.", c->name, c->who,
+                            error == -EMSGSIZE ? "its answer does not fit in a message" : g_strerror(-error));
+        connection_end(c, -ECANCELED);
 }
 
 static int server_on_query(Connection *c, const EventerQuery *query, void *userdata) {

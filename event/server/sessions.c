@@ -40,24 +40,18 @@ void sessions_tear_down(EventServer *s) {
 /* The events of a session, and where each ends. Bytes that the server made itself: they decode. */
 static void view_decode(EventServer *s, SessionView *view) {
         SbsReader reader = { .at = view->bytes, .end = view->bytes + view->size };
-        Event *events;
-        size_t at = 0;
 
+        event_list_clear(&s->decoded);
         g_array_set_size(s->decoded.events, (guint) view->n);
-        g_array_set_size(s->decoded.subtypes, 0);
         g_array_set_size(s->ends, (guint) view->n);
-        events = (Event *) (void *) s->decoded.events->data;
-        for (size_t i = 0; i < view->n; i++) {
-                int r = event_decode(&reader, s->decoded.subtypes, events + i);
+        for (guint i = 0; i < view->n; i++) {
+                int r = event_decode(&reader, s->decoded.subtypes, &g_array_index(s->decoded.events, Event, i));
 
                 g_assert(r >= 0);
-                ((uint32_t *) (void *) s->ends->data)[i] = (uint32_t) (reader.at - view->bytes);
+                g_array_index(s->ends, uint32_t, i) = (uint32_t) (reader.at - view->bytes);
         }
-        for (size_t i = 0; i < view->n; i++) { /* the array may have moved while it grew */
-                events[i].type.subtypes = (const Subtype *) (void *) s->decoded.subtypes->data + at;
-                at += events[i].type.n;
-        }
-        view->events = events;
+        event_list_settle(&s->decoded);
+        view->events = (const Event *) (void *) s->decoded.events->data;
         view->ends = (const uint32_t *) (void *) s->ends->data;
 }
 
@@ -84,6 +78,7 @@ static void notify_session(EventServer *s, const Session *session, bool persiste
         view.bytes = reader.at;
         view.size = sbs_left(&reader);
         notify(s, &view, persisted);
+        event_list_clear(&s->decoded);
 }
 
 /* ---- order and answers -------------------------------------------------------------------------------------------- */

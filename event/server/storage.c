@@ -50,6 +50,7 @@ struct Storage {
         uint64_t dropped;
 
         GQueue queries; /* those that do not run */
+        unsigned n_begun;
         Export export;
         usec_t trim_at; /* it is due then, and stays so until it is done */
         size_t trim_bytes;
@@ -111,14 +112,26 @@ static void queue_free_sessions(GQueue *sessions) {
 
 /* ---- what is next ------------------------------------------------------------------------------------------------- */
 
-static bool query_is_ready(const Storage *s, const StorageQuery *q) {
-        return q->begun || s->failing || s->n_in - s->waiting.length >= q->behind;
+/* What it is to see has not all been written. */
+static bool query_is_behind(const Storage *s, const StorageQuery *q) {
+        return !q->begun && !s->failing && s->n_in - s->waiting.length < q->behind;
 }
 
-static StorageQuery *first_query(const Storage *s, bool ready) {
+static bool some_query_is_behind(const Storage *s) {
         for (GList *l = s->queries.head; l; l = l->next)
-                if (query_is_ready(s, l->data) == ready)
-                        return l->data;
+                if (query_is_behind(s, l->data))
+                        return true;
+        return false;
+}
+
+/* Those that have begun hold memory: a few of them, in turn. */
+static StorageQuery *next_query(const Storage *s) {
+        for (GList *l = s->queries.head; l; l = l->next) {
+                StorageQuery *q = l->data;
+
+                if (q->begun || (s->n_begun < STORAGE_QUERIES_MAX && !query_is_behind(s, q)))
+                        return q;
+        }
         return NULL;
 }
 
@@ -129,10 +142,10 @@ static bool trim_is_late(const Storage *s, usec_t now) {
 static bool write_is_ready(const Storage *s, usec_t now) {
         if (s->failing) /* also with nothing to write: it recovers by itself */
                 return now >= s->retry_at;
-        if (g_queue_is_empty((GQueue *) &s->waiting) && g_queue_is_empty((GQueue *) &s->written))
+        if (!s->waiting.head && !s->written.head)
                 return false;
         return s->n_wanting > 0 || s->prompt || s->waiting_bytes >= STORAGE_WRITE_BYTES ||
-               now >= s->commit_at || first_query(s, false);
+               now >= s->commit_at || some_query_is_behind(s);
 }
 
 static bool task_is_ready(const Storage *s, StorageTask task, usec_t now) {
@@ -140,11 +153,11 @@ static bool task_is_ready(const Storage *s, StorageTask task, usec_t now) {
         case TASK_WRITE:
                 return write_is_ready(s, now);
         case TASK_QUERY:
-                return first_query(s, true);
+                return next_query(s);
         case TASK_EXPORT:
                 return s->export.running && !s->export.copying;
         default: /* in turn only when late: else behind everything */
-                return g_queue_is_empty((GQueue *) &s->written) && trim_is_late(s, now);
+                return !s->written.head && trim_is_late(s, now);
         }
 }
 
@@ -161,7 +174,7 @@ static StorageJob *make_write(Storage *s, usec_t now) {
                 j->bytes += session_cost(session);
                 j->commit = j->commit || session->wants_response;
         }
-        j->all = g_queue_is_empty(&s->waiting);
+        j->all = !s->waiting.head;
         j->commit = j->commit || s->prompt || s->failing || now >= s->commit_at || trim_is_late(s, now) ||
                     s->written_bytes + j->bytes >= STORAGE_COMMIT_BYTES;
         j->probe = s->failing;
@@ -173,9 +186,10 @@ static StorageJob *make_write(Storage *s, usec_t now) {
 
 static StorageJob *make_query(Storage *s) {
         StorageJob *j = storage_job_new(s->core, TASK_QUERY, s, storage_on_job);
-        StorageQuery *q = first_query(s, true);
+        StorageQuery *q = next_query(s);
 
         g_queue_unlink(&s->queries, &q->link);
+        s->n_begun += !q->begun;
         q->begun = q->running = true;
         j->query = q;
         return j;
@@ -202,7 +216,7 @@ static StorageJob *make_job(Storage *s, usec_t now) {
                         return storage_job_new(s->core, TASK_EXPORT, s, storage_on_job);
                 return make_trim(s, TRIM_LATE_BUDGET_USEC);
         }
-        if (now >= s->trim_at && g_queue_is_empty(&s->written))
+        if (now >= s->trim_at && !s->written.head)
                 return make_trim(s, 0);
         return NULL;
 }
@@ -229,7 +243,7 @@ static void storage_next(Storage *s) {
                 return;
         }
 
-        if (!g_queue_is_empty(&s->written)) /* trimming waits for that */
+        if (s->written.head) /* trimming waits for that */
                 next = USEC_INFINITY;
         if (s->failing)
                 next = MIN(next, s->retry_at);
@@ -342,14 +356,14 @@ static void query_stepped(Storage *s, StorageJob *j) {
         StorageQuery *q = TAKE_PTR(j->query);
 
         q->running = false;
-        if (!q->callback)
-                (void) storage_query_free(q);
-        else if (j->result > 0)
+        if (q->callback && j->result > 0) {
                 g_queue_push_tail_link(&s->queries, &q->link);
-        else {
-                q->callback(j->result, j->result < 0 ? NULL : &q->out, q->userdata);
-                (void) storage_query_free(q);
+                return;
         }
+        s->n_begun--;
+        if (q->callback)
+                q->callback(j->result, j->result < 0 ? NULL : &q->out, q->userdata);
+        (void) storage_query_free(q);
 }
 
 static void trimmed(Storage *s, const StorageJob *j) {
@@ -565,6 +579,7 @@ StorageQuery *storage_query_cancel(StorageQuery *q) {
 
         q->callback = NULL;
         if (!q->running) {
+                q->storage->n_begun -= q->begun;
                 g_queue_unlink(&q->storage->queries, &q->link);
                 (void) storage_query_free(q);
         }

@@ -98,10 +98,10 @@ static void on_exported(int error, const char *detail, void *userdata) {
         f->export_error = error;
 }
 
-static void open_storage(Fixture *f) {
+static void open_storage(Fixture *f, int64_t max_events) {
         const StoreOptions options = { .path = f->path,
                                        .max_age = USEC_INFINITY,
-                                       .max_events = -1,
+                                       .max_events = max_events,
                                        .max_bytes = -1 };
         Store *store;
         char *detail = NULL;
@@ -122,7 +122,7 @@ static void fixture_setup(Fixture *f, gconstpointer data) {
         f->path = g_build_filename(f->folder, "events.db", NULL);
         f->export_path = g_build_filename(f->folder, "events.db.export", NULL);
         f->written = g_array_new(false, false, sizeof(int64_t));
-        open_storage(f);
+        open_storage(f, -1);
 }
 
 static void fixture_teardown(Fixture *f, gconstpointer data) {
@@ -289,7 +289,7 @@ static void test_close(Fixture *f, gconstpointer data) {
         close_storage(f);
         g_assert_cmpuint(f->written->len, ==, 0); /* no callback */
 
-        open_storage(f);
+        open_storage(f, -1);
         g_assert_cmpint(f->session, ==, last);
         g_assert_cmpint(storage_has_type(f->storage, type), ==, 1);
         query_and_wait(f);
@@ -312,7 +312,7 @@ static void test_close_in_the_middle(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(f->n_exports, ==, 0);
         safe_close(fd);
 
-        open_storage(f);
+        open_storage(f, -1);
         g_assert_cmpint(f->session, ==, 50);
 }
 
@@ -332,6 +332,36 @@ static void test_close_limit(Fixture *f, gconstpointer data) {
         (void) query(f);
         f->storage = storage_close(f->storage, 0);
         LOOP_UNTIL(f->event, can_open(f)); /* the database stays locked until the thread is done */
+}
+
+/* Megabytes are followed by trimming, as soon as there is nothing else to do. */
+static void test_trim(Fixture *f, gconstpointer data) {
+        close_storage(f);
+        open_storage(f, 10);
+        for (size_t i = 0; i <= STORAGE_TRIM_BYTES / 100000; i++)
+                (void) write_one(f, true, 100000);
+        for (usec_t end = now_usec(CLOCK_MONOTONIC) + LOOP_LIMIT_USEC; f->query_events != 10;) {
+                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC), <, end);
+                query_and_wait(f);
+        }
+        g_assert_cmpint(f->query_last, ==, f->session);
+}
+
+/* Only a few are under way at once; the others have their turn all the same. */
+static void test_many_queries(Fixture *f, gconstpointer data) {
+        StorageQuery *queries[40];
+
+        for (size_t i = 0; i < 30; i++)
+                (void) write_one(f, true, 100000);
+        LOOP_UNTIL(f->event, f->written->len == 30);
+        for (size_t i = 0; i < ELEMENTSOF(queries); i++)
+                queries[i] = query(f);
+        LOOP_UNTIL(f->event, f->n_results >= 2);
+        for (size_t i = ELEMENTSOF(queries) - 10; i < ELEMENTSOF(queries); i++)
+                g_assert_null(storage_query_cancel(queries[i]));
+        LOOP_UNTIL(f->event, f->n_results == ELEMENTSOF(queries) - 10);
+        query_and_wait(f);
+        g_assert_cmpuint(f->query_events, ==, 30);
 }
 
 /* ---- trouble ------------------------------------------------------------------------------------------------------ */
@@ -480,7 +510,7 @@ static void test_export_closes(Fixture *f, gconstpointer data) {
 
         g_assert_true(g_file_set_contents(f->export_path, "left by a crash", -1, NULL));
         close_storage(f);
-        open_storage(f);
+        open_storage(f, -1);
         g_assert_cmpint(access(f->export_path, F_OK), ==, -1);
 
         for (unsigned i = 1; i <= 2; i++) {
@@ -488,7 +518,7 @@ static void test_export_closes(Fixture *f, gconstpointer data) {
                 g_assert_cmpint(storage_export(f->storage, fd, on_exported_close, f), ==, 0);
                 LOOP_UNTIL(f->event, f->n_exports == i);
                 full_disk(false);
-                open_storage(f);
+                open_storage(f, -1);
         }
         safe_close(fd);
 }
@@ -502,6 +532,8 @@ int main(int argc, char *argv[]) {
         ADD("congestion", test_congestion);
         ADD("query-order", test_query_order);
         ADD("cancel", test_cancel);
+        ADD("many-queries", test_many_queries);
+        ADD("trim", test_trim);
         ADD("close", test_close);
         ADD("close-in-the-middle", test_close_in_the_middle);
         ADD("close-limit", test_close_limit);
