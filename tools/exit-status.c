@@ -64,12 +64,13 @@ char *error_sentence(const char *name, const char *message, const char *what) {
 }
 
 ExitStatus complain(ExitStatus status, const char *format, ...) {
-        g_autofree char *text = NULL;
+        g_autofree char *text = NULL, *printable = NULL;
         va_list ap;
 
         va_start(ap, format);
         text = g_strdup_vprintf(format, ap);
         va_end(ap);
-        fprintf(stderr, "gatewayctl: %s.\n", text);
+        printable = text_printable(text);
+        fprintf(stderr, "gatewayctl: %s.\n", printable);
         return status;
 }

@@ -27,5 +27,5 @@ ExitStatus exit_status_from_error(const char *name);
  * and why it did not work. message: the text that came with the error, may be NULL. Caller frees. */
 char *error_sentence(const char *name, const char *message, const char *what);
 
-/* Prints "gatewayctl: …" and a line end on standard error and returns status. */
+/* Prints "gatewayctl: …" on standard error, one line and harmless whatever the arguments are; returns status. */
 ExitStatus complain(ExitStatus status, const char *format, ...) _printf_(2, 3);

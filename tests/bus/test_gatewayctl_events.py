@@ -252,7 +252,7 @@ def run(*arguments, env, user=None):
 
 def test_no_daemon_and_no_bus(bus, gatewayctl, fails, tmp_path):
     """Then it is the socket in the runtime directory, which a daemon without D-Bus would have."""
-    assert 'gatewayd is not running' in fails(8, 'event', 'latest')
+    assert 'gatewayd does not run' in fails(8, 'event', 'latest')
     env = {'DBUS_SYSTEM_BUS_ADDRESS': 'unix:path=/nonexistent', 'RUNTIME_DIRECTORY': str(tmp_path)}
     result = run('event', 'latest', env=env)
     assert result.returncode == 8 and f'unix:{tmp_path}/eventer.sock' in result.stderr and result.stderr.count('\n') == 1

@@ -414,7 +414,7 @@ def test_full_disk(server, client):
     (['register', 'a/*', '1'], 'pattern'), (['register', '["?"]', '1'], 'pattern'), (['register', 'a', '01'], 'not JSON'),
     (['register', 'a', '[' * 600 + ']' * 600], 'deep'), (['register', 'a', '1', '--source-time=never'], 'never'),
     (['latest', 'a/*/b'], 'end'), (['latest', '["a"'], 'JSON array'), (['latest', '[1]'], 'JSON array'), (['latest', ''], 'empty'),
-    (['latest', b'\xff'], 'UTF-8'), (['latest', '--since=now'], '--since='), (['history', '--since=soon'], 'soon'),
+    (['latest', b'\xff'], 'UTF-8'), (['history', '--since=\x1b\n'], '\\x1b\\x0a'), (['latest', '--since=now'], '--since='), (['history', '--since=soon'], 'soon'),
     (['history', '--limit=0'], '--limit=0'), (['history', '--limit=x'], 'limit'), (['history', '--limit=-1'], 'limit'),
     (['history', '--since=now', '--until=-1h'], 'later'), (['history', '--until=-999999999999w'], 'far'),
     (['follow', '--limit=1'], '--limit='), (['export'], 'a FILE'), (['latest', '-x'], 'x'), (['latest', '-q5'], '-5'),
