@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seed corpora of fuzz-sbs, fuzz-chatter, fuzz-eventer and fuzz-peer from the test vectors.
+"""Writes the seed corpora of fuzz-sbs, fuzz-chatter, fuzz-eventer, fuzz-observer and fuzz-peer from the test vectors.
 
 The seeds are committed; run this again when the vectors or the input formats of the targets change.
 """
@@ -69,6 +69,23 @@ def eventer():
     write('eventer', 'time', feed(accept) + bytes([3, 6 + 11 * 8, 4, 1, 2, 6 + 21 * 8, 6 + 21 * 8]))
 
 
+def observer():
+    """A component that is ready from the start. The recorded tokens are answered by the component itself."""
+    ready, ended, at_once = b'\x09', b'\x02', b'\x03'
+    for name, connection in (('gateway', 'monitor'), ('monitor', 'monitor 1'), ('monitor', 'monitor 2'), ('monitor', 'monitor 3')):
+        frames = [bytes.fromhex(x['hex']) for x in load(f'conversation_{name}')['entries']
+                  if x.get('connection') == connection and x.get('from') == 'server']
+        write('observer', f'{name}-{connection.replace(" ", "-")}', ready + b''.join(feed(i) + ended for i in frames))
+        write('observer', f'{name}-{connection.replace(" ", "-")}-at-once', ready + at_once + feed(b''.join(frames)))
+    data = load('monitor')
+    for i, x in enumerate(data['messages']):
+        if x['direction'] == 'server to client':
+            write('observer', f'message-{i:02}', ready + feed(bytes.fromhex(x['frame_hex'])))
+    for i, x in enumerate(data['malformed_bodies']):
+        write('observer', f'malformed-{i:02}', feed(frame(1, x['type'], bytes.fromhex(x['hex']), True)))
+    write('observer', 'time', bytes([4 + 6 * 8, 5, 4 + 6 * 8, 4 + 6 * 8]))
+
+
 def integer(value):
     groups = [value & 0x7f]
     while not -64 <= value < 64:
@@ -117,4 +134,5 @@ if __name__ == '__main__':
     sbs()
     chatter()
     eventer()
+    observer()
     peer()
