@@ -41,8 +41,8 @@ _FENCE = re.compile(r'^```(sh|text)\b *(.*)\n((?:(?!```).*\n)*)```\n', re.MULTIL
 _REASON = re.compile(r'<!-- not run: .+ -->\n+\Z')
 _OPTIONS = {'norun', 'status', 'until', 'ctrl-c'}
 
-# What the shell says about its jobs, and what setup and build say, is another thing on every machine.
-_CHATTER = re.compile(r'\[\d+\][+-]? |\[\d+/\d+\] |ninja: |== ')
+# What the shell says about its jobs, and when, is another thing on every machine.
+_CHATTER = re.compile(r'\[\d+\][+-]? ')
 
 # What differs from run to run. The order counts.
 _SHAPES = [
