@@ -18,7 +18,7 @@
 #define STORAGE_RETRY_USEC (1 * USEC_PER_SEC)
 #define STORAGE_TRIM_USEC (60 * USEC_PER_SEC)           /* history is trimmed that often, when there is nothing else to do … */
 #define STORAGE_TRIM_BYTES (4U << 20)                   /* … or after so many bytes; but at the latest … */
-#define STORAGE_TRIM_LATE_USEC (10 * USEC_PER_SEC)      /* … so much later, in turn with everything else */
+#define STORAGE_TRIM_LATE_USEC (2 * USEC_PER_SEC)       /* … so much later, in turn with everything else */
 
 typedef struct Storage Storage;
 

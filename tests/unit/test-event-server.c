@@ -129,6 +129,17 @@ static void test_connected(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(event_server_get_counters(f->server).clients, ==, 1);
 }
 
+/* Clients leave the low numbers to those who must have one. */
+static void test_descriptors(Fixture *f, gconstpointer data) {
+        struct rlimit limit;
+
+        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        g_assert_cmpuint(limit.rlim_cur, >=, MIN(limit.rlim_max, EVENT_SERVER_CLIENTS_MAX + FD_SETSIZE));
+        (void) client(f, "c", NULL);
+        if (limit.rlim_cur > FD_SETSIZE)
+                g_assert_cmpint(fcntl(FD_SETSIZE, F_GETFD), >=, 0);
+}
+
 static void test_token(Fixture *f, gconstpointer data) {
         const EventerInit with = { .client_name = "a", .client_token = "x" };
         RawClient *c = client_new(f);
@@ -828,6 +839,7 @@ static void test_export(Fixture *f, gconstpointer data) {
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         ADD("connected", test_connected);
+        ADD("descriptors", test_descriptors);
         ADD("token", test_token);
         ADD("token-required", test_token_required);
         ADD("invalid-subscription", test_invalid_subscription);
