@@ -57,7 +57,7 @@ def remote(device_id, items, timeout_poll_delay=0.2):
 
 
 def master(name, port, remotes, modbus_type='TCP', **connection):
-    """A modbus_master over TCP with short times."""
+    """A modbus_master over TCP, or another transport, with short times."""
     values = {'modbus_type': modbus_type,
               'transport': {'type': 'TCP', 'host': '127.0.0.1', 'port': port},
               'connect_timeout': 2,

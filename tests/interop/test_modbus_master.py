@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""modbus_master end to end: the specification's tables of reading and writing, in every framing, and its event order."""
+"""modbus_master end to end: the specification's tables of reading and writing, in all six pairs of framing
+and transport, and its event order."""
 
 import pytest
 
@@ -54,16 +55,18 @@ READS = [
 ]
 
 
-@pytest.fixture(params=['tcp', 'rtu', 'ascii'])
-def framing(request):
-    return request.param
+@pytest.fixture(params=[(framing, serial) for serial in (False, True) for framing in ('tcp', 'rtu', 'ascii')],
+                ids=lambda i: f'{i[0]}-on-{"serial" if i[1] else "tcp"}')
+def pair(request):
+    """Keywords of a field device."""
+    return {'framing': request.param[0], 'serial': request.param[1]}
 
 
 @pytest.fixture
 def started(gatewayd, event_server, eventer, bus):
     """started(device, remotes, **connection) runs a master in front of the device and enables it."""
     def start(device, remotes, enable=(1,), **connection):
-        gatewayd(NATIVE.config([master('plc', device.port, remotes, **connection)], event_server.port))
+        gatewayd(NATIVE.config([master('plc', device.port, remotes, **{'transport': device.transport, **connection})], event_server.port))
         eventer.register_many([(f'{PREFIX}/system/enable', True)] +
                               [(f'{PREFIX}/system/remote_device/{i}/enable', True) for i in enable])
         eventer.wait(f'{PREFIX}/gateway/status', 'CONNECTED')
@@ -75,12 +78,12 @@ def wait_written(eventer, name, request_id, result='SUCCESS', unit=1):
     eventer.wait(f'{PREFIX}/gateway/remote_device/{unit}/write/{name}', {'request_id': request_id, 'result': result})
 
 
-def test_writes(framing, started, eventer, field):
+def test_writes(pair, started, eventer, field):
     """Every row of the tables of writing; the remote device need not be enabled."""
-    device = field(framing=framing)
+    device = field(**pair)
     rows = [('HOLDING_REGISTER', *i) for i in HOLDING_WRITES] + [('COIL', *i) for i in COIL_WRITES]
     items = [data(f'row-{i}', kind, 100, offset, count, None) for i, (kind, offset, count, _, _) in enumerate(rows)]
-    started(device, [remote(1, items)], enable=(), modbus_type=framing.upper())
+    started(device, [remote(1, items)], enable=(), modbus_type=pair['framing'].upper())
     for i, (_kind, _offset, _count, value, expected) in enumerate(rows):
         since = len(device.requests)
         eventer.register(f'{PREFIX}/system/remote_device/1/write/row-{i}', {'request_id': str(i), 'value': value})
@@ -88,16 +91,16 @@ def test_writes(framing, started, eventer, field):
         assert device.writes(since) == expected, rows[i]
 
 
-def test_reads(framing, started, eventer, field):
+def test_reads(pair, started, eventer, field):
     """Every row of the table of reading, each with a remote device of its own."""
-    device = field(framing=framing)
+    device = field(**pair)
     remotes, expected = [], []
     for i, (width, offset, count, registers, value) in enumerate(READS):
         start = 10 * i
         (device.holding if width == 16 else device.coils)[start:start + len(registers)] = registers
         remotes.append(remote(i + 1, [data('x', 'HOLDING_REGISTER' if width == 16 else 'COIL', start, offset, count)]))
         expected.append(((f'{PREFIX}/gateway/remote_device/{i + 1}/read/x'), value))
-    started(device, remotes, enable=range(1, len(READS) + 1), modbus_type=framing.upper())
+    started(device, remotes, enable=range(1, len(READS) + 1), modbus_type=pair['framing'].upper())
     for kind, value in expected:
         eventer.wait(kind, {'result': 'SUCCESS', 'value': value, 'cause': 'INTERROGATE'})
     by_unit = {i.unit: i.pdu for i in device.requests}
@@ -116,14 +119,14 @@ def test_read_only_tables(table, started, eventer, field):
     eventer.assert_none(f'{ONE}/write/x', since, 0.3)
 
 
-def test_queue(framing, started, eventer, field):
+def test_queue(pair, started, eventer, field):
     """FC 18 in the standard's format; missing bits are 0; every count from 0 to 31."""
-    device = field(framing=framing)
+    device = field(**pair)
     device.fifo[7] = [0x1234, 0x5678]
     device.fifo[8] = []
     device.fifo[9] = list(range(1, 32))
     started(device, [remote(1, [data('two', 'QUEUE', 7, 0, 48), data('none', 'QUEUE', 8, 0, 16),
-                                data('full', 'QUEUE', 9, 16 * 30, 16)])], modbus_type=framing.upper())
+                                data('full', 'QUEUE', 9, 16 * 30, 16)])], modbus_type=pair['framing'].upper())
     for name, value in (('two', 0x123456780000), ('none', 0), ('full', 31)):
         eventer.wait(f'{ONE}/read/{name}', {'result': 'SUCCESS', 'value': value, 'cause': 'INTERROGATE'})
     device.fifo[8] = [5]

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Modbus device over TCP that can be told to misbehave: refuse, reset, stay silent, dribble, talk garbage, answer late
+"""A Modbus device, over TCP or at the far end of a serial line, that can be told to misbehave: refuse, reset, stay silent, dribble, talk garbage, answer late
 or for somebody else. MBAP, RTU or ASCII framing; all functions of the specification, FIFO queues included."""
 
 import asyncio
+import os
 import socket
 import struct
 import time
 
 from harness import background
+from harness.line import Pty, serial_transport
 from harness.ports import free_port
 from harness.waiting import wait_until
 
@@ -29,6 +31,19 @@ class Request:
         return f'{self.unit}:{self.pdu.hex()}'
 
 
+class LineWriter:
+    """What FieldDevice needs of a StreamWriter, for a pseudo-terminal."""
+
+    def __init__(self, fd):
+        self._fd = fd
+
+    def write(self, data):
+        os.write(self._fd, data)
+
+    def close(self):
+        pass
+
+
 class FieldDevice:
     """Answers every unit from the same four tables. `mode` is one of MODES and may change at any time:
 
@@ -44,15 +59,18 @@ class FieldDevice:
     noise      sends a stray byte before each answer (RTU, ASCII)
     protocol   answers with protocol id 1 (MBAP)
     hang-up    closes the connection instead of answering
+
+    With `serial` it is on a line, which refuse() pulls and listen() plugs in again.
     """
 
     MODES = ('normal', 'silent', 'dribble', 'garbage', 'late', 'foreign', 'exception', 'short', 'echo', 'noise',
              'protocol', 'hang-up')
 
-    def __init__(self, framing='tcp', port=None, mode='normal', delay=0.02, size=2000):
+    def __init__(self, framing='tcp', port=None, mode='normal', delay=0.02, size=2000, serial=False):
         assert framing in ('tcp', 'rtu', 'ascii') and mode in self.MODES
         self.framing = framing
-        self.port = port or free_port()
+        self.pty = Pty() if serial else None
+        self.port = None if serial else port or free_port()
         self.mode = mode
         self.delay = delay
         self.exception_code = 4
@@ -67,13 +85,31 @@ class FieldDevice:
         self.answer_hook = None
         self._server = None
         self._writers = set()
+        self._line = None
         self.listen()
+
+    @property
+    def transport(self):
+        """How a modbus_master reaches it."""
+        return serial_transport(self.pty.path, silent_interval=0) if self.pty else \
+            {'type': 'TCP', 'host': '127.0.0.1', 'port': self.port}
 
     # ---- its life
 
     def listen(self):
         """Accepts connections (again)."""
+        async def start_line():
+            if self.pty.fd is None:
+                self.pty.plug()
+            reader = asyncio.StreamReader()
+            asyncio.get_running_loop().add_reader(
+                self.pty.fd, lambda: reader.feed_data(os.read(self.pty.fd, 4096)))
+            self._line = asyncio.get_running_loop().create_task(self._serve(reader, LineWriter(self.pty.fd)))
+
         async def start():
+            if self.pty:
+                await start_line()
+                return
             self._server = await asyncio.start_server(self._serve, '127.0.0.1', self.port, reuse_address=True)
 
         background.run(start())
@@ -94,9 +130,16 @@ class FieldDevice:
 
     def close(self):
         self._stop(reset=False)
+        if self.pty:
+            self.pty.close()
 
     def _stop(self, reset):
         async def stop():
+            if self._line:
+                self._line.cancel()
+                self._line = None
+                asyncio.get_running_loop().remove_reader(self.pty.fd)
+                self.pty.unplug()
             if self._server:
                 self._server.close()
                 self._server = None

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A libmodbus client driven by lines: the independent peer of modbus_slave in tests. Usage: modbus-client ADDRESS PORT.
- * One connection; each line of the standard input is one request, each is answered by one line of the standard output:
+ * A libmodbus client driven by lines: the independent peer of modbus_slave in tests. Usage: modbus-client ADDRESS PORT,
+ * or modbus-client --rtu DEVICE (115200 bit/s, no parity). One connection; each line of the standard input is one request, each is answered by one line of the standard output:
  *
  *   UNIT read-bits|read-input-bits|read-registers|read-input-registers START COUNT
  *   UNIT write-bit|write-register START VALUE
@@ -113,11 +113,14 @@ int main(int argc, char *argv[]) {
         modbus_t *modbus;
 
         if (argc != 3) {
-                fprintf(stderr, "usage: %s ADDRESS PORT\n", argv[0]);
+                fprintf(stderr, "usage: %s ADDRESS PORT, or %s --rtu DEVICE\n", argv[0], argv[0]);
                 return 2;
         }
 
-        modbus = modbus_new_tcp(argv[1], (int) strtol(argv[2], NULL, 10));
+        if (strcmp(argv[1], "--rtu") == 0)
+                modbus = modbus_new_rtu(argv[2], 115200, 'N', 8, 1);
+        else
+                modbus = modbus_new_tcp(argv[1], (int) strtol(argv[2], NULL, 10));
         if (!modbus || modbus_connect(modbus) < 0) {
                 fprintf(stderr, "%s: cannot connect: %s\n", argv[0], modbus_strerror(errno));
                 modbus_free(modbus);

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Modbus clients that talk to modbus_slave: raw frames, and libmodbus behind modbus-client."""
+"""Modbus clients that talk to modbus_slave: raw frames over TCP or on a line, and libmodbus behind modbus-client."""
 
+import os
 import re
+import select
 import socket
 import struct
 import subprocess
@@ -40,12 +42,16 @@ class RawClient:
 
     def receive(self, timeout=DEADLINE):
         """One whole response: (unit, pdu). EOFError when the peer closed."""
+        self._set_timeout(timeout)
+        return getattr(self, f'_receive_{self.framing}')()
+
+    def _set_timeout(self, timeout):
         self.socket.settimeout(timeout)
-        if self.framing == 'tcp':
-            transaction, protocol, length, unit = struct.unpack('>HHHB', self._exactly(7))
-            assert (transaction, protocol) == (self._transaction, 0)
-            return unit, self._exactly(length - 1)
-        return self._receive_rtu() if self.framing == 'rtu' else self._receive_ascii()
+
+    def _receive_tcp(self):
+        transaction, protocol, length, unit = struct.unpack('>HHHB', self._exactly(7))
+        assert (transaction, protocol) == (self._transaction, 0)
+        return unit, self._exactly(length - 1)
 
     def _receive_rtu(self):
         head = self._exactly(3)
@@ -103,6 +109,36 @@ class RawClient:
         self.close()
 
 
+class LineClient(RawClient):
+    """The same on a pseudo-terminal of harness.line."""
+
+    def __init__(self, pty, framing='rtu'):    # pylint: disable=super-init-not-called
+        self.framing = framing
+        self.pty = pty
+        self._transaction = 0
+        self._timeout = DEADLINE
+
+    def send(self, data):
+        os.write(self.pty.fd, data)
+
+    def _set_timeout(self, timeout):
+        self._timeout = timeout
+
+    def _exactly(self, size):
+        data = b''
+        while len(data) < size:
+            if not select.select([self.pty.fd], [], [], self._timeout)[0]:
+                raise TimeoutError
+            data += os.read(self.pty.fd, size - len(data))
+        return data
+
+    def silent(self, duration=0.3):
+        return not select.select([self.pty.fd], [], [], duration)[0]
+
+    def close(self):
+        pass
+
+
 def read(function, start, count):
     return struct.pack('>BHH', function, start, count)
 
@@ -129,10 +165,12 @@ def mask_write(start, and_mask, or_mask):
 
 
 class LibmodbusClient:
-    """libmodbus' client, one connection: request('1 read-registers 0 2') → 'ok 1 2' or 'error Illegal data address'."""
+    """libmodbus' client, one connection: request('1 read-registers 0 2') → 'ok 1 2' or 'error Illegal data address'.
+    line: the path of a serial line (RTU), not TCP."""
 
-    def __init__(self, port):
-        self._process = Process([PEERS / 'modbus-client', '127.0.0.1', port], stdin=subprocess.PIPE, separate=True)
+    def __init__(self, port=None, line=None):
+        where = ['--rtu', line] if line else ['127.0.0.1', port]
+        self._process = Process([PEERS / 'modbus-client', *where], stdin=subprocess.PIPE, separate=True)
         self._answers = 0
 
     def request(self, line):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pymodbus' server as a peer: another implementation than libmodbus, with MBAP, RTU or ASCII framing over TCP."""
+"""pymodbus' server as a peer: another implementation than libmodbus, with MBAP, RTU or ASCII framing, over
+TCP or on a serial line."""
 
 from pymodbus import FramerType
-from pymodbus.server import ModbusTcpServer
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from harness import background
@@ -14,10 +15,11 @@ _FUNCTIONS = {'coils': 1, 'discrete': 2, 'holding': 3, 'inputs': 4}
 
 class PymodbusServer:
     """One device for every unit id, with `size` coils, discrete inputs, holding and input registers, given their first
-    values by keyword: holding=[1, 2, 3]."""
+    values by keyword: holding=[1, 2, 3]. line: the path of a serial line, not TCP."""
 
-    def __init__(self, framing='tcp', port=None, unit=1, size=200, **tables):
-        self.port = port or free_port()
+    def __init__(self, framing='tcp', port=None, unit=1, size=200, line=None, **tables):
+        self.port = None if line else port or free_port()
+        self.line = line
         self.unit = unit
         blocks = tuple([SimData(0, values=self._fill(tables.get(name, []), size, bits),
                                 datatype=DataType.BITS if bits else DataType.REGISTERS)]
@@ -30,7 +32,10 @@ class PymodbusServer:
         return [bool(i) for i in filled] if bits else filled
 
     async def _start(self, device, framer):
-        self._server = ModbusTcpServer(device, framer=framer, address=('127.0.0.1', self.port))
+        if self.line:
+            self._server = ModbusSerialServer(device, framer=framer, port=str(self.line), baudrate=115200)
+        else:
+            self._server = ModbusTcpServer(device, framer=framer, address=('127.0.0.1', self.port))
         await self._server.serve_forever(background=True)
 
     def get(self, table, address, count=1):
