@@ -214,7 +214,8 @@ def clean(text):
 class Run:
     """One reader with an empty home, in which ~/gatewayd is this tree with the build under test."""
 
-    def __init__(self):
+    def __init__(self, port=None):
+        """`port`: of the device, in place of the page's; without it a free one."""
         self.home = pathlib.Path(tempfile.mkdtemp(prefix='tut-'))       # short: sockets are below it
         tree = self.home / 'gatewayd'
         tree.mkdir()
@@ -225,7 +226,7 @@ class Run:
         temporary = self.home / 't'
         temporary.mkdir()
 
-        self._port = PORT if is_free(PORT) else free_port()
+        self._port = port or free_port()
         kept = {k: v for k, v in os.environ.items() if k in ('PATH', 'ASAN_OPTIONS', 'UBSAN_OPTIONS', 'LSAN_OPTIONS')}
         self.terminal = Terminal(self.home, {**kept, 'GATEWAYD_BUILD': str(BUILD), 'TMPDIR': str(temporary)})
         # What this run calls so has another name on the page.
@@ -302,7 +303,7 @@ def follow(run, block):
 def update(text):
     """The page with the outputs of a real run."""
     pieces, end = [], 0
-    with Run() as run:
+    with Run(PORT) as run:
         for block in parse(text):
             if not block.runs:
                 continue

@@ -151,17 +151,18 @@ def test_does_not_start(folder, tmp_path):
     assert_nothing_left(folder)
 
 
-def test_ports_taken(folder, tmp_path):
-    """Where somebody has the usual ports, others do."""
+@pytest.mark.parametrize('listens', [True, False], ids=['listens', 'only bound'])
+def test_ports_taken(listens, folder, tmp_path):
+    """Where somebody has the usual ports, others do; also when that is seen only by trying."""
     with contextlib.ExitStack() as stack:
         for port in (1502, 23012):
             taken = stack.enter_context(socket.socket())
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 taken.bind(('127.0.0.1', port))
             except OSError:
                 continue                # somebody else has it: as good
-            taken.listen()
+            if listens:
+                taken.listen()
         demo = stack.enter_context(start(folder, tmp_path / 'demo.log'))
         demo.wait_line(READ, 60)
         assert not re.search(r'tcp:127\.0\.0\.1:(1502|23012)\b', demo.text())
