@@ -246,6 +246,38 @@ static void test_register(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(event_server_get_counters(f->server).events, ==, 5 + 6 + 4);
 }
 
+/* Times are those of the registration; one that steps back stands still. */
+static void test_times(Fixture *f, gconstpointer data) {
+        const Subtype x = SUBTYPE("x");
+        Event e = { .id = { 1, 100, 1 }, .type = { &x, 1 } };
+        g_autofree char *detail = NULL;
+        const Timestamp *times;
+        Timestamp now;
+        RawClient *c;
+        Store *store;
+
+        c = client(f, "c", NULL);
+        raw_client_register(c, true, "x");
+        raw_client_expect(c, "registered 1");
+        now = timestamp_now();
+        times = (const Timestamp *) (void *) c->times->data;
+        g_assert_cmpint(ABS(times[0].s - now.s), <, 100);
+        stop(f);
+
+        g_assert_cmpint(store_open(&f->options.store, &store, &detail), ==, 0);
+        e.timestamp = (Timestamp) { .s = now.s + 10000, .us = 7 };
+        g_assert_cmpint(store_write(store, &e, 1), ==, 0);
+        (void) store_close(store);
+        start(f);
+        c = client(f, "c", NULL);
+        raw_client_register(c, true, "x");
+        raw_client_expect(c, "registered 1");
+        times = (const Timestamp *) (void *) c->times->data;
+        g_assert_cmpint(timestamp_compare(times, &e.timestamp), ==, 0);
+        raw_client_query(c, &(EventerQuery) { .kind = QUERY_LATEST });
+        raw_client_expect(c, "result 3");
+}
+
 /* Without response: before it is on disk. But never before an older one, which waits for the disk. */
 static void test_order(Fixture *f, gconstpointer data) {
         RawClient *watch = client(f, "watch", "x/*"), *a = client(f, "a", NULL), *b = client(f, "b", "x/*");
@@ -420,6 +452,32 @@ static void register_bytes(RawClient *c, size_t size) {
         g_autofree char *digits = g_strnfill(size, '1'), *event = g_strdup_printf("x=\"%s\"", digits);
 
         raw_client_register(c, false, event);
+}
+
+/* More than the disk takes at once: clients wait, nothing is lost, and the order stays. */
+static void test_flood(Fixture *f, gconstpointer data) {
+        RawClient *a = client(f, "a", NULL), *b = client(f, "b", NULL), *watch = client(f, "watch", "n");
+        const size_t n = 5 * STORAGE_QUEUE_MAX / 200000;
+
+        for (size_t i = 0; i < n; i++) {
+                g_autofree char *event = g_strdup_printf("n=%zu", i);
+
+                register_bytes(a, 100000);
+                register_bytes(b, 100000);
+                raw_client_register(a, false, event);
+        }
+        for (size_t i = 0; i < n; i++) {
+                g_autofree char *end = g_strdup_printf("n=%zu", i);
+
+                LOOP_UNTIL(f->event, raw_client_has_line(watch));
+                g_assert_true(g_str_has_suffix(watch->lines->pdata[0], end));
+                g_ptr_array_remove_index(watch->lines, 0);
+        }
+        raw_client_register(b, true, "end");
+        raw_client_expect(b, "registered 1");
+        g_assert_cmpuint(event_server_get_counters(f->server).events, ==, 4 + 3 * n + 1);
+        raw_client_query(b, &(EventerQuery) { .kind = QUERY_LATEST });
+        raw_client_expect(b, "result 7"); /* engine, three clients, x, n, end */
 }
 
 /* One that does not read is cut off; the others get everything meanwhile. */
@@ -676,7 +734,7 @@ static void test_stop_full_disk(Fixture *f, gconstpointer data) {
         full_disk(true);
         raw_client_register(c, true, "x");
         raw_client_expect(c, "failure");
-        event_server_stop(f->server, LOOP_LIMIT_USEC, on_stopped, f);
+        event_server_stop(f->server, 10 * LOOP_LIMIT_USEC, on_stopped, f); /* it does not wait for that */
         LOOP_UNTIL(f->event, f->n_stopped == 1);
         full_disk(false);
 }
@@ -845,6 +903,7 @@ int main(int argc, char *argv[]) {
         ADD("invalid-subscription", test_invalid_subscription);
         ADD("server-id", test_server_id);
         ADD("register", test_register);
+        ADD("times", test_times);
         ADD("order", test_order);
         ADD("persisted", test_persisted);
         ADD("query-in-order", test_query_in_order);
@@ -852,6 +911,7 @@ int main(int argc, char *argv[]) {
         ADD("malformed", test_malformed);
         ADD("too-many", test_too_many);
         ADD("gone", test_gone);
+        ADD("flood", test_flood);
         ADD("slow-client", test_slow_client);
         ADD("big-session", test_big_session);
         ADD("slow-reader-of-answers", test_slow_reader_of_answers);
