@@ -81,6 +81,21 @@ static _unused_ FakeHost *slave_new(const Settings *s) {
         return fake_host_new(&modbus_slave_device_type, conf);
 }
 
+/* A slave that listens on a port, with `connections` [] taken. */
+static _unused_ FakeHost *slave_started(Settings *s, uint16_t port) {
+        g_autofree char *text = g_strdup_printf("%u", port);
+        FakeHost *h;
+
+        s->port = text;
+        h = slave_new(s);
+        s->port = NULL;
+        fake_host_start(h);
+        fake_host_expect(h, "connections []");
+        fake_host_wait(h, &h->started);
+        g_assert_cmpint(h->link, ==, DEVICE_LINK_UP);
+        return h;
+}
+
 /* A port of loopback that was free a moment ago. */
 static _unused_ uint16_t free_port(void) {
         struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
