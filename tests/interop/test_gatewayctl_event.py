@@ -27,6 +27,8 @@ from harness.waiting import DEADLINE, wait_until
 from raw_event_server import RawEventServer, event
 from scripted_server import ScriptedServer
 
+pytestmark = pytest.mark.event_servers('hat-event', 'embedded')
+
 LINE = re.compile(r'(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3})  (\S*)(?:  (.*))?')
 ENV = {**os.environ, **SANITIZER_ENV, 'TZ': 'UTC', 'DBUS_SYSTEM_BUS_ADDRESS': 'unix:path=/nonexistent'}
 
@@ -60,21 +62,9 @@ class Ctl:
         return [[m[2], m[3]] for m in matches]
 
 
-@pytest.fixture(params=[EventServer, EmbeddedServer], ids=['hat-event', 'embedded'])
-def server(request, tmp_path):
-    with request.param(tmp_path / 'server') as s:
-        yield s
-
-
 @pytest.fixture
-def ctl(server):
-    return Ctl(server.port)
-
-
-@pytest.fixture
-def client(server):
-    with Eventer(server.port) as c:
-        yield c
+def ctl(event_server):
+    return Ctl(event_server.port)
 
 
 @pytest.fixture
@@ -102,11 +92,11 @@ PAYLOADS = [('1', '1', 1), ('-5', '-5', -5), ('"x y"', '"x y"', 'x y'), ('null',
             ('123456789012345678901234567890', '123456789012345678901234567890', 123456789012345678901234567890)]
 
 
-def test_register(ctl, client):
+def test_register(ctl, eventer):
     for text, line, value in PAYLOADS:
-        mark = client.mark()
+        mark = eventer.mark()
         assert ctl.lines('register', 'a/b', text) == [['a/b', line]]
-        got = client.wait('a/b', value, since=mark)
+        got = eventer.wait('a/b', value, since=mark)
         assert isinstance(got.payload, common.EventPayloadJson) and got.source_timestamp is None
         assert ctl.lines('latest', 'a/b') == [['a/b', line]]
         [shown] = ctl.json('latest', 'a/?')
@@ -115,52 +105,53 @@ def test_register(ctl, client):
                          'SourceTimestamp': None, 'PayloadKind': 'json', 'Payload': value}
 
 
-def test_register_without_payload(ctl, client):
+def test_register_without_payload(ctl, eventer):
     assert ctl.lines('register', 'a') == [['a', None]]
-    assert client.wait('a').payload is None
+    assert eventer.wait('a').payload is None
     [shown] = ctl.json('latest', 'a')
     assert (shown['PayloadKind'], shown['Payload']) == ('none', None)
 
 
-def test_register_from_standard_input(ctl, client):
+def test_register_from_standard_input(ctl, eventer):
     assert ctl.lines('register', 'a', '-', input='{"x":\n 1}\n') == [['a', '{"x":1}']]
     big = 'ž' * 3000000                 # more than a pipe holds, or a command line may have
     ctl('register', 'b', '-', input=json.dumps(big))
-    client.wait('b', big)
+    eventer.wait('b', big)
     assert 'not JSON' in ctl('register', 'c', '-', status=2, input='')
 
 
-def test_source_time(ctl, client):
+def test_source_time(ctl, eventer):
     ctl('register', 'a', '1', '--source-time=@1000.25')
-    assert client.wait('a').source_timestamp == common.Timestamp(1000, 250000)
+    assert eventer.wait('a').source_timestamp == common.Timestamp(1000, 250000)
     assert ctl.json('latest', 'a')[0]['SourceTimestamp'] == 1000250000
     ctl('register', 'b', '1', '--source-time=2026-11-24T10:00:00+01:00')
     moment = datetime.datetime(2026, 11, 24, 9, tzinfo=datetime.timezone.utc).timestamp()
-    assert client.wait('b').source_timestamp == common.Timestamp(int(moment), 0)
+    assert eventer.wait('b').source_timestamp == common.Timestamp(int(moment), 0)
 
 
-def test_types(ctl, client):
+def test_types(ctl, eventer):
     """Slashes inside a segment, letters of any language, empty segments; what is printed can be given again."""
-    for kind, text in ((('e', 'x/y'), 'e/x\\/y'), (('ž', '日本'), 'ž/日本'), (('a', '', 'b'), 'a//b'), (('\x1b[2J',), '\\x1b[2J')):
-        client.register(kind, 7)
+    types = [(('e', 'x/y'), 'e/x\\/y'), (('ž', '日本'), 'ž/日本'), (('a', '', 'b'), 'a//b'), (('\x1b[2J',), '\\x1b[2J')]
+    for kind, text in types:
+        eventer.register(kind, 7)
         assert ctl.lines('latest', json.dumps(kind)) == [[text, '7']]
         if '\x1b' not in kind[0]:
             assert ctl.lines('latest', text) == [[text, '7']]
             ctl('register', text, '8')
-            client.wait(kind, 8)
+            eventer.wait(kind, 8)
         assert ctl.json('latest', json.dumps(kind))[0]['Type'] == list(kind)
 
 
-def test_binary_payload(ctl, client):
-    client.register_binary('a', b'\x00\x01\xff', 'im\x1bage')
+def test_binary_payload(ctl, eventer):
+    eventer.register_binary('a', b'\x00\x01\xff', 'im\x1bage')
     assert ctl.lines('latest', 'a') == [['a', '<3 bytes of im\\x1bage>']]
     assert ctl.json('latest', 'a')[0]['Payload'] == {'Type': 'im\x1bage', 'Data': 'AAH/'}
 
 
-def test_latest(ctl, client):
+def test_latest(ctl, eventer):
     """Sorted by type, numbers in their order; each type once."""
-    client.register_many([(f'a/{i}', i) for i in (10, 9, 1)] + [('b/1/x', 0)])
-    client.register('a/9', 'last')
+    eventer.register_many([(f'a/{i}', i) for i in (10, 9, 1)] + [('b/1/x', 0)])
+    eventer.register('a/9', 'last')
     assert ctl.lines('latest', 'a/*', 'a/9', 'b/?/x') == [['a/1', '1'], ['a/9', '"last"'], ['a/10', '10'], ['b/1/x', '0']]
     assert ctl.lines('latest', 'nothing/*') == []
     assert ['a/1', '1'] in ctl.lines('latest')
@@ -169,11 +160,11 @@ def test_latest(ctl, client):
 # ---- history
 
 @pytest.fixture
-def past(client):
+def past(eventer):
     """5,000 events a/N, in sessions of 250, and 100 of b."""
     for i in range(0, 5000, 250):
-        client.register_many([(f'a/{j}', j) for j in range(i, i + 250)])
-    return client.register_many([('b', i) for i in range(100)])
+        eventer.register_many([(f'a/{j}', j) for j in range(i, i + 250)])
+    return eventer.register_many([('b', i) for i in range(100)])
 
 
 def test_history_in_pages(ctl, past):
@@ -185,10 +176,10 @@ def test_history_in_pages(ctl, past):
     assert ctl.lines('history', 'nothing') == []
 
 
-def test_history_bounds(ctl, client):
-    first = client.register('a', 1)
+def test_history_bounds(ctl, eventer):
+    first = eventer.register('a', 1)
     wait_until(lambda: common.now() > first.timestamp.add(0.002), 'the clock goes on')
-    second = client.register('a', 2)
+    second = eventer.register('a', 2)
 
     def moment(e, more=0):
         us = e.timestamp.s * 10 ** 6 + e.timestamp.us + more
@@ -207,8 +198,8 @@ def test_history_bounds(ctl, client):
     assert values(f'--since={iso}') == [2, 1] and values(f'--since={iso[:19]}') == [2, 1]
 
 
-def test_times_are_local(ctl, client):
-    e = client.register('a', 1)
+def test_times_are_local(ctl, eventer):
+    e = eventer.register('a', 1)
     for zone, hours in (('UTC', 0), ('UTC-5', 5)):
         line = ctl('latest', 'a', env={'TZ': zone})
         moment = datetime.datetime.fromtimestamp(e.timestamp.s, datetime.timezone(datetime.timedelta(hours=hours)))
@@ -217,11 +208,12 @@ def test_times_are_local(ctl, client):
 
 # ---- follow
 
-def test_follow(server, client, follow):
-    all_, some, objects = follow(server.port), follow(server.port, 'a/?', 'ž'), follow(server.port, 'a/*', '--json=short')
-    connected = f'event/{1}/eventer/gatewayctl'
-    wait_until(lambda: len([i for i in client.payloads(connected) if i == 'CONNECTED']) == 3, 'all are connected')
-    client.register_many([('a/1', 1), ('a/1/2', 2), ('ž', 'ž')])
+def test_follow(event_server, eventer, follow):
+    all_, some = follow(event_server.port), follow(event_server.port, 'a/?', 'ž')
+    objects = follow(event_server.port, 'a/*', '--json=short')
+    connected = 'event/1/eventer/gatewayctl'
+    wait_until(lambda: len([i for i in eventer.payloads(connected) if i == 'CONNECTED']) == 3, 'all are connected')
+    eventer.register_many([('a/1', 1), ('a/1/2', 2), ('ž', 'ž')])
     assert some.wait_line(re.compile(r'  ž  "ž"$', re.M)) and all_.wait_line(re.compile(r'  a/1/2  2$', re.M))
     objects.wait_line(re.compile('"Payload":2}$', re.M))
     assert [LINE.fullmatch(i)[2] for i in some.text().splitlines()] == ['a/1', 'ž']
@@ -232,23 +224,23 @@ def test_follow(server, client, follow):
         assert process.wait() == 0 and process.log_text() == ''
 
 
-def test_follow_over_a_restart(server, follow):
-    process = follow(server.port, 'a/*')
-    with Eventer(server.port) as client:
+def test_follow_over_a_restart(event_server, follow):
+    process = follow(event_server.port, 'a/*')
+    with Eventer(event_server.port) as client:
         wait_until(lambda: client.register('a/0', 0) and process.text(), 'it prints')
-    server.kill()
-    loss = re.compile(f'^gatewayctl: Event server tcp:127.0.0.1:{server.port}: .*; trying again\\.$', re.M)
+    event_server.kill()
+    loss = re.compile(f'^gatewayctl: Event server tcp:127.0.0.1:{event_server.port}: .*; trying again\\.$', re.M)
     wait_until(lambda: loss.search(process.log_text()), 'it tells the loss')
     time.sleep(1.2)                     # more than one attempt, none of which is told
     assert process.log_text().count('\n') == 1 and process.running
-    server.start()
+    event_server.start()
     wait_until(lambda: process.log_text().count('\n') == 2, 'it tells the return')
-    assert process.log_text().splitlines()[1] == f'gatewayctl: Connected to event server tcp:127.0.0.1:{server.port} again.'
-    with Eventer(server.port) as client:
+    assert process.log_text().splitlines()[1] == f'gatewayctl: Connected to event server tcp:127.0.0.1:{event_server.port} again.'
+    with Eventer(event_server.port) as client:
         client.register('a/1', 'again')
     process.wait_line(re.compile(r'  a/1  "again"$', re.M))
 
-    server.kill()                       # Ctrl-C also ends it while nobody is there
+    event_server.kill()                       # Ctrl-C also ends it while nobody is there
     wait_until(lambda: process.log_text().count('\n') == 3, 'it tells the second loss')
     process.signal(signal.SIGINT)
     assert process.wait() == 0
@@ -260,13 +252,13 @@ def test_follow_ends_when_the_time_is_over(ctl, follow):
     assert time.monotonic() - begin >= 0.7
 
 
-def test_follow_into_a_closed_pipe(server, client):
+def test_follow_into_a_closed_pipe(event_server, eventer):
     """`| head` ends it, as any program, without a word."""
-    with subprocess.Popen([CTL, f'--server=tcp:127.0.0.1:{server.port}', 'event', 'follow', 'a'], stdout=subprocess.PIPE,
+    with subprocess.Popen([CTL, f'--server=tcp:127.0.0.1:{event_server.port}', 'event', 'follow', 'a'], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, env=ENV) as process:
-        wait_until(lambda: 'CONNECTED' in client.payloads('event/1/eventer/gatewayctl'), 'it is connected')
+        wait_until(lambda: 'CONNECTED' in eventer.payloads('event/1/eventer/gatewayctl'), 'it is connected')
         process.stdout.close()
-        client.register('a', 1)
+        eventer.register('a', 1)
         assert process.wait(DEADLINE) == -signal.SIGPIPE and process.stderr.read() == b''
 
 
@@ -368,7 +360,8 @@ BAD = ['', '{', 'nan', '{"a":1}x', '"\x1b"', '[' * 600 + ']' * 600, '1e999', '\x
 
 def test_payloads_that_are_no_json():
     """They cost only their own event, and reach no terminal."""
-    events = [event(f'a/{i}', wire.json_payload(text), i + 1) for i, text in enumerate(BAD)] + [event('a/z', wire.json_payload('1'))]
+    events = [event(f'a/{i}', wire.json_payload(text), i + 1) for i, text in enumerate(BAD)]
+    events.append(event('a/z', wire.json_payload('1')))
     with RawEventServer([events, events, events]) as server:
         ctl = Ctl(server.port)
         expected = [[f'a/{i}', f'<{len(text)} bytes that are no JSON>'] for i, text in enumerate(BAD)] + [['a/z', '1']]
@@ -398,11 +391,11 @@ def test_interrupt(verb):
         assert process.wait() == -signal.SIGINT
 
 
-def test_full_disk(server, client):
-    client.register_many([('a', i) for i in range(250)])
+def test_full_disk(event_server, eventer):
+    eventer.register_many([('a', i) for i in range(250)])
     for verb in (['latest'], ['history'], ['register', 'b', '1']):
         with open('/dev/full', 'w') as full:
-            result = subprocess.run([CTL, f'--server=tcp:127.0.0.1:{server.port}', 'event', *verb], stdout=full,
+            result = subprocess.run([CTL, f'--server=tcp:127.0.0.1:{event_server.port}', 'event', *verb], stdout=full,
                                     stderr=subprocess.PIPE, text=True, env=ENV, timeout=DEADLINE)
         assert (result.returncode, result.stderr) == (1, 'gatewayctl: Cannot write: No space left on device.\n')
 
@@ -413,8 +406,9 @@ def test_full_disk(server, client):
     (['register'], 'a TYPE'), (['register', 'a', '1', '2'], 'a TYPE'), (['register', 'a', 'word'], 'not JSON'),
     (['register', 'a/*', '1'], 'pattern'), (['register', '["?"]', '1'], 'pattern'), (['register', 'a', '01'], 'not JSON'),
     (['register', 'a', '[' * 600 + ']' * 600], 'deep'), (['register', 'a', '1', '--source-time=never'], 'never'),
-    (['latest', 'a/*/b'], 'end'), (['latest', '["a"'], 'JSON array'), (['latest', '[1]'], 'JSON array'), (['latest', ''], 'empty'),
-    (['latest', b'\xff'], 'UTF-8'), (['history', '--since=\x1b\n'], '\\x1b\\x0a'), (['latest', '--since=now'], '--since='), (['history', '--since=soon'], 'soon'),
+    (['latest', 'a/*/b'], 'end'), (['latest', '["a"'], 'JSON array'), (['latest', '[1]'], 'JSON array'),
+    (['latest', ''], 'empty'), (['latest', b'\xff'], 'UTF-8'), (['history', '--since=\x1b\n'], '\\x1b\\x0a'),
+    (['latest', '--since=now'], '--since='), (['history', '--since=soon'], 'soon'),
     (['history', '--limit=0'], '--limit=0'), (['history', '--limit=x'], 'limit'), (['history', '--limit=-1'], 'limit'),
     (['history', '--since=now', '--until=-1h'], 'later'), (['history', '--until=-999999999999w'], 'far'),
     (['follow', '--limit=1'], '--limit='), (['export'], 'a FILE'), (['latest', '-x'], 'x'), (['latest', '-q5'], '-5'),
