@@ -333,6 +333,7 @@ static void server_on_failing(bool failing, const char *detail, void *userdata) 
 static void server_on_congested(bool congested, void *userdata) {
         EventServer *s = userdata;
 
+        log_debug("Event server: %s.", congested ? "the disk is slower than the clients, which wait" : "clients are read again");
         s->congested = congested;
         if (!congested)
                 for (GList *l = s->connections.head; l; l = l->next)

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of the embedded event server: trouble with the disk, start and end, addresses, the gateway's own client. */
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+
+#include "event/client.h"
+#include "tests/unit/event-server-fixture.h"
+#include "tests/unit/full-disk.h"
+
+/* ---- trouble ------------------------------------------------------------------------------------------------------ */
+
+static void test_full_disk(Fixture *f, gconstpointer data) {
+        RawClient *watch = client(f, "watch", "x/*"), *c = client(f, "c", NULL);
+
+        raw_client_register(c, true, "x/1");
+        raw_client_expect(c, "registered 1");
+        raw_client_expect(watch, "events 4:1 x/1");
+        g_assert_null(event_server_get_trouble(f->server));
+
+        full_disk(true);
+        raw_client_register(c, true, "x/2");
+        raw_client_register(c, false, "x/3");
+        raw_client_register(c, true);
+        raw_client_register(c, true, "x/4");
+        raw_client_expect(c, "failure");
+        raw_client_expect(c, "registered 0");
+        raw_client_expect(c, "failure");
+        raw_client_expect(watch, "events 6:1 x/3");
+        g_assert_nonnull(event_server_get_trouble(f->server));
+        LOOP_UNTIL(f->event, f->n_changed == 1);
+        raw_client_register(c, true, "x/5");
+        raw_client_expect(c, "failure");
+        raw_client_register(c, false, "x/6");
+        LOOP_UNTIL(f->event, raw_client_has_line(watch));
+        g_assert_true(g_str_has_suffix(watch->lines->pdata[0], ":1 x/6"));
+        g_ptr_array_remove_index(watch->lines, 0);
+
+        full_disk(false);
+        LOOP_UNTIL(f->event, f->n_changed == 2);
+        g_assert_null(event_server_get_trouble(f->server));
+        raw_client_register(c, true, "x/7");
+        raw_client_expect(c, "registered 1");
+        raw_client_query(c, &(EventerQuery) { .kind = QUERY_LATEST });
+        raw_client_expect(c, "result 7"); /* engine, two clients, x/1, 3, 6, 7 */
+        g_assert_cmpuint(event_server_get_counters(f->server).dropped, ==, 0);
+}
+
+static void test_corrupt(Fixture *f, gconstpointer data) {
+        EventServer *server = NULL;
+        g_autofree char *text = NULL;
+
+        stop(f);
+        g_assert_true(g_file_set_contents(f->path, "this is no database at all, whatever it may look like", -1, NULL));
+        g_assert_cmpint(event_server_new(f->event, &f->options, NULL, NULL, &server), ==, -EUCLEAN);
+        g_assert_true(g_file_get_contents(f->path, &text, NULL, NULL));
+        g_assert_true(g_str_has_prefix(text, "this is"));
+        f->options.set_aside = true;
+        start(f);
+        raw_client_query_all(client(f, "c", NULL));
+        raw_client_expect(f->clients, "result 2");
+}
+
+/* ---- life --------------------------------------------------------------------------------------------------------- */
+
+/* Numbers and times go on; what was registered is there, answered or not. */
+static void test_restart(Fixture *f, gconstpointer data) {
+        RawClient *c = client(f, "c", "x");
+
+        raw_client_register(c, true, "x");
+        raw_client_register(c, false, "y");
+        raw_client_register(c, false, "x");
+        raw_client_expect(c, "events 3:1 x");
+        raw_client_expect(c, "registered 1");
+        raw_client_expect(c, "events 5:1 x");
+        stop(f);
+        raw_client_expect_end(c);
+
+        start(f);
+        c = client(f, "c", "x");
+        raw_client_query_all(c);
+        raw_client_expect(c, "result 7");
+        raw_client_register(c, true, "x");
+        raw_client_expect(c, "events 8:1 x"); /* behind the engine's and its own */
+        raw_client_expect(c, "registered 1");
+}
+
+static void test_initial(Fixture *f, gconstpointer data) {
+        const Subtype x = SUBTYPE("x"), y = SUBTYPE("y");
+        const EventServerInitial initial[] = { { .type = { &x, 1 }, .payload = JSON_LITERAL("true") },
+                                               { .type = { &y, 1 } } };
+        RawClient *c;
+
+        stop(f);
+        g_assert_cmpint(unlink(f->path), ==, 0);
+        start(f);
+        g_assert_cmpint(event_server_register_initial(f->server, initial, 1), ==, 0);
+        g_assert_cmpint(event_server_register_initial(f->server, initial, 0), ==, 0);
+        c = client(f, "c", "*");
+        raw_client_query_all(c);
+        raw_client_expect(c, "result 3");
+        raw_client_register(c, true, "x=false");
+        raw_client_expect(c, "events 4:1 x=false");
+        raw_client_expect(c, "registered 1");
+
+        stop(f);
+        start(f);
+        g_assert_cmpint(event_server_register_initial(f->server, initial, 2), ==, 0);
+        c = client(f, "c", NULL);
+        raw_client_query(c, &(EventerQuery) { .kind = QUERY_LATEST });
+        raw_client_expect(c, "result 4"); /* engine, client, x, y */
+        raw_client_query_all(c);
+        raw_client_expect(c, "result 7");
+}
+
+static void test_stop(Fixture *f, gconstpointer data) {
+        RawClient *c = client(f, "c", "*"), *p = client_new(f);
+
+        client_init(p, "p", "event/?/engine", true);
+        raw_client_expect(p, "init operational");
+        raw_client_expect(p, "events 1:1 event/1/engine=\"STARTED\"");
+        raw_client_expect(c, "events 3:1 event/1/eventer/p=\"CONNECTED\"");
+        raw_client_register(c, true, "x");
+        raw_client_expect(c, "events 4:1 x");
+        raw_client_expect(c, "registered 1");
+
+        event_server_stop(f->server, LOOP_LIMIT_USEC, on_stopped, f);
+        g_assert_cmpuint(f->n_stopped, ==, 0);
+        raw_client_register(c, true, "late");
+        raw_client_expect(c, "status stopping");
+        raw_client_expect(c, "events 5:1 event/1/engine=\"STOPPED\"");
+        raw_client_expect(p, "status stopping");
+        raw_client_expect(p, "events 5:1 event/1/engine=\"STOPPED\"");
+        LOOP_UNTIL(f->event, raw_client_has_ended(c) && raw_client_has_ended(p));
+        LOOP_UNTIL(f->event, f->n_stopped == 1);
+        g_assert_cmpint(access(f->socket, F_OK), ==, -1);
+        stop(f);
+
+        start(f);
+        c = client(f, "c", NULL);
+        raw_client_query_all(c);
+        raw_client_expect(c, "result 7");
+}
+
+/* Under load, and the owner frees it in the call. */
+static void on_stopped_free(void *userdata) {
+        Fixture *f = userdata;
+
+        f->n_stopped++;
+        stop(f);
+}
+
+static void test_stop_under_load(Fixture *f, gconstpointer data) {
+        RawClient *a = client(f, "a", "x"), *b = client(f, "b", NULL), *mute = client(f, "mute", "*");
+        unsigned n_registered = 0, n_seen;
+
+        mute->mute = true;
+        for (size_t i = 0; i < 300; i++) {
+                raw_client_register(a, i % 3 == 0, "x");
+                raw_client_register(b, true, "x", "x");
+                if (i % 10 == 0)
+                        raw_client_query_all(b);
+                register_bytes(b, 10000);
+        }
+        event_server_stop(f->server, 2 * USEC_PER_SEC, on_stopped_free, f); /* the mute one takes all of it */
+        LOOP_UNTIL(f->event, ({
+                           raw_client_read(a);
+                           raw_client_read(b);
+                           f->n_stopped == 1;
+                   }));
+        LOOP_UNTIL(f->event, raw_client_has_ended(a) && raw_client_has_ended(b));
+        for (size_t i = 0; i < a->lines->len; i++)
+                n_registered += g_str_equal(a->lines->pdata[i], "registered 1");
+        for (size_t i = 0; i < b->lines->len; i++)
+                n_registered += 2 * (unsigned) g_str_equal(b->lines->pdata[i], "registered 2");
+
+        /* What was answered is there. */
+        start(f);
+        a = client(f, "again", NULL);
+        raw_client_query_all(a);
+        LOOP_UNTIL(f->event, raw_client_has_line(a));
+        g_assert_cmpint(sscanf(a->lines->pdata[0], "result %u", &n_seen), ==, 1);
+        g_assert_cmpuint(n_seen, >=, n_registered);
+}
+
+/* A client that takes nothing does not hold up the end for longer than it may. */
+static void test_stop_limit(Fixture *f, gconstpointer data) {
+        RawClient *mute = client(f, "mute", "x"), *c = client(f, "c", NULL);
+        usec_t begin;
+
+        mute->mute = true;
+        for (size_t i = 0; i < 20; i++)
+                register_bytes(c, 100000);
+        raw_client_register(c, true);
+        raw_client_expect(c, "registered 0");
+        begin = now_usec(CLOCK_MONOTONIC);
+        event_server_stop(f->server, 300 * USEC_PER_MSEC, on_stopped, f);
+        LOOP_UNTIL(f->event, f->n_stopped == 1);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, >=, 300 * USEC_PER_MSEC);
+        loop_settle(f->event);
+        g_assert_cmpuint(f->n_stopped, ==, 1);
+}
+
+static void test_stop_full_disk(Fixture *f, gconstpointer data) {
+        RawClient *c = client(f, "c", NULL);
+
+        full_disk(true);
+        raw_client_register(c, true, "x");
+        raw_client_expect(c, "failure");
+        event_server_stop(f->server, 10 * LOOP_LIMIT_USEC, on_stopped, f); /* it does not wait for that */
+        LOOP_UNTIL(f->event, f->n_stopped == 1);
+        full_disk(false);
+}
+
+/* ---- addresses ---------------------------------------------------------------------------------------------------- */
+
+static bool can_connect(int family, uint16_t port) {
+        struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
+        struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT, .sin6_port = htons(port) };
+        _cleanup_(safe_closep) int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        return fd >= 0 && connect(fd, family == AF_INET ? (struct sockaddr *) &sin : (struct sockaddr *) &sin6,
+                                  family == AF_INET ? sizeof(sin) : sizeof(sin6)) == 0;
+}
+
+static bool has_ipv6(void) {
+        struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+        _cleanup_(safe_closep) int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        return fd >= 0 && bind(fd, (struct sockaddr *) &sin6, sizeof(sin6)) == 0;
+}
+
+static void test_localhost(Fixture *f, gconstpointer data) {
+        const Address address = { .kind = ADDRESS_TCP, .host = (char *) "localhost" };
+        Address bound;
+
+        stop(f);
+        g_assert_cmpint(event_server_new(f->event, &f->options, NULL, NULL, &f->server), ==, 0);
+        g_assert_cmpstr(event_server_get_address(f->server), ==, "");
+        g_assert_cmpint(event_server_listen(f->server, &address), ==, 0);
+        g_assert_cmpint(address_parse(event_server_get_address(f->server), &bound), ==, 0);
+        g_assert_cmpint(bound.kind, ==, ADDRESS_TCP);
+        g_assert_true(can_connect(AF_INET, bound.port));
+        g_assert_cmpint(can_connect(AF_INET6, bound.port), ==, has_ipv6());
+        address_done(&bound);
+}
+
+static void test_addresses(Fixture *f, gconstpointer data) {
+        const Address name = { .kind = ADDRESS_TCP, .host = (char *) "example.invalid" },
+                      again = { .kind = ADDRESS_UNIX, .path = f->socket },
+                      tcp = { .kind = ADDRESS_TCP, .host = (char *) "127.0.0.1" };
+        g_autofree char *expected = g_strconcat("unix:", f->socket, NULL),
+                        *path = g_build_filename(f->folder, "passed.sock", NULL);
+        struct sockaddr_un sun = { .sun_family = AF_UNIX };
+        RawClient c;
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        g_assert_cmpint(event_server_listen(f->server, &name), ==, -ENXIO);
+        g_assert_cmpint(event_server_listen(f->server, &again), ==, -EADDRINUSE);
+        g_assert_cmpint(event_server_listen(f->server, &tcp), ==, 0);
+        g_assert_cmpstr(event_server_get_address(f->server), ==, expected);
+
+        (void) g_strlcpy(sun.sun_path, path, sizeof(sun.sun_path));
+        g_assert_cmpint(bind(fd, (struct sockaddr *) &sun, sizeof(sun)), ==, 0);
+        g_assert_cmpint(listen(fd, 5), ==, 0);
+        g_assert_cmpint(event_server_listen_fd(f->server, fd), ==, 0);
+        raw_client_connect(&c, f->event, path);
+        client_init(&c, "passed", NULL, false);
+        raw_client_expect(&c, "init operational");
+        raw_client_done(&c);
+        safe_close(fd);
+}
+
+/* ---- the gateway's own client ------------------------------------------------------------------------------------- */
+
+typedef struct Own {
+        EventClient *client;
+        bool connected, closed, answered;
+        EventerStatus status;
+        unsigned n_events;
+        int error;
+} Own;
+
+static void own_connected(EventClient *c, EventerStatus status, void *userdata) {
+        Own *o = userdata;
+
+        o->connected = true;
+        o->status = status;
+}
+
+static void own_status(EventClient *c, EventerStatus status, void *userdata) {
+        Own *o = userdata;
+
+        o->status = status;
+}
+
+static void own_events(EventClient *c, const Event *events, size_t n, void *userdata) {
+        Own *o = userdata;
+
+        o->n_events += (unsigned) n;
+}
+
+static void own_closed(EventClient *c, int error, const char *detail, void *userdata) {
+        Own *o = userdata;
+
+        o->closed = true;
+}
+
+static void own_answer(int error, const Event *events, size_t n, bool more_follows, void *userdata) {
+        Own *o = userdata;
+
+        o->answered = true;
+        o->error = error;
+}
+
+static void test_own_client(Fixture *f, gconstpointer data) {
+        static const EventClientHandler handler = { .connected = own_connected,
+                                                    .status = own_status,
+                                                    .events = own_events,
+                                                    .closed = own_closed };
+        static const Subtype subtypes[] = { SUBTYPE("x"), SUBTYPE("*") };
+        const EventType subscription = { subtypes, 2 }, prefix = { subtypes, 1 };
+        const EventerInit init = { .client_name = "gateway", .subscriptions = &subscription, .n_subscriptions = 1 };
+        Own own = { 0 };
+        EventRequest *request;
+        int fd;
+
+        g_assert_cmpint(event_server_connect(f->server, &fd), ==, 0);
+        g_assert_cmpint(event_client_new_fd(f->event, fd, &init, &handler, &own, &own.client), ==, 0);
+        LOOP_UNTIL(f->event, own.connected);
+        g_assert_cmpint(own.status, ==, EVENTER_OPERATIONAL);
+        for (size_t i = 0; i < 100; i++)
+                event_client_register(own.client, prefix, (const char *const[]) { "y", NULL }, NULL, NULL);
+        g_assert_cmpint(event_client_request_register(own.client, prefix, (const char *const[]) { "z", NULL }, NULL, NULL,
+                                                      own_answer, &own, &request),
+                        ==, 0);
+        LOOP_UNTIL(f->event, own.answered);
+        g_assert_cmpint(own.error, ==, 0);
+        g_assert_cmpuint(own.n_events, ==, 101);
+
+        event_server_stop(f->server, LOOP_LIMIT_USEC, on_stopped, f);
+        LOOP_UNTIL(f->event, own.closed && f->n_stopped == 1);
+        g_assert_cmpint(own.status, ==, EVENTER_STOPPING);
+        own.client = event_client_free(own.client);
+}
+
+static void on_exported(int error, const char *detail, void *userdata) {
+        int *result = userdata;
+
+        *result = error;
+}
+
+static void test_export(Fixture *f, gconstpointer data) {
+        g_autofree char *path = g_build_filename(f->folder, "copy.db", NULL);
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), result = 1;
+
+        g_assert_cmpint(event_server_export(f->server, fd, on_exported, &result), ==, 0);
+        safe_close(fd);
+        LOOP_UNTIL(f->event, result <= 0);
+        g_assert_cmpint(result, ==, 0);
+        stop(f);
+        f->options.store.path = path;
+        start(f);
+        raw_client_query_all(client(f, "c", NULL));
+        LOOP_UNTIL(f->event, raw_client_has_line(f->clients));
+}
+
+int main(int argc, char *argv[]) {
+        g_test_init(&argc, &argv, NULL);
+        ADD("full-disk", test_full_disk);
+        ADD("corrupt", test_corrupt);
+        ADD("restart", test_restart);
+        ADD("initial", test_initial);
+        ADD("stop", test_stop);
+        ADD("stop-under-load", test_stop_under_load);
+        ADD("stop-limit", test_stop_limit);
+        ADD("stop-full-disk", test_stop_full_disk);
+        ADD("localhost", test_localhost);
+        ADD("addresses", test_addresses);
+        ADD("own-client", test_own_client);
+        ADD("export", test_export);
+        return g_test_run();
+}
