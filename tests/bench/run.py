@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Side by side with the reference and with a bare libmodbus loop: polling, events, start, latency, memory. Every number is
-the median of several rounds, and what is compared takes turns within each round, because machines are noisy: look at the
-ratios."""
+"""Side by side with the reference and with a bare libmodbus loop: polling, events, start, latency, memory, the embedded event
+server. Every number is the median of several rounds, and what is compared takes turns within each round, because machines are
+noisy: look at the ratios."""
 
 import argparse
 import json
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 
+import embedded
 import scene
 from harness.bus import Bus
 from harness.eventer import Eventer, is_operational
@@ -354,7 +355,7 @@ def bench_memory(table, directory, _rounds):
 
 
 BENCHES = {'polling': bench_polling, 'events': bench_events, 'start': bench_start, 'latency': bench_latency,
-           'memory': bench_memory}
+           'memory': bench_memory, 'embedded': embedded.bench}
 
 
 def main():

@@ -74,6 +74,12 @@ def latency_config(event_port, modbus_port, mode):
     return NATIVE.config([device], event_port, name='bench')
 
 
+def poll_config(modbus_port, interval, **main):
+    """A gateway `bench` whose device `dev` polls one register."""
+    device = master('dev', modbus_port, [remote(1, [data('r', interval=interval)])], connect_timeout=5, request_timeout=5)
+    return NATIVE.config([device], name='bench', **main)
+
+
 def cpu_seconds(pid):
     """User and system time of all threads of a process so far, as exact as the scheduler has it."""
     return sum(int(i.read_text().split()[0]) for i in pathlib.Path(f'/proc/{pid}/task').glob('*/schedstat')) / 1e9

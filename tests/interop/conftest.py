@@ -2,6 +2,7 @@
 """What most interop tests share: the forms and layouts, and the event servers."""
 
 import contextlib
+import os
 
 import pytest
 
@@ -29,10 +30,15 @@ SERVERS = {'hat-event': lambda path: EventServer(path),
            'own': lambda path: contextlib.nullcontext(OwnServer())}
 
 
+#: For all tests, whatever their mark says: a list, comma separated.
+CHOSEN = [i for i in os.environ.get('GATEWAYD_TEST_EVENT_SERVERS', '').split(',') if i]
+
+
 def pytest_generate_tests(metafunc):
     mark = metafunc.definition.get_closest_marker('event_servers')
-    if mark and 'event_server' in metafunc.fixturenames:
-        metafunc.parametrize('event_server', mark.args, indirect=True)
+    servers = CHOSEN or (mark.args if mark else [])
+    if servers and 'event_server' in metafunc.fixturenames:
+        metafunc.parametrize('event_server', servers, indirect=True)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 in which they were registered, which is the same on both sides: ids and times of the two are compared by that."""
 
 import asyncio
+import bisect
 import contextlib
 import itertools
 import random
@@ -303,18 +304,24 @@ class Pair:
 
     # ---- places in time that both sides agree on
 
+    def _is_later(self, index):
+        """The time of the event differs from that of the one before it on both sides: a server may have the same microsecond
+        twice, and then only there."""
+        return index in (0, len(self.record)) or all(s.stamp(index - 1) < s.stamp(index) for s in self.sides)
+
     def session_begin(self, at):
-        """The first event of a session, the last one not behind `at` whose time differs from that of the session before on
-        both sides: a server may have the same microsecond twice."""
-        begins = (i for i in reversed(self.sessions) if i <= at)
-        return next((i for i in begins if all(i == 0 or s.stamp(i - 1) < s.stamp(i) for s in self.sides)), 0)
+        """The first event of the last session up to `at` that is later than the session before it."""
+        i = bisect.bisect_right(self.sessions, at) - 1
+        while not self._is_later(self.sessions[i]):
+            i -= 1
+        return self.sessions[i]
 
     def session_end(self, at):
-        """The last event of a session, the last one not behind `at` (else the first) whose time differs from that of the
-        session behind it."""
-        ends = [i - 1 for i in self.sessions[1:]] + [len(self.record) - 1]
-        distinct = [i for i in ends if i + 1 == len(self.record) or all(s.stamp(i) < s.stamp(i + 1) for s in self.sides)]
-        return next((i for i in reversed(distinct) if i <= at), distinct[0])
+        """The last event of the first session from `at` on that the session behind it is later than."""
+        i = bisect.bisect_right(self.sessions, at)
+        while i < len(self.sessions) and not self._is_later(self.sessions[i]):
+            i += 1
+        return (self.sessions[i] if i < len(self.sessions) else len(self.record)) - 1
 
 
 def shifted(stamp, us):
