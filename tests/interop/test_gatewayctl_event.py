@@ -355,6 +355,11 @@ def test_says_that_more_follows_and_has_none():
         assert Ctl(server.port)('history') == ''
 
 
+def test_more_than_was_asked_for():
+    with RawEventServer([[event('a', number=i) for i in range(10)]]) as server:
+        assert len(Ctl(server.port).lines('history', '--limit=3')) == 3
+
+
 BAD = ['', '{', 'nan', '{"a":1}x', '"\x1b"', '[' * 600 + ']' * 600, '1e999', '\x1b[2J']
 
 
