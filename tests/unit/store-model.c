@@ -40,34 +40,40 @@ static void event_free(void *event) {
 }
 
 void store_model_init(StoreModel *m) {
-        *m = (StoreModel) { .events = g_ptr_array_new_with_free_func(event_free),
-                            .replaced = g_array_new(FALSE, FALSE, sizeof(guint)) };
+        *m = (StoreModel) {
+                .events = g_ptr_array_new_with_free_func(event_free),
+                .latest = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify) g_bytes_unref, NULL),
+        };
 }
 
 void store_model_done(StoreModel *m) {
         g_ptr_array_unref(m->events);
-        g_array_unref(m->replaced);
+        g_hash_table_unref(m->latest);
+}
+
+/* A type as one key. */
+static GBytes *type_key(EventType type) {
+        GByteArray *key = g_byte_array_new();
+
+        for (size_t i = 0; i < type.n; i++) {
+                g_byte_array_append(key, (const uint8_t *) &type.subtypes[i].size, sizeof(size_t));
+                if (type.subtypes[i].size > 0)
+                        g_byte_array_append(key, (const uint8_t *) type.subtypes[i].text, (guint) type.subtypes[i].size);
+        }
+        return g_byte_array_free_to_bytes(key);
 }
 
 void store_model_add(StoreModel *m, const Event *e) {
-        guint n = m->events->len, never = G_MAXUINT;
-
-        for (guint i = n; i > 0; i--)
-                if (event_type_equal(store_model_event(m, i - 1)->type, e->type)) {
-                        g_array_index(m->replaced, guint, i - 1) = n;
-                        break;
-                }
+        g_hash_table_replace(m->latest, type_key(e->type), GUINT_TO_POINTER(m->events->len));
         g_ptr_array_add(m->events, event_copy(e));
-        g_array_append_val(m->replaced, never);
 }
 
 void store_model_undo(StoreModel *m, guint n) {
         g_ptr_array_set_size(m->events, (int) n);
-        g_array_set_size(m->replaced, n);
-        for (guint i = 0; i < n; i++)
-                if (g_array_index(m->replaced, guint, i) >= n)
-                        g_array_index(m->replaced, guint, i) = G_MAXUINT;
         m->first = MIN(m->first, n);
+        g_hash_table_remove_all(m->latest);
+        for (guint i = 0; i < n; i++)
+                g_hash_table_replace(m->latest, type_key(store_model_event(m, i)->type), GUINT_TO_POINTER(i));
 }
 
 const Event *store_model_event(const StoreModel *m, guint i) {
@@ -77,7 +83,9 @@ const Event *store_model_event(const StoreModel *m, guint i) {
 /* ---- queries ------------------------------------------------------------------------------------------------------ */
 
 static bool is_latest(const StoreModel *m, guint i) {
-        return g_array_index(m->replaced, guint, i) == G_MAXUINT;
+        g_autoptr(GBytes) key = type_key(store_model_event(m, i)->type);
+
+        return GPOINTER_TO_UINT(g_hash_table_lookup(m->latest, key)) == i;
 }
 
 static bool type_wanted(const EventerQuery *q, EventType type) {
@@ -103,16 +111,10 @@ static bool same_id(const EventId *a, const EventId *b) {
         return a->server == b->server && a->session == b->session && a->instance == b->instance;
 }
 
-/* Stable, so equal times stay in natural order. */
-static void sort_by_source(GPtrArray *list) {
-        for (guint i = 1; i < list->len; i++) {
-                void *e = list->pdata[i];
-                guint j = i;
+static int compare_sources(const void *a, const void *b) {
+        const Event *const *x = a, *const *y = b;
 
-                for (; j > 0 && timestamp_compare(&((Event *) list->pdata[j - 1])->source, &((Event *) e)->source) > 0; j--)
-                        list->pdata[j] = list->pdata[j - 1];
-                list->pdata[j] = e;
-        }
+        return timestamp_compare(&(*x)->source, &(*y)->source);
 }
 
 static void reverse(GPtrArray *list) {
@@ -136,7 +138,7 @@ static GPtrArray *in_order(const StoreModel *m, const EventerQuery *q) {
                         g_ptr_array_add(list, (void *) e);
         }
         if (q->order_by == QUERY_BY_SOURCE_TIMESTAMP)
-                sort_by_source(list);
+                g_ptr_array_sort(list, compare_sources); /* stable: equal times stay in natural order */
         if (q->order == QUERY_DESCENDING)
                 reverse(list);
         return list;

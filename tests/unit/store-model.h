@@ -7,7 +7,7 @@
 
 typedef struct StoreModel {
         GPtrArray *events;      /* of Event, owned: all that were ever written */
-        GArray *replaced;       /* of guint, one an event: the next one of its type, G_MAXUINT when there is none */
+        GHashTable *latest;     /* type to the index of its last event */
         guint first;            /* history begins there */
         guint committed;        /* how many are */
 } StoreModel;
