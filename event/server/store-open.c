@@ -12,6 +12,7 @@
 #define APPLICATION_ID 1196909924       /* "GWed" */
 #define VERSION 1
 #define FILE_MODE 0640
+#define PAGE_SIZE_MIN 512
 #define BUSY_MSEC 2000
 
 #define TEXT_OF(x) #x
@@ -20,7 +21,6 @@
 /* An exclusive lock for as long as the store is open: no second daemon, and no shared memory file, whose pages could fail under us. The
  * cache is 2 MiB; the log is cut back to 16 MiB. */
 static const char settings_sql[] = "PRAGMA locking_mode = EXCLUSIVE;"
-                                   "PRAGMA auto_vacuum = INCREMENTAL;"
                                    "PRAGMA cache_size = -2048;"
                                    "PRAGMA mmap_size = 0;"
                                    "PRAGMA temp_store = MEMORY;"
@@ -28,6 +28,8 @@ static const char settings_sql[] = "PRAGMA locking_mode = EXCLUSIVE;"
                                    "PRAGMA trusted_schema = OFF;"
                                    "PRAGMA cell_size_check = ON;"
                                    "PRAGMA synchronous = FULL;";
+/* Only of a new one: it writes, and a full disk must not keep the store from being opened. */
+static const char new_sql[] = "PRAGMA auto_vacuum = INCREMENTAL;";
 static const char log_sql[] = "PRAGMA journal_mode = WAL;"
                               "PRAGMA journal_size_limit = 16777216;";
 
@@ -204,6 +206,8 @@ static int store_touch(Store *s, const char *path) {
         }
         if (!S_ISREG(st.st_mode))
                 return store_error_text(s, -EUCLEAN, "not a regular file");
+        if (st.st_size > 0 && st.st_size < PAGE_SIZE_MIN) /* SQLite takes a file of one byte for an empty one */
+                return store_error_text(s, -EUCLEAN, "file is not a database");
         return 0;
 }
 
@@ -240,6 +244,9 @@ static int store_start(Store *s, const char *path) {
         made = store_identify(s);
         if (made < 0)
                 return made;
+        r = store_exec(s, made > 0 ? new_sql : "");
+        if (r < 0)
+                return r;
         r = store_exec(s, log_sql);
         if (r < 0)
                 return r;
