@@ -430,6 +430,10 @@ static void parse_value(Parser *p, const ConfNode *node, const ConfField *field,
         }
 }
 
+const char *conf_field_fallback(const ConfField *field, ConfForm form) {
+        return form == CONF_FORM_HAT && field->hat_fallback ? field->hat_fallback : field->fallback;
+}
+
 void conf_fallback_node(const char *fallback, ConfArena *arena, ConfNode *ret) {
         if (fallback[0] == '[' || fallback[0] == '{')
                 ret->kind = fallback[0] == '[' ? CONF_ARRAY : CONF_OBJECT;
@@ -452,6 +456,7 @@ static void set_absent_object(Parser *p, const ConfNode *node, const ConfField *
 
 /* The value when the key was not given, and its place: the object, with the key's pointer. */
 static void set_absent(Parser *p, const ConfNode *object, const ConfField *field, void *at) {
+        const char *fallback = conf_field_fallback(field, p->form);
         ConfNode *node;
 
         if (field->type == CONF_TYPE_ANY)
@@ -460,8 +465,8 @@ static void set_absent(Parser *p, const ConfNode *object, const ConfField *field
         node = conf_errors_node_absent(p->errors, object, field->name);
         conf_errors_set_place(p->errors, at, node);
         set_null(field, at);
-        if (field->fallback) {
-                conf_fallback_node(field->fallback, p->arena, node);
+        if (fallback) {
+                conf_fallback_node(fallback, p->arena, node);
                 if (field->type != CONF_TYPE_OBJECT)
                         parse_value(p, node, field, at);
         }

@@ -91,5 +91,7 @@ static inline bool conf_field_required(const ConfField *field, ConfForm form) {
         return (field->flags & CONF_REQUIRED) ||
                ((field->flags & CONF_HAT_REQUIRED) && form == CONF_FORM_HAT);
 }
+/* The default in this form; NULL: none. */
+const char *conf_field_fallback(const ConfField *field, ConfForm form);
 /* A node with the value of fallback text. */
 void conf_fallback_node(const char *fallback, ConfArena *arena, ConfNode *ret);

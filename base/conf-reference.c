@@ -20,6 +20,8 @@ static void write_presence(FILE *stream, const ConfField *field) {
                 fputs("; required in the hat form", stream);
         else if (field->flags & CONF_ONE_OF)
                 fputs("; exactly one of the keys so marked", stream);
+        else if (field->hat_fallback)
+                fprintf(stream, "; default ``%s``, in the hat form ``%s``", field->fallback, field->hat_fallback);
         else if (field->fallback)
                 fprintf(stream, "; default ``%s``", field->fallback);
         else

@@ -49,16 +49,18 @@ static void write_range(JsonWriter *w, const ConfField *field, const char *min, 
         write_limit(w, max, range.max);
 }
 
-static void write_documentation(JsonWriter *w, const ConfField *field) {
+static void write_documentation(JsonWriter *w, const ConfField *field, ConfForm form) {
+        const char *fallback = conf_field_fallback(field, form);
+
         if (field->help && field->unit) {
                 g_autofree char *text = g_strdup_printf("%s (%s)", field->help, field->unit);
 
                 write_string(w, "description", text);
         } else if (field->help)
                 write_string(w, "description", field->help);
-        if (field->fallback) {
+        if (fallback) {
                 json_key(w, "default");
-                json_raw(w, (JsonSpan) { field->fallback, strlen(field->fallback) });
+                json_raw(w, (JsonSpan) { fallback, strlen(fallback) });
         }
 }
 
@@ -272,7 +274,7 @@ static void write_text(JsonWriter *w, const ConfField *field, ConfForm form) {
 
 static void write_value(JsonWriter *w, const ConfField *field, ConfForm form) {
         json_open_object(w);
-        write_documentation(w, field);
+        write_documentation(w, field, form);
         switch (field->type) {
         case CONF_TYPE_BOOL:
                 write_type(w, field, "boolean");

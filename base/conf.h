@@ -129,6 +129,7 @@ struct ConfField {
         int64_t null_value;     /* CONF_NULLABLE integer */
         const char *fallback;   /* default as JSON text (a scalar without escapes, `[]` or `{}`) when the key is absent; NULL:
                                  * what null gives (USEC_INFINITY, -1, NULL, null_value), else zeroed */
+        const char *hat_fallback; /* the same in the hat form, where it is another one */
         const char *instead;    /* `a b` are alternatives: required unless this sibling key is given, and both are an error */
         const char *unit, *help; /* schema and reference page */
         const char *const *names;       /* CONF_TYPE_ENUM: NULL-terminated */

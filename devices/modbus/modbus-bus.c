@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scheduler of one line (spec modbus.md 4.2 to 4.4). Loop thread. */
+/* The scheduler of one line (spec modbus.md 4.2 to 4.4). Three queues: where neither priority nor budget is asked
+ * for, everything is in the first. Loop thread. */
 
 #include "devices/modbus/modbus-bus.h"
 
@@ -15,10 +16,16 @@ struct ModbusBus {
         ModbusClock clock;
         ModbusCounters *counters;
         ModbusLink *link;
-        JobList queue;
+        JobList queue, writes, probes;
         JobList delayed;        /* in the order of due, because all wait equally long */
         bool busy;              /* an attempt is on the line … */
         ModbusJob *current;     /* … of this job; NULL: its requester is gone */
+        bool wrote;             /* the one before it was urgent */
+        size_t living;          /* units */
+        bool probing;           /* what is on the line is a probe … */
+        usec_t probe_begun;
+        usec_t probe_at;        /* no other one before; 0: whenever */
+        usec_t probe_pause;     /* what the last one cost the others */
         usec_t last_answer;     /* kept only with a request_delay */
         usec_t wake;            /* what the clock was told */
 };
@@ -62,12 +69,71 @@ ModbusBus *modbus_bus_free(ModbusBus *b) {
         return NULL;
 }
 
+/* ---- which is next ------------------------------------------------------------------------------------ */
+
+static JobList *bus_queue_of(ModbusBus *b, const ModbusJob *job) {
+        if (job->urgency == MODBUS_JOB_WRITE && b->options.write_priority)
+                return &b->writes;
+        if (job->urgency == MODBUS_JOB_PROBE && b->options.probe_budget < 1)
+                return &b->probes;
+        return &b->queue;
+}
+
+static size_t bus_n_waiting(const ModbusBus *b) {
+        return b->queue.n + b->writes.n + b->probes.n + b->delayed.n;
+}
+
+/* When a probe may begin; 0: at once. */
+static usec_t bus_probe_ready(const ModbusBus *b) {
+        return b->living > 0 ? b->probe_at : 0;
+}
+
+/* The queue whose first job is next; NULL: nothing may go now. */
+static JobList *bus_next_queue(ModbusBus *b) {
+        if (b->probes.first) {
+                usec_t ready = bus_probe_ready(b);
+
+                if (ready == 0 || ready <= b->clock.now(b->clock.userdata))
+                        return &b->probes;
+        }
+        if (b->writes.first && (!b->wrote || !b->queue.first))
+                return &b->writes;
+        return b->queue.first ? &b->queue : NULL;
+}
+
+/* What a probe took of the line's time it leaves to the others, many times over. */
+static void bus_account_probe(ModbusBus *b) {
+        usec_t now = b->clock.now(b->clock.userdata), took = usec_sub(now, b->probe_begun);
+
+        b->probing = false;
+        b->probe_pause = (usec_t) ((double) took * (1 - b->options.probe_budget) / b->options.probe_budget);
+        b->probe_at = usec_add(now, b->probe_pause);
+}
+
+usec_t modbus_bus_probe_time(const ModbusBus *b, size_t n) {
+        usec_t now = b->clock.now(b->clock.userdata);
+
+        if (b->living == 0)
+                return now;
+        return usec_add(MAX(now, b->probe_at), n * b->probe_pause);
+}
+
+size_t modbus_bus_n_probes(const ModbusBus *b) {
+        return b->probes.n;
+}
+
 static void bus_set_wake(ModbusBus *b, usec_t when) {
         if (when == b->wake)
                 return;
 
         b->wake = when;
         b->clock.wake_at(when, b->clock.userdata);
+}
+
+void modbus_bus_count_living(ModbusBus *b, int change) {
+        b->living = (size_t) ((int) b->living + change);
+        if (b->living == 0 && b->probes.first && b->link && !b->busy)
+                bus_set_wake(b, b->clock.now(b->clock.userdata));
 }
 
 /* Delayed repetitions whose pause is over go to the queue's end. */
@@ -83,7 +149,7 @@ static void bus_release_delayed(ModbusBus *b) {
 
                 list_remove(&b->delayed, job);
                 job->state = MODBUS_JOB_QUEUED;
-                list_append(&b->queue, job);
+                list_append(bus_queue_of(b, job), job);
         }
 }
 
@@ -93,27 +159,40 @@ static void bus_transmit(ModbusBus *b) {
         b->link->vtable->submit(b->link, &b->current->request, bus_on_attempt, b);
 }
 
+static void bus_begin(ModbusBus *b, JobList *queue) {
+        ModbusJob *job = queue->first;
+
+        list_remove(queue, job);
+        job->state = MODBUS_JOB_ON_LINE;
+        b->current = job;
+        b->busy = true;
+        b->wrote = queue == &b->writes;
+        b->probing = queue == &b->probes;
+        if (b->probing)
+                b->probe_begun = b->clock.now(b->clock.userdata);
+        bus_transmit(b);
+}
+
 /* Puts the next request on the free line, or sees to being woken for it. */
 static void bus_run(ModbusBus *b) {
         usec_t wake = USEC_INFINITY;
+        JobList *queue;
 
         if (b->busy || !b->link)
                 return;
 
         bus_release_delayed(b);
-        if (b->queue.first) {
+        queue = bus_next_queue(b);
+        if (queue) {
                 usec_t ready = b->last_answer > 0 ? usec_add(b->last_answer, b->options.request_delay) : 0;
 
                 if (ready == 0 || ready <= b->clock.now(b->clock.userdata)) {
-                        b->current = b->queue.first;
-                        list_remove(&b->queue, b->current);
-                        b->current->state = MODBUS_JOB_ON_LINE;
-                        b->busy = true;
-                        bus_transmit(b);
+                        bus_begin(b, queue);
                         return;
                 }
                 wake = ready;
-        }
+        } else if (b->probes.first)
+                wake = bus_probe_ready(b);
         if (b->delayed.first)
                 wake = MIN(wake, b->delayed.first->due);
         bus_set_wake(b, wake);
@@ -158,6 +237,8 @@ static void bus_on_attempt(int error, const ModbusResponse *response, void *user
         ModbusJob *job = b->current;
 
         bus_count(b, error, response);
+        if (b->probing)
+                bus_account_probe(b);
         if (job && error < 0 && bus_repeat(b, job))
                 return;
 
@@ -193,34 +274,40 @@ void modbus_bus_detach(ModbusBus *b) {
         if (b->busy)
                 b->link->vtable->cancel(b->link);
         b->link = NULL;
-        b->busy = false;
+        b->busy = b->probing = b->wrote = false;
+        b->probe_at = b->probe_pause = 0;
         bus_set_wake(b, USEC_INFINITY);
 
         if (job) {
                 job->state = MODBUS_JOB_IDLE;
                 job->done(job, -ENOTCONN, NULL);
         }
+        list_drop(&b->writes);
         list_drop(&b->queue);
+        list_drop(&b->probes);
         list_drop(&b->delayed);
 }
 
 int modbus_bus_submit_always(ModbusBus *b, ModbusJob *job) {
+        JobList *queue;
+
         assert(!modbus_job_submitted(job));
 
         if (!b->link)
                 return -ENOTCONN;
 
-        job->immediate_left = b->options.immediate_count;
-        job->delayed_left = b->options.delayed_count;
+        queue = bus_queue_of(b, job);
+        job->immediate_left = queue == &b->probes ? 0 : b->options.immediate_count;
+        job->delayed_left = queue == &b->probes ? 0 : b->options.delayed_count;
         job->state = MODBUS_JOB_QUEUED;
         bus_release_delayed(b); /* those whose time has come stand before */
-        list_append(&b->queue, job);
+        list_append(queue, job);
         bus_run(b);
         return 0;
 }
 
 int modbus_bus_submit(ModbusBus *b, ModbusJob *job) {
-        if (b->link && b->queue.n + b->delayed.n >= MODBUS_BUS_QUEUE_MAX)
+        if (b->link && bus_n_waiting(b) >= MODBUS_BUS_QUEUE_MAX)
                 return -EAGAIN;
 
         return modbus_bus_submit_always(b, job);
@@ -231,7 +318,7 @@ void modbus_bus_cancel(ModbusBus *b, ModbusJob *job) {
         case MODBUS_JOB_IDLE:
                 return;
         case MODBUS_JOB_QUEUED:
-                list_remove(&b->queue, job);
+                list_remove(bus_queue_of(b, job), job);
                 break;
         case MODBUS_JOB_DELAYED:
                 list_remove(&b->delayed, job);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The scheduler of one line (spec modbus.md 4.2 to 4.4): a bounded queue of requests of all remote
- * devices, one on the line at a time, immediate and delayed repetitions, the pause after an answer. Knows
- * nothing of sockets, of polling or of the loop: time and the line come in through interfaces. Loop
- * thread. */
+ * devices, one on the line at a time, immediate and delayed repetitions, the pause after an answer. Beyond the
+ * specification, where it is asked for: writes overtake polls, and units that do not answer get no more than a
+ * share of the line. Knows nothing of sockets, of polling or of the loop: time and the line come in through
+ * interfaces. Loop thread. */
 #pragma once
 
 #include "devices/modbus/modbus-link.h"
@@ -15,7 +16,16 @@ typedef struct ModbusJob ModbusJob;
 typedef struct ModbusBusOptions {
         usec_t request_delay, retry_delay;
         uint64_t immediate_count, delayed_count;
+        bool write_priority;    /* an urgent job overtakes others, but not two in a row */
+        double probe_budget;    /* share of the time that probes may take while anybody answers; 1: all of it */
 } ModbusBusOptions;
+
+/* Which of the waiting jobs is next. */
+typedef enum ModbusUrgency {
+        MODBUS_JOB_POLL,
+        MODBUS_JOB_WRITE,
+        MODBUS_JOB_PROBE,       /* of a unit that did not answer: one attempt, within the budget */
+} ModbusUrgency;
 
 typedef struct ModbusClock {
         usec_t (*now)(void *userdata);                  /* CLOCK_MONOTONIC */
@@ -35,6 +45,7 @@ typedef struct ModbusCounters {
 /* One request, embedded in what its submitter has; the bus links it in while it is submitted. */
 struct ModbusJob {
         ModbusRequest request;  /* unchanged while submitted */
+        ModbusUrgency urgency;  /* … too */
         /* Once, unless cancelled; the job is the submitter's again and may be submitted or freed inside.
          * error: 0 with a response, -ETIMEDOUT after all repetitions, -ENOTCONN the line went. */
         void (*done)(ModbusJob *job, int error, const ModbusResponse *response);
@@ -68,6 +79,13 @@ int modbus_bus_submit_always(ModbusBus *b, ModbusJob *job);
 /* The requester is gone: no callback. An attempt on the line ends by itself and is not repeated (D16).
  * Idle jobs are accepted. */
 void modbus_bus_cancel(ModbusBus *b, ModbusJob *job);
+
+/* How many units are polled and answer: while there are none, probes are not held back. */
+void modbus_bus_count_living(ModbusBus *b, int change);
+/* When the probe that is n-th in the row can be expected to begin: 0 the next one. */
+usec_t modbus_bus_probe_time(const ModbusBus *b, size_t n);
+/* Probes that wait. */
+size_t modbus_bus_n_probes(const ModbusBus *b);
 
 void modbus_bus_wake(ModbusBus *b);
 static inline bool modbus_job_submitted(const ModbusJob *job) {

@@ -46,7 +46,7 @@ static inline unsigned modbus_data_type_width(ModbusDataType t) {
         return modbus_data_type_is_bit(t) ? 1 : 16;
 }
 
-/* How a request ended: `result` of events, in the order of spec 3.1. */
+/* How a request ended: `result` of events, in the order of spec 3.1; behind TIMEOUT, why a write was not sent. */
 typedef enum ModbusResult {
         MODBUS_SUCCESS,
         MODBUS_INVALID_FUNCTION_CODE,
@@ -55,7 +55,12 @@ typedef enum ModbusResult {
         MODBUS_FUNCTION_ERROR,
         MODBUS_GATEWAY_PATH_UNAVAILABLE,
         MODBUS_GATEWAY_TARGET_DEVICE_FAILED_TO_RESPOND,
-        MODBUS_TIMEOUT, /* never on the wire */
+        MODBUS_TIMEOUT, /* from here on: never on the wire */
+        MODBUS_NOT_CONNECTED,
+        MODBUS_UNKNOWN_DATA,
+        MODBUS_NOT_WRITABLE,
+        MODBUS_INVALID_VALUE,
+        MODBUS_BUSY,
         _MODBUS_RESULT_MAX,
         _MODBUS_RESULT_INVALID = -EINVAL,
 } ModbusResult;

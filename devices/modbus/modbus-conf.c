@@ -158,6 +158,11 @@ static const ConfField connection_fields[] = {
             .help = "repetitions after a pause in which others use the line"),
         KEY(ModbusConnectionConf, request_retry_delay, CONF_TYPE_SECONDS, SECONDS,
             .help = "pause before each delayed repetition"),
+        KEY(ModbusConnectionConf, write_priority, CONF_TYPE_BOOL, .fallback = "true", .hat_fallback = "false",
+            .help = "a write overtakes reads that wait; every second turn is still theirs"),
+        KEY(ModbusConnectionConf, probe_budget, CONF_TYPE_NUMBER, .fallback = "0.05", .hat_fallback = "1",
+            .min = 0.001, .max = 1,
+            .help = "share of the line's time for units that do not answer, while others do; 1: no limit"),
         {}
 };
 
@@ -190,11 +195,23 @@ static const ConfField remote_fields[] = {
 
 static const ConfField remote_element = { .type = CONF_TYPE_OBJECT, .fields = remote_fields };
 
+static const char *const report_errors_names[] = {
+        [MODBUS_REPORT_ERRORS_ALWAYS] = "always",
+        [MODBUS_REPORT_ERRORS_CHANGE] = "change",
+        NULL,
+};
+
 const ConfField modbus_master_fields[] = {
         KEY(ModbusMasterConf, connection, CONF_TYPE_OBJECT, REQUIRED, .fields = connection_fields,
             .help = "the connection and how requests are made on it"),
         KEY(ModbusMasterConf, remote_devices, CONF_TYPE_ARRAY, REQUIRED, .element = &remote_element,
             .element_size = sizeof(ModbusRemoteConf), .help = "units behind the connection"),
+        KEY(ModbusMasterConf, answer_always, CONF_TYPE_BOOL, .fallback = "true", .hat_fallback = "false",
+            .help = "a write that cannot be sent is answered at once, with NOT_CONNECTED, UNKNOWN_DATA, "
+                    "NOT_WRITABLE, INVALID_VALUE or BUSY"),
+        KEY(ModbusMasterConf, report_errors, CONF_TYPE_ENUM, .names = report_errors_names,
+            .fallback = "\"change\"", .hat_fallback = "\"always\"",
+            .help = "when the error answer to a read is registered: with each read, or when it is another one"),
         {}
 };
 

@@ -62,6 +62,8 @@ typedef struct ModbusConnectionConf {
         usec_t connect_timeout, connect_delay;
         usec_t request_timeout, request_delay, request_retry_delay;
         int64_t request_retry_immediate_count, request_retry_delayed_count;
+        bool write_priority;
+        double probe_budget;    /* above 0, at most 1 */
 } ModbusConnectionConf;
 
 typedef struct ModbusMasterData {
@@ -77,8 +79,16 @@ typedef struct ModbusRemoteConf {
         ConfArray data;         /* ModbusMasterData */
 } ModbusRemoteConf;
 
+/* When an error that stays is reported. */
+typedef enum ModbusReportErrors {
+        MODBUS_REPORT_ERRORS_ALWAYS,
+        MODBUS_REPORT_ERRORS_CHANGE,
+} ModbusReportErrors;
+
 typedef struct ModbusMasterConf {
         ModbusConnectionConf connection;
+        bool answer_always;
+        int report_errors;      /* ModbusReportErrors */
         ConfArray remote_devices; /* ModbusRemoteConf */
 } ModbusMasterConf;
 

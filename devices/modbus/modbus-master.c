@@ -353,15 +353,6 @@ static void master_enable_event(ModbusMaster *m, ModbusUnit *u, const Event *e) 
                 modbus_unit_set_enabled(u, json_truthy(payload), m->state == MASTER_CONNECTED);
 }
 
-static void master_write_event(ModbusMaster *m, ModbusUnit *u, const Event *e) {
-        if (!u)
-                master_warn(m, e, "there is no such remote device");
-        else if (m->state != MASTER_CONNECTED)
-                master_warn(m, e, "not connected");
-        else
-                modbus_writes_begin(&m->writes, u, e->type.subtypes[3], e);
-}
-
 static void master_event(Device *d, const Event *e) {
         ModbusMaster *m = (ModbusMaster *) d;
         const Subtype *s = e->type.subtypes;
@@ -375,7 +366,7 @@ static void master_event(Device *d, const Event *e) {
         else if (n == 3 && subtype_is(s[2], "enable"))
                 master_enable_event(m, master_find_unit(m, id), e);
         else if (n == 4 && subtype_is(s[2], "write"))
-                master_write_event(m, master_find_unit(m, id), e);
+                modbus_writes_begin(&m->writes, master_find_unit(m, id), s[1], s[3], e);
         else
                 master_warn(m, e, "unknown type");
 }
@@ -438,6 +429,8 @@ static void master_init_bus(ModbusMaster *m) {
                 .retry_delay = c->request_retry_delay,
                 .immediate_count = (uint64_t) c->request_retry_immediate_count,
                 .delayed_count = (uint64_t) c->request_retry_delayed_count,
+                .write_priority = c->write_priority,
+                .probe_budget = c->probe_budget,
         };
         ModbusClock clock = { .now = master_now, .wake_at = master_wake_at, .userdata = m };
 
@@ -445,6 +438,7 @@ static void master_init_bus(ModbusMaster *m) {
 }
 
 static int master_init(ModbusMaster *m) {
+        const ModbusMasterConf *conf = m->device.conf;
         sd_event *event = device_get_event(&m->device);
         int r;
 
@@ -452,6 +446,8 @@ static int master_init(ModbusMaster *m) {
         m->line.device = &m->device;
         m->line.framing = modbus_framing_get((ModbusFramingKind) master_connection(m)->framing);
         m->line.changed = master_update_link;
+        m->line.answer_always = conf->answer_always;
+        m->line.report_changes = conf->report_errors == MODBUS_REPORT_ERRORS_CHANGE;
         m->writes.line = &m->line;
 
         m->endpoint = connection_endpoint(master_connection(m));

@@ -215,9 +215,9 @@ ModbusGroup *modbus_poll_next(ModbusPoll *p, usec_t now, usec_t *ret_wake) {
 
 /* ---- results ----------------------------------------------------------------------------------------- */
 
-bool modbus_group_set_error(ModbusGroup *g, ModbusResult error, usec_t now) {
+bool modbus_group_set_error(ModbusGroup *g, ModbusResult error, usec_t now, bool changes_only) {
         if (g->known == MODBUS_KNOWN_ERROR && g->error == error &&
-            usec_sub(now, g->error_at) < ERROR_REPEAT_USEC)
+            (changes_only || usec_sub(now, g->error_at) < ERROR_REPEAT_USEC))
                 return false;
 
         g->known = MODBUS_KNOWN_ERROR;

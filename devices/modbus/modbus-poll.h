@@ -56,9 +56,9 @@ void modbus_poll_reset(ModbusPoll *p);
  * before *ret_wake. */
 ModbusGroup *modbus_poll_next(ModbusPoll *p, usec_t now, usec_t *ret_wake);
 
-/* Takes in an error answer. true: it is to be reported for each item (always, but for repetitions of the
- * same error faster than ten a second, D25). */
-bool modbus_group_set_error(ModbusGroup *g, ModbusResult error, usec_t now);
+/* Takes in an error answer. true: it is to be reported for each item: always, but for repetitions of the same
+ * error faster than ten a second (D25); changes_only: but for repetitions. */
+bool modbus_group_set_error(ModbusGroup *g, ModbusResult error, usec_t now, bool changes_only);
 
 /* Takes in the data of a good answer, which modbus_response_parse() accepted for this group's request.
  * changed() is called for each item that is to be reported, in order; fresh: INTERROGATE, else CHANGE.

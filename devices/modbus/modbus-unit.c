@@ -29,6 +29,10 @@ const StatusField modbus_unit_fields[] = {
           offsetof(ModbusUnit, timeouts) },
         { "Exceptions", NULL, "reads answered with an error", STATUS_COUNTER,
           offsetof(ModbusUnit, exceptions) },
+        { "NextProbe", "us", "when it is asked again, since 1970; 0: it answers", STATUS_USEC,
+          offsetof(ModbusUnit, next_probe) },
+        { "RecoveryUSec", "us", "longest time until its return is noticed", STATUS_USEC,
+          offsetof(ModbusUnit, recovery) },
         {}
 };
 
@@ -53,11 +57,23 @@ static void unit_set_status(ModbusUnit *u, ModbusUnitStatus status) {
         unit_register_status(u);
 }
 
+static void unit_update_living(ModbusUnit *u) {
+        bool living = u->polling && u->poll.n_groups > 0 && !u->silent;
+
+        if (u->living == living)
+                return;
+        u->living = living;
+        modbus_bus_count_living(u->line->bus, living ? 1 : -1);
+}
+
 static void unit_set_silent(ModbusUnit *u, bool silent) {
         if (u->silent == silent)
                 return;
 
         u->silent = silent;
+        if (!silent)
+                u->next_probe = u->recovery = 0;
+        unit_update_living(u);
         u->line->changed(u->line->device);
 }
 
@@ -129,8 +145,20 @@ static void unit_register_errors(ModbusUnit *u, const ModbusGroup *g, ModbusResu
 
 /* ---- polling ----------------------------------------------------------------------------------------- */
 
+/* What people see of a unit that does not answer: when it is asked again, and how long that takes at most. */
+static void unit_expect_probe(ModbusUnit *u) {
+        size_t n = modbus_bus_n_probes(u->line->bus);
+        usec_t now = now_usec(CLOCK_MONOTONIC), at = modbus_bus_probe_time(u->line->bus, n);
+
+        u->next_probe = usec_add(now_usec(CLOCK_REALTIME), usec_sub(at, now));
+        u->recovery = usec_sub(modbus_bus_probe_time(u->line->bus, n + 1), now);
+}
+
 static void unit_submit(ModbusUnit *u, ModbusGroup *g) {
         u->group = g;
+        u->job.urgency = u->silent ? MODBUS_JOB_PROBE : MODBUS_JOB_POLL;
+        if (u->silent)
+                unit_expect_probe(u);
         u->job.request = (ModbusRequest) {
                 .frame = g->frame,
                 .size = g->frame_size,
@@ -185,7 +213,6 @@ static void unit_on_timer(void *userdata) {
 
 static void unit_answered(ModbusUnit *u, ModbusGroup *g, const ModbusResponse *response) {
         unit_set_status(u, MODBUS_UNIT_CONNECTED);
-        unit_set_silent(u, false);
 
         if (response->result == MODBUS_SUCCESS) {
                 modbus_group_set_data(g, response->data, response->size, unit_on_changed, u);
@@ -193,7 +220,7 @@ static void unit_answered(ModbusUnit *u, ModbusGroup *g, const ModbusResponse *r
         }
 
         u->exceptions++;
-        if (modbus_group_set_error(g, response->result, now_usec(CLOCK_MONOTONIC)))
+        if (modbus_group_set_error(g, response->result, now_usec(CLOCK_MONOTONIC), u->line->report_changes))
                 unit_register_errors(u, g, response->result);
 }
 
@@ -207,12 +234,14 @@ static void unit_on_read(ModbusJob *job, int error, const ModbusResponse *respon
         if (error < 0)
                 return;
 
+        unit_set_silent(u, false);
         unit_continue(u);
         unit_answered(u, g, response);
 }
 
 static void unit_start(ModbusUnit *u) {
         u->polling = true;
+        unit_update_living(u);
         modbus_poll_reset(&u->poll);
         unit_set_status(u, u->poll.n_groups > 0 ? MODBUS_UNIT_CONNECTING : MODBUS_UNIT_CONNECTED);
         unit_continue(u);
@@ -260,6 +289,7 @@ void modbus_unit_stop(ModbusUnit *u) {
                 deadline_set(u->timer, USEC_INFINITY);
         unit_set_status(u, MODBUS_UNIT_DISABLED);
         unit_set_silent(u, false);
+        unit_update_living(u);
 }
 
 void modbus_unit_set_enabled(ModbusUnit *u, bool enabled, bool connected) {

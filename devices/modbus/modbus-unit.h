@@ -17,6 +17,8 @@ typedef struct ModbusLine {
         ModbusBus *bus;
         const ModbusFraming *framing;
         bool paused;            /* the event server is congested: no new polls */
+        bool answer_always;     /* a write that cannot be sent has a result, too */
+        bool report_changes;    /* an error only when it is another one */
         /* A remote device stopped answering or answers again. */
         void (*changed)(Device *d);
 } ModbusLine;
@@ -39,6 +41,7 @@ struct ModbusUnit {
         bool polling;           /* between start and stop */
         bool pausing;           /* in timeout_poll_delay */
         bool silent;            /* the last read timed out */
+        bool living;            /* polled, and not silent: the bus counts it */
         ModbusUnitStatus status;
         ModbusPoll poll;
         ModbusJob job;          /* the one read under way … */
@@ -49,6 +52,8 @@ struct ModbusUnit {
         uint64_t device_id;
         const char *status_name;
         uint64_t timeouts, exceptions;
+        uint64_t next_probe;    /* CLOCK_REALTIME; 0: it answers */
+        uint64_t recovery;      /* microseconds */
 };
 extern const StatusField modbus_unit_fields[];
 

@@ -28,9 +28,9 @@ static ModbusWrite *write_free(ModbusWrite *w) {
         return NULL;
 }
 
-static void register_result(ModbusLine *line, const ModbusUnit *unit, const char *name, JsonSpan request_id,
+static void register_result(ModbusLine *line, const char *unit, const char *name, JsonSpan request_id,
                             ModbusResult result) {
-        const char *const subtypes[] = { "remote_device", unit->id_text, "write", name, NULL };
+        const char *const subtypes[] = { "remote_device", unit, "write", name, NULL };
         JsonWriter w;
         JsonSpan payload;
 
@@ -49,9 +49,17 @@ static void register_result(ModbusLine *line, const ModbusUnit *unit, const char
 /* ---- on the line ------------------------------------------------------------------------------------- */
 
 static void write_finish(ModbusWrite *w, ModbusResult result) {
-        register_result(w->writes->line, w->unit, w->data->name,
+        register_result(w->writes->line, w->unit->id_text, w->data->name,
                         (JsonSpan) { w->request_id, w->request_id_size }, result);
         (void) write_free(w);
+}
+
+/* It was not sent, or nobody knows whether it was carried out. */
+static void write_give_up(ModbusWrite *w, ModbusResult result) {
+        if (w->writes->line->answer_always)
+                write_finish(w, result);
+        else
+                (void) write_free(w);
 }
 
 static void write_prepare_step(ModbusWrite *w) {
@@ -71,7 +79,7 @@ static void write_on_done(ModbusJob *job, int error, const ModbusResponse *respo
                 log_context(LOG_WARNING, writes_log(w->writes),
                             "Write of %s of remote device %s has no result: the connection is gone.",
                             w->data->name, w->unit->id_text);
-                (void) write_free(w);
+                write_give_up(w, MODBUS_NOT_CONNECTED);
                 return;
         }
         if (error < 0) {
@@ -112,7 +120,7 @@ static void write_submit(ModbusWrite *w) {
                                     w->data->name, w->unit->id_text, MODBUS_BUS_QUEUE_MAX);
                 writes->dropping = true;
         }
-        (void) write_free(w);
+        write_give_up(w, r == -ENOTCONN ? MODBUS_NOT_CONNECTED : MODBUS_BUSY);
 }
 
 /* ---- the event --------------------------------------------------------------------------------------- */
@@ -126,18 +134,32 @@ static const ModbusMasterData *unit_find_data(const ModbusUnit *u, Subtype name)
         return NULL;
 }
 
-/* -EBADMSG: not {request_id, value} with an integer value. */
-static int parse_payload(const Event *event, JsonSpan *ret_request_id, JsonSpan *ret_value) {
-        JsonSpan payload, request_id, value;
+/* A write event as far as it is understood. */
+typedef struct WriteEvent {
+        Subtype unit, name;
+        JsonSpan request_id;    /* text NULL: none */
+        JsonSpan value;         /* … */
+} WriteEvent;
 
-        if (event_payload_json(event, &payload) < 0 || json_get(payload, "request_id", &request_id) < 0 ||
-            json_get(payload, "value", &value) < 0 || !json_is_integer(value) ||
-            request_id.size > DEVICE_REQUEST_ID_MAX)
-                return -EBADMSG;
+static WriteEvent write_event_parse(Subtype unit, Subtype name, const Event *event) {
+        WriteEvent e = { .unit = unit, .name = name };
+        JsonSpan payload;
 
-        *ret_request_id = request_id;
-        *ret_value = value;
-        return 0;
+        if (event_payload_json(event, &payload) < 0)
+                return e;
+        if (json_get(payload, "request_id", &e.request_id) < 0 || e.request_id.size > DEVICE_REQUEST_ID_MAX)
+                e.request_id = (JsonSpan) {};
+        if (json_get(payload, "value", &e.value) < 0)
+                e.value = (JsonSpan) {};
+        return e;
+}
+
+static void writes_refuse(ModbusWrites *w, const WriteEvent *e, ModbusResult result, const char *why) {
+        g_autofree char *unit = g_strndup(e->unit.text, e->unit.size), *name = g_strndup(e->name.text, e->name.size);
+
+        log_context(LOG_WARNING, writes_log(w), "Write of %s of remote device %s ignored: %s.", name, unit, why);
+        if (w->line->answer_always && e->request_id.text)
+                register_result(w->line, unit, name, e->request_id, result);
 }
 
 static void write_begin(ModbusWrites *writes, ModbusUnit *u, const ModbusMasterData *data,
@@ -146,6 +168,7 @@ static void write_begin(ModbusWrites *writes, ModbusUnit *u, const ModbusMasterD
 
         *w = (ModbusWrite) {
                 .job.done = write_on_done,
+                .job.urgency = MODBUS_JOB_WRITE,
                 .writes = writes,
                 .unit = u,
                 .data = data,
@@ -160,31 +183,40 @@ static void write_begin(ModbusWrites *writes, ModbusUnit *u, const ModbusMasterD
                 write_submit(w);
 }
 
-void modbus_writes_begin(ModbusWrites *w, ModbusUnit *u, Subtype name, const Event *event) {
-        const ModbusMasterData *data = unit_find_data(u, name);
-        g_autofree uint8_t *value = NULL;
-        JsonSpan request_id, number;
+/* -EBADMSG: no integer. */
+static int parse_value(const ModbusMasterData *data, JsonSpan value, uint8_t *ret) {
+        if (!value.text || !json_is_integer(value) ||
+            bits_from_decimal(value.text, value.size, (size_t) data->bit_count, ret, NULL) < 0)
+                return -EBADMSG;
+        return 0;
+}
 
+void modbus_writes_begin(ModbusWrites *w, ModbusUnit *u, Subtype id, Subtype name, const Event *event) {
+        const WriteEvent e = write_event_parse(id, name, event);
+        const ModbusMasterData *data = u ? unit_find_data(u, name) : NULL;
+        g_autofree uint8_t *value = NULL;
+
+        if (!u) {
+                writes_refuse(w, &e, MODBUS_UNKNOWN_DATA, "there is no such remote device");
+                return;
+        }
         if (!data) {
-                log_context(LOG_WARNING, writes_log(w), "Write of unknown data of remote device %s ignored.",
-                            u->id_text);
+                writes_refuse(w, &e, MODBUS_UNKNOWN_DATA, "it has no such data");
                 return;
         }
         if (data->type != MODBUS_COIL && data->type != MODBUS_HOLDING_REGISTER) {
-                log_context(LOG_WARNING, writes_log(w),
-                            "Write of %s of remote device %s ignored: %s cannot be written.", data->name,
-                            u->id_text, modbus_data_type_to_string((ModbusDataType) data->type));
+                writes_refuse(w, &e, MODBUS_NOT_WRITABLE, "data of this type cannot be written");
+                return;
+        }
+        if (!e.request_id.text) {
+                writes_refuse(w, &e, MODBUS_INVALID_VALUE, "it has no request_id");
                 return;
         }
 
         value = g_malloc(BITS_BYTES((size_t) data->bit_count));
-        if (parse_payload(event, &request_id, &number) < 0 ||
-            bits_from_decimal(number.text, number.size, (size_t) data->bit_count, value, NULL) < 0) {
-                log_context(LOG_WARNING, writes_log(w),
-                            "Write of %s of remote device %s ignored: no request_id and integer value.",
-                            data->name, u->id_text);
+        if (parse_value(data, e.value, value) < 0) {
+                writes_refuse(w, &e, MODBUS_INVALID_VALUE, "it has no integer as value");
                 return;
         }
-
-        write_begin(w, u, data, request_id, value);
+        write_begin(w, u, data, e.request_id, value);
 }

@@ -12,5 +12,6 @@ typedef struct ModbusWrites {
         uint64_t dropped;       /* D26; for the status table */
 } ModbusWrites;
 
-/* A write event for this unit; what is wrong with it is logged and ends it without a result. */
-void modbus_writes_begin(ModbusWrites *w, ModbusUnit *u, Subtype name, const Event *event);
+/* A write event, with the unit's id and the data's name as its type has them; u: NULL when there is no such unit.
+ * One that cannot be sent is logged, and has a result only with answer_always (and a request_id). */
+void modbus_writes_begin(ModbusWrites *w, ModbusUnit *u, Subtype id, Subtype name, const Event *event);

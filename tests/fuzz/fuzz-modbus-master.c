@@ -44,7 +44,7 @@ static unsigned run(const ModbusFraming *framing, const ModbusExpect *expect, Mo
                         if (response.result == MODBUS_SUCCESS)
                                 modbus_group_set_data(group, response.data, response.size, on_changed, &sum);
                         else
-                                sum += modbus_group_set_error(group, response.result, begin);
+                                sum += modbus_group_set_error(group, response.result, begin, false);
                 }
                 if (r < 0)
                         return sum * 31 + 1;

@@ -173,6 +173,17 @@ void peer_expect_request(Peer *p, const char *hex, const char *file, int line) {
         }
 }
 
+void peer_take_any(Peer *p) {
+        usec_t end = now_usec(CLOCK_MONOTONIC) + WAIT_USEC;
+        GByteArray *request;
+
+        while (!(request = peer_take(p))) {
+                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC), <, end);
+                peer_turn(p);
+        }
+        g_byte_array_unref(request);
+}
+
 void peer_expect_nothing(Peer *p, usec_t duration) {
         usec_t end = now_usec(CLOCK_MONOTONIC) + duration;
 

@@ -40,6 +40,8 @@ void peer_wait_end(Peer *p);
 /* The next request is this: unit and PDU in hexadecimal digits. */
 #define peer_expect(p, hex) peer_expect_request(p, hex, __FILE__, __LINE__)
 void peer_expect_request(Peer *p, const char *hex, const char *file, int line);
+/* Waits for the next request, whatever it is: transaction and unit say whose. */
+void peer_take_any(Peer *p);
 /* Nothing comes during this time. */
 void peer_expect_nothing(Peer *p, usec_t duration);
 /* Answers the last request taken with this PDU. */

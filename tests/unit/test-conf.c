@@ -37,6 +37,7 @@ typedef struct Thing {
         const char *host, *listen;
         int64_t port;
         int64_t hat_only;
+        int64_t formal;
         int one, two;
 } Thing;
 
@@ -72,6 +73,11 @@ static const ConfVariant links[] = { { "TCP", NULL, tcp_fields }, { "SERIAL", NU
 
 static const ConfField fields[] = {
         { .name = "flag", .type = CONF_TYPE_BOOL, .offset = offsetof(Thing, flag), .fallback = "true" },
+        { .name = "formal",
+          .type = CONF_TYPE_INTEGER,
+          .offset = offsetof(Thing, formal),
+          .fallback = "3",
+          .hat_fallback = "4" },
         { .name = "count",
           .type = CONF_TYPE_INTEGER,
           .offset = offsetof(Thing, count),
@@ -294,10 +300,25 @@ static void test_stored(void) {
         g_assert_cmpuint(conf_errors_count(got.errors, CONF_ERROR), ==, 0);
 }
 
+/* A default may be another one in the hat form. */
+static void test_hat_fallback(void) {
+        Run got;
+
+        run(&got, L "formal: 9\n", CONF_FORM_NATIVE);
+        g_assert_cmpint(got.thing.formal, ==, 9);
+        run_done(&got);
+        run(&got, L, CONF_FORM_NATIVE);
+        g_assert_cmpint(got.thing.formal, ==, 3);
+        run_done(&got);
+        run(&got, L "hat_only: 1\n", CONF_FORM_HAT);
+        g_assert_cmpint(got.thing.formal, ==, 4);
+        run_done(&got);
+}
+
 static void test_keys(void) {
         check(L "flg: true\nzzz: 1\nx-zzz: 1\n", CONF_FORM_NATIVE, -ERANGE,
               "f:2:1: /flg: unknown key \"flg\", did you mean \"flag\"?\n"
-              "f:3:1: /zzz: unknown key \"zzz\", expected one of \"flag\", \"count\", \"limit\", \"any\", \"ratio\", \"period\", \"pause\", "
+              "f:3:1: /zzz: unknown key \"zzz\", expected one of \"flag\", \"formal\", \"count\", \"limit\", \"any\", \"ratio\", \"period\", \"pause\", "
               "\"text\", \"name\", \"json\", \"color\", \"inner\", \"items\", \"words\", \"link\", \"host\", \"port\", \"listen\", "
               "\"hat_only\", \"free\"\n");
         check(L "hat_only: 1\nflg: true\nzzz: 1\n", CONF_FORM_HAT, 0,
@@ -450,7 +471,7 @@ static void test_lines(void) {
         g_autofree char *lines = NULL;
 
         check("\"a\\nb\": 1\n" L, CONF_FORM_NATIVE, -ERANGE,
-              "f:1:1: /a\\nb: unknown key \"a\\nb\", expected one of \"flag\", \"count\", \"limit\", \"any\", \"ratio\", \"period\", \"pause\", "
+              "f:1:1: /a\\nb: unknown key \"a\\nb\", expected one of \"flag\", \"formal\", \"count\", \"limit\", \"any\", \"ratio\", \"period\", \"pause\", "
               "\"text\", \"name\", \"json\", \"color\", \"inner\", \"items\", \"words\", \"link\", \"host\", \"port\", \"listen\", "
               "\"hat_only\", \"free\"\n");
 
@@ -471,6 +492,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/conf/ranges", test_ranges);
         g_test_add_func("/conf/stored", test_stored);
         g_test_add_func("/conf/keys", test_keys);
+        g_test_add_func("/conf/hat-fallback", test_hat_fallback);
         g_test_add_func("/conf/words", test_words);
         g_test_add_func("/conf/nearest", test_nearest);
         g_test_add_func("/conf/places", test_places);

@@ -335,6 +335,109 @@ static void test_bound(void) {
         fixture_free(f);
 }
 
+/* ---- beyond the specification ------------------------------------------------------------------------ */
+
+static Job *job_init_as(Job *j, Fixture *f, char name, ModbusUrgency urgency) {
+        job_init(j, f, name);
+        j->job.urgency = urgency;
+        return j;
+}
+
+/* A write overtakes polls that wait, but every second turn is theirs. */
+static void test_write_priority(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { .write_priority = true, .probe_budget = 1 });
+        Job polls[4], writes[4];
+
+        f->answering = true;
+        for (unsigned i = 0; i < 4; i++)
+                submit(f, job_init_as(&polls[i], f, (char) ('a' + i), MODBUS_JOB_POLL));
+        for (unsigned i = 0; i < 4; i++)
+                submit(f, job_init_as(&writes[i], f, (char) ('W' + i), MODBUS_JOB_WRITE));
+        run_until(f, 200);
+        expect_log(f, "a@0 a=ok@10 W@10 W=ok@20 b@20 b=ok@30 X@30 X=ok@40 c@40 c=ok@50 Y@50 Y=ok@60 d@60 d=ok@70 "
+                      "Z@70 Z=ok@80 ");
+        submit(f, job_init_as(&writes[0], f, 'W', MODBUS_JOB_WRITE));
+        submit(f, job_init_as(&writes[1], f, 'X', MODBUS_JOB_WRITE));
+        run_until(f, 300);
+        expect_log(f, "W@200 W=ok@210 X@210 X=ok@220 "); /* alone they wait for nobody */
+        fixture_free(f);
+
+        f = fixture_new(&(ModbusBusOptions) { .probe_budget = 1 }); /* not asked for */
+        f->answering = true;
+        submit(f, job_init_as(&polls[0], f, 'a', MODBUS_JOB_POLL));
+        submit(f, job_init_as(&polls[1], f, 'b', MODBUS_JOB_POLL));
+        submit(f, job_init_as(&writes[0], f, 'W', MODBUS_JOB_WRITE));
+        run_until(f, 100);
+        expect_log(f, "a@0 a=ok@10 b@10 b=ok@20 W@20 W=ok@30 ");
+        fixture_free(f);
+}
+
+/* A write that is on the line, waits or was cancelled in its own queue. */
+static void test_write_priority_cancel(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { .write_priority = true, .probe_budget = 1,
+                                                       .delayed_count = 1, .retry_delay = 10000 });
+        Job a, w, x;
+
+        submit(f, job_init_as(&a, f, 'a', MODBUS_JOB_POLL));
+        submit(f, job_init_as(&w, f, 'W', MODBUS_JOB_WRITE));
+        submit(f, job_init_as(&x, f, 'X', MODBUS_JOB_WRITE));
+        modbus_bus_cancel(f->bus, &w.job);
+        run_until(f, 1000);
+        expect_log(f, "a@0 X@100 a@200 a=T@300 X@300 X=T@400 ");
+        fixture_free(f);
+}
+
+/* A quarter of the time: after a probe of 100 ms 300 ms are the others'. No repetitions. */
+static void test_probe_budget(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { .probe_budget = 0.25, .immediate_count = 5, .delayed_count = 5 });
+        Job p, q, a;
+
+        modbus_bus_count_living(f->bus, 1);
+        submit(f, job_init_as(&p, f, 'p', MODBUS_JOB_PROBE));
+        submit(f, job_init_as(&q, f, 'q', MODBUS_JOB_PROBE));
+        g_assert_cmpuint(modbus_bus_n_probes(f->bus), ==, 1);
+        run_until(f, 120);
+        expect_log(f, "p@0 p=T@100 ");
+        g_assert_cmpuint(modbus_bus_probe_time(f->bus, 0), ==, 400000);
+        g_assert_cmpuint(modbus_bus_probe_time(f->bus, 2), ==, 1000000);
+        submit(f, job_init_as(&p, f, 'p', MODBUS_JOB_PROBE)); /* behind q */
+        f->answering = true;
+        submit(f, job_init_as(&a, f, 'a', MODBUS_JOB_POLL));
+        run_until(f, 395);
+        expect_log(f, "a@120 a=ok@130 ");
+        f->answering = false;
+        submit(f, job_init_as(&a, f, 'a', MODBUS_JOB_POLL)); /* lasts: a probe waits for the line, too */
+        a.job.immediate_left = a.job.delayed_left = 0;
+        run_until(f, 2000);
+        expect_log(f, "a@395 a=T@495 q@495 q=T@595 p@895 p=T@995 ");
+        fixture_free(f);
+}
+
+/* Nobody is slowed down: then they are asked as fast as it goes; and as soon as that is so. */
+static void test_probes_alone(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { .probe_budget = 0.05 });
+        Job p, q;
+
+        submit(f, job_init_as(&p, f, 'p', MODBUS_JOB_PROBE));
+        submit(f, job_init_as(&q, f, 'q', MODBUS_JOB_PROBE));
+        run_until(f, 300);
+        expect_log(f, "p@0 p=T@100 q@100 q=T@200 ");
+
+        modbus_bus_count_living(f->bus, 1);
+        submit(f, job_init_as(&p, f, 'p', MODBUS_JOB_PROBE));
+        run_until(f, 500);
+        expect_log(f, "");
+        modbus_bus_count_living(f->bus, -1);
+        run_until(f, 600);
+        expect_log(f, "p@500 p=T@600 ");
+        submit(f, job_init_as(&p, f, 'p', MODBUS_JOB_PROBE));
+        submit(f, job_init_as(&q, f, 'q', MODBUS_JOB_PROBE));
+        modbus_bus_cancel(f->bus, &q.job);
+        modbus_bus_detach(f->bus);
+        expect_log(f, "p@600 p=N@600 ");
+        fixture_free(f);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 
@@ -350,5 +453,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-bus/cancel-inside-done", test_cancel_inside_done);
         g_test_add_func("/modbus-bus/detach", test_detach);
         g_test_add_func("/modbus-bus/bound", test_bound);
+        g_test_add_func("/modbus-bus/write-priority", test_write_priority);
+        g_test_add_func("/modbus-bus/write-priority-cancel", test_write_priority_cancel);
+        g_test_add_func("/modbus-bus/probe-budget", test_probe_budget);
+        g_test_add_func("/modbus-bus/probes-alone", test_probes_alone);
         return g_test_run();
 }

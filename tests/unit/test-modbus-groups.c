@@ -224,10 +224,12 @@ static void test_changes(void) {
         expect_changes(g, "\0\1\0\3\7\7", 6, "2=65539 1=3 ");   /* excess is dropped */
         expect_changes(g, "\0\1\0\3\0\0", 6, "");
 
-        g_assert_true(modbus_group_set_error(g, MODBUS_FUNCTION_ERROR, 1000000));
-        g_assert_false(modbus_group_set_error(g, MODBUS_FUNCTION_ERROR, 1099999)); /* D25 */
-        g_assert_true(modbus_group_set_error(g, MODBUS_FUNCTION_ERROR, 1100000));
-        g_assert_true(modbus_group_set_error(g, MODBUS_INVALID_DATA_VALUE, 1100001));
+        g_assert_true(modbus_group_set_error(g, MODBUS_FUNCTION_ERROR, 1000000, false));
+        g_assert_false(modbus_group_set_error(g, MODBUS_FUNCTION_ERROR, 1099999, false)); /* D25 */
+        g_assert_true(modbus_group_set_error(g, MODBUS_FUNCTION_ERROR, 1100000, false));
+        g_assert_true(modbus_group_set_error(g, MODBUS_INVALID_DATA_VALUE, 1100001, false));
+        g_assert_false(modbus_group_set_error(g, MODBUS_INVALID_DATA_VALUE, 999000000, true)); /* changes only */
+        g_assert_true(modbus_group_set_error(g, MODBUS_FUNCTION_ERROR, 999000001, true));
         expect_changes(g, "\0\1\0\3", 4, "0=1! 2=65539! 1=3! ");
 
         modbus_poll_reset(&f->poll);

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a modbus_master in the native form does beyond the specification: writes first, every write answered, errors
+ * when they change, a share of the line for units that do not answer. */
+
+#include "devices/modbus/modbus-bus.h"
+#include "tests/unit/modbus-master-fixture.h"
+
+#define BEYOND &(Settings) { .beyond = true }
+
+static void expect_write_result(Fixture *f, const char *name, const char *json, const char *line) {
+        write_value(f, name, json);
+        fake_host_expect(f->host, line);
+}
+
+static void test_every_write_answered(void) {
+        Fixture f;
+
+        fixture_init(&f, BEYOND, WRITTEN);
+        connect_master(&f);
+        fake_host_expect(f.host, R1("DISABLED"));
+        expect_write_result(&f, "nobody", "{\"request_id\": 1, \"value\": 1}", WRITE_RESULT("nobody", "1", "UNKNOWN_DATA"));
+        expect_write_result(&f, "input", "{\"request_id\": [2], \"value\": 1}",
+                            WRITE_RESULT("input", "[2]", "NOT_WRITABLE"));
+        expect_write_result(&f, "reg", "{\"request_id\": \"a\", \"value\": 1.5}",
+                            WRITE_RESULT("reg", "\"a\"", "INVALID_VALUE"));
+        expect_write_result(&f, "reg", "{\"request_id\": \"a\"}", WRITE_RESULT("reg", "\"a\"", "INVALID_VALUE"));
+        expect_write_result(&f, "big", "{\"request_id\": \"a\", \"value\": 1}",
+                            WRITE_RESULT("big", "\"a\"", "INVALID_DATA_VALUE"));
+        fake_host_event(f.host, "remote_device/99/write/x", "{\"request_id\": \"b\", \"value\": 1}");
+        fake_host_expect(f.host, "remote_device/99/write/x {\"request_id\": \"b\", \"result\": \"UNKNOWN_DATA\"}");
+        write_value(&f, "reg", "{\"value\": 1}"); /* there is nothing to answer to */
+        write_value(&f, "reg", "7");
+        write_value(&f, "reg", NULL);
+        fake_host_expect_nothing(f.host, 5 * MS);
+
+        write_value(&f, "reg", "{\"request_id\": \"c\", \"value\": 1}");
+        peer_expect(f.peer, "01 06 0064 0001");
+        write_value(&f, "reg", "{\"request_id\": \"d\", \"value\": 2}");
+        fake_host_run(f.host, 120 * MS);
+        peer_close(f.peer);
+        fake_host_expect(f.host, WRITE_RESULT("reg", "\"c\"", "TIMEOUT"));
+        fake_host_expect(f.host, WRITE_RESULT("reg", "\"d\"", "NOT_CONNECTED"), S("DISCONNECTED"));
+        fixture_done(&f);
+}
+
+static void test_not_connected(void) {
+        Fixture f;
+
+        fixture_init(&f, BEYOND, WRITTEN);
+        peer_refuse(f.peer);
+        fake_host_start(f.host);
+        fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
+        expect_write_result(&f, "reg", "{\"request_id\": \"a\", \"value\": 1}",
+                            WRITE_RESULT("reg", "\"a\"", "NOT_CONNECTED"));
+        fixture_done(&f);
+}
+
+static void test_busy(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .beyond = true, .request_timeout = "100" }, WRITTEN);
+        connect_master(&f);
+        fake_host_expect(f.host, R1("DISABLED"));
+        for (unsigned i = 0; i < MODBUS_BUS_QUEUE_MAX + 1; i++) /* one is on the line */
+                write_value(&f, "reg", "{\"request_id\": 1, \"value\": 1}");
+        fake_host_expect_nothing(f.host, 0);
+        expect_write_result(&f, "reg", "{\"request_id\": 2, \"value\": 1}", WRITE_RESULT("reg", "2", "BUSY"));
+        f.host->seen = f.host->registered->len;
+        fixture_done(&f);
+}
+
+/* A write is next, in front of the reads of nine units that wait. */
+static void test_write_first(void) {
+        g_autoptr(GString) remotes = g_string_new(REMOTE("1", "0", ITEM("reg", "null", "HOLDING_REGISTER", "100", "0",
+                                                                         "16")));
+        Fixture f;
+
+        for (unsigned i = 2; i <= 10; i++)
+                g_string_append_printf(remotes, "," REMOTE("%u", "0", WORD("x", "0")), i);
+        fixture_init(&f, BEYOND, remotes->str);
+        for (unsigned i = 2; i <= 10; i++) {
+                g_autofree char *id = g_strdup_printf("%u", i);
+
+                enable(&f, id);
+        }
+        connect_master(&f);
+        peer_expect(f.peer, "02 03 0000 0001");
+        write_value(&f, "reg", "{\"request_id\": 1, \"value\": 1}");
+        write_value(&f, "reg", "{\"request_id\": 2, \"value\": 2}");
+        peer_answer(f.peer, "03 02 0001");
+        peer_expect(f.peer, "01 06 0064 0001");
+        peer_answer(f.peer, "06 0064 0001");
+        peer_expect(f.peer, "03 03 0000 0001");
+        peer_answer(f.peer, "03 02 0001");
+        peer_expect(f.peer, "01 06 0064 0002");
+        fixture_done(&f);
+}
+
+static void test_errors_when_they_change(void) {
+        Fixture f;
+
+        fixture_init(&f, BEYOND, REMOTE("1", "0", WORD("x", "0.11"))); /* slower than D25 */
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        for (unsigned i = 0; i < 3; i++) {
+                peer_expect(f.peer, READ_X);
+                peer_answer(f.peer, "83 02");
+        }
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "83 04");
+        fake_host_expect(f.host, R1("CONNECTED"), "remote_device/1/read/x {\"result\": \"INVALID_DATA_ADDRESS\"}",
+                         "remote_device/1/read/x {\"result\": \"FUNCTION_ERROR\"}");
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0001");
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "83 04");
+        fake_host_expect(f.host, INTERROGATE("1"), "remote_device/1/read/x {\"result\": \"FUNCTION_ERROR\"}");
+        fixture_done(&f);
+}
+
+static uint64_t unit_status(FakeHost *h, size_t i, const char *name) {
+        const DeviceType *type = h->device->type;
+
+        for (const StatusField *s = type->part_fields; s->name; s++)
+                if (streq(s->name, name))
+                        return *(const uint64_t *) ((const char *) type->part(h->device, i) + s->offset);
+        g_assert_not_reached();
+}
+
+/* Five of twenty units do not answer, with a timeout of twenty reads: the others keep their rate. */
+static void test_dead_units(void) {
+        enum { UNITS = 20, DEAD = 5 };
+        g_autoptr(GString) remotes = g_string_new(NULL);
+        unsigned answered = 0, asked[UNITS + 1] = {};
+        usec_t begun;
+        Fixture f;
+
+        for (unsigned i = 1; i <= UNITS; i++)
+                g_string_append_printf(remotes, "%s" REMOTE("%u", "0", WORD("x", "0")), i > 1 ? "," : "", i);
+        fixture_init(&f, &(Settings) { .beyond = true, .request_timeout = "0.04", .immediate = 1 }, remotes->str);
+        for (unsigned i = 1; i <= UNITS; i++) {
+                g_autofree char *id = g_strdup_printf("%u", i);
+
+                enable(&f, id);
+        }
+        connect_master(&f);
+
+        begun = now_usec(CLOCK_MONOTONIC);
+        while (now_usec(CLOCK_MONOTONIC) - begun < 2500 * MS) {
+                peer_take_any(f.peer);
+                asked[f.peer->unit]++;
+                if (f.peer->unit <= DEAD)
+                        continue;
+                peer_answer(f.peer, "03 02 0001");
+                answered++;
+        }
+
+        /* Each dead unit took two attempts to be found out; after that all together 5 % of the time. */
+        g_assert_cmpuint(answered, >, 500);
+        for (unsigned i = 1; i <= DEAD; i++) {
+                g_assert_cmpuint(asked[i], >=, 2);
+                g_assert_cmpuint(asked[i], <=, 2 + 2);
+                g_assert_cmpuint(unit_status(f.host, i - 1, "NextProbe"), >, 0);
+                g_assert_cmpuint(unit_status(f.host, i - 1, "RecoveryUSec"), <, 10 * USEC_PER_SEC);
+        }
+        g_assert_cmpuint(unit_status(f.host, DEAD, "NextProbe"), ==, 0);
+        f.host->seen = f.host->registered->len;
+        fixture_done(&f);
+}
+
+int main(int argc, char *argv[]) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/modbus-beyond/every-write-answered", test_every_write_answered);
+        g_test_add_func("/modbus-beyond/not-connected", test_not_connected);
+        g_test_add_func("/modbus-beyond/busy", test_busy);
+        g_test_add_func("/modbus-beyond/write-first", test_write_first);
+        g_test_add_func("/modbus-beyond/errors-when-they-change", test_errors_when_they_change);
+        g_test_add_func("/modbus-beyond/dead-units", test_dead_units);
+        return g_test_run();
+}
