@@ -131,7 +131,10 @@ static void bus_set_wake(ModbusBus *b, usec_t when) {
 }
 
 void modbus_bus_count_living(ModbusBus *b, int change) {
-        b->living = (size_t) ((int) b->living + change);
+        if (change > 0)
+                b->living++;
+        else
+                b->living--;
         if (b->living == 0 && b->probes.first && b->link && !b->busy)
                 bus_set_wake(b, b->clock.now(b->clock.userdata));
 }

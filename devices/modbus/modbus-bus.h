@@ -80,7 +80,7 @@ int modbus_bus_submit_always(ModbusBus *b, ModbusJob *job);
  * Idle jobs are accepted. */
 void modbus_bus_cancel(ModbusBus *b, ModbusJob *job);
 
-/* How many units are polled and answer: while there are none, probes are not held back. */
+/* One unit more (1) or less (-1) is polled and answers: while there are none, probes are not held back. */
 void modbus_bus_count_living(ModbusBus *b, int change);
 /* When the probe that is n-th in the row can be expected to begin: 0 the next one. */
 usec_t modbus_bus_probe_time(const ModbusBus *b, size_t n);
