@@ -294,6 +294,8 @@ static void server_on_accept(Listener *l, int fd, void *userdata) {
 int event_server_connect(EventServer *s, int *ret_fd) {
         int fds[2], r;
 
+        if (s->stopping)
+                return -ESHUTDOWN;
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
                 return -errno;
         r = server_add(s, fds[0], CONNECTION_OWN, g_strdup("this process"));

@@ -40,7 +40,7 @@ int event_server_register_initial(EventServer *s, const EventServerInitial *init
 /* As listener_open() and listener_borrow(); several of each are fine. TCP: a numeric host, or localhost. Errors are the caller's to log. */
 int event_server_listen(EventServer *s, const Address *address);
 int event_server_listen_fd(EventServer *s, int fd);
-/* A client's end of a socket pair, the caller's to close. */
+/* A client's end of a socket pair, the caller's to close. -ESHUTDOWN: the server is stopping. */
 int event_server_connect(EventServer *s, int *ret_fd);
 /* Where others can connect: the first unix socket, else the first TCP address that was really bound, as `unix:PATH` or `tcp:HOST:PORT`;
  * "": nowhere. Borrowed. */

@@ -340,6 +340,7 @@ static void test_own_client(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(own.n_events, ==, 101);
 
         event_server_stop(f->server, LOOP_LIMIT_USEC, on_stopped, f);
+        g_assert_cmpint(event_server_connect(f->server, &fd), ==, -ESHUTDOWN);
         LOOP_UNTIL(f->event, own.closed && f->n_stopped == 1);
         g_assert_cmpint(own.status, ==, EVENTER_STOPPING);
         own.client = event_client_free(own.client);
