@@ -76,6 +76,8 @@ typedef struct ModbusMasterData {
 typedef struct ModbusRemoteConf {
         int64_t device_id;      /* 0 to 255 */
         usec_t timeout_poll_delay;
+        int64_t max_gap;        /* registers or coils that nobody wants, read rather than begin another request */
+        int64_t max_quantity;   /* of one read; 0: the protocol's limit */
         ConfArray data;         /* ModbusMasterData */
 } ModbusRemoteConf;
 

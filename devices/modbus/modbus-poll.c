@@ -86,16 +86,19 @@ static Entry *entries_sorted(const ModbusRemoteConf *conf, size_t *ret_n) {
         return entries;
 }
 
-static uint32_t group_max(ModbusDataType type) {
+static uint32_t group_max(const ModbusRemoteConf *conf, ModbusDataType type) {
+        uint32_t max = modbus_data_type_is_bit(type) ? MODBUS_READ_BITS_MAX : MODBUS_READ_REGISTERS_MAX;
+
         if (type == MODBUS_QUEUE)
                 return 1;
-        return modbus_data_type_is_bit(type) ? MODBUS_READ_BITS_MAX : MODBUS_READ_REGISTERS_MAX;
+        return conf->max_quantity > 0 ? MIN(max, (uint32_t) conf->max_quantity) : max;
 }
 
 /* Whether the entry joins the group that the entry before is in. */
-static bool group_takes(const ModbusGroup *g, const Entry *e, const Entry *before) {
+static bool group_takes(const ModbusRemoteConf *conf, const ModbusGroup *g, const Entry *e, const Entry *before) {
         return e->type_rank == before->type_rank && e->interval_rank == before->interval_rank &&
-               e->start <= g->start + g->quantity && e->start + e->quantity - g->start <= group_max(g->type);
+               e->start <= g->start + g->quantity + (uint32_t) conf->max_gap &&
+               e->start + e->quantity - g->start <= group_max(conf, g->type);
 }
 
 static void group_begin(ModbusGroup *g, const Entry *e, ModbusItem *items) {
@@ -116,6 +119,8 @@ static void group_add(ModbusGroup *g, const Entry *e) {
                 .name = e->data->name,
                 .offset = behind * modbus_data_type_width(g->type) + (uint32_t) e->data->bit_offset,
                 .n_bits = (uint32_t) e->data->bit_count,
+                .start = e->start,
+                .quantity = e->quantity,
         };
 }
 
@@ -136,19 +141,20 @@ void modbus_poll_init(ModbusPoll *p, const ModbusRemoteConf *conf, const ModbusF
         size_t n;
         g_autofree Entry *entries = entries_sorted(conf, &n);
 
-        *p = (ModbusPoll) {};
+        *p = (ModbusPoll) { .conf = conf, .framing = framing };
         if (n == 0)
                 return;
 
         p->items = g_new(ModbusItem, n);
         p->groups = g_new0(ModbusGroup, n);
         for (size_t i = 0; i < n; i++) {
-                if (i == 0 || !group_takes(&p->groups[p->n_groups - 1], &entries[i], &entries[i - 1]))
+                if (i == 0 || !group_takes(conf, &p->groups[p->n_groups - 1], &entries[i], &entries[i - 1]))
                         group_begin(&p->groups[p->n_groups++], &entries[i], p->items + i);
                 group_add(&p->groups[p->n_groups - 1], &entries[i]);
         }
 
-        p->groups = g_renew(ModbusGroup, p->groups, p->n_groups);
+        if (conf->max_gap == 0) /* else each item may get one of its own */
+                p->groups = g_renew(ModbusGroup, p->groups, p->n_groups);
         for (size_t i = 0; i < p->n_groups; i++)
                 group_make_request(&p->groups[i], (uint8_t) conf->device_id, framing);
         modbus_poll_reset(p);
@@ -160,6 +166,60 @@ void modbus_poll_done(ModbusPoll *p) {
         g_free(p->groups);
         g_free(p->items);
         *p = (ModbusPoll) {};
+}
+
+/* ---- splitting --------------------------------------------------------------------------------------- */
+
+void modbus_poll_restore(ModbusPoll *p) {
+        const ModbusRemoteConf *conf = p->conf;
+        const ModbusFraming *framing = p->framing;
+
+        if (!p->split) {
+                modbus_poll_reset(p);
+                return;
+        }
+        modbus_poll_done(p);
+        modbus_poll_init(p, conf, framing);
+}
+
+/* The group's range, and its request, from the items that it has left; `begin`: where their offsets count from. */
+static void group_tighten(ModbusGroup *g, uint32_t begin, const ModbusPoll *p) {
+        unsigned width = modbus_data_type_width(g->type);
+        uint32_t end = 0;
+
+        g->start = g->items[0].start; /* they are sorted */
+        for (size_t i = 0; i < g->n_items; i++) {
+                g->items[i].offset -= (g->start - begin) * width;
+                end = MAX(end, g->items[i].start + g->items[i].quantity);
+        }
+        g->quantity = end - g->start;
+        g->due = true;
+        group_make_request(g, (uint8_t) p->conf->device_id, p->framing);
+}
+
+bool modbus_poll_split(ModbusPoll *p, ModbusGroup *g) {
+        size_t at = (size_t) (g - p->groups), half = g->n_items / 2;
+        uint32_t begin = g->start;
+        ModbusGroup *second = g + 1;
+
+        if (p->conf->max_gap == 0 || half == 0)
+                return false;
+
+        memmove(second + 1, second, (p->n_groups - at - 1) * sizeof(ModbusGroup));
+        p->n_groups++;
+        g_free(g->bits);
+        g->bits = NULL;
+        g->known = MODBUS_KNOWN_NOTHING;
+        *second = *g;
+        second->items += half;
+        second->n_items -= half;
+        g->n_items = half;
+        group_tighten(g, begin, p);
+        group_tighten(second, begin, p);
+
+        p->next = at;
+        p->split = true;
+        return true;
 }
 
 /* ---- schedule ---------------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@ typedef struct ModbusItem {
         const char *name;       /* the configuration's */
         uint32_t offset;        /* of its first bit in the group's bit string */
         uint32_t n_bits;
+        uint32_t start, quantity; /* what it alone would read */
 } ModbusItem;
 
 /* What is known of a group's items: all of them share it, because one answer brings them all. */
@@ -44,6 +45,10 @@ typedef struct ModbusPoll {
         size_t n_groups;
         ModbusItem *items;      /* all groups' */
         size_t next;            /* group to look at next in this round */
+
+        const ModbusRemoteConf *conf;
+        const ModbusFraming *framing;
+        bool split;             /* groups are not those of the configuration any more */
 } ModbusPoll;
 
 /* Groups what has an interval, and makes the requests. The configuration must stay. */
@@ -51,6 +56,11 @@ void modbus_poll_init(ModbusPoll *p, const ModbusRemoteConf *conf, const ModbusF
 void modbus_poll_done(ModbusPoll *p);
 /* Forgets read times, values and the round. */
 void modbus_poll_reset(ModbusPoll *p);
+/* The same, and which groups were split. */
+void modbus_poll_restore(ModbusPoll *p);
+/* The group was refused for its address: with max_gap it becomes two, which are next in this round. false: it
+ * stays, and the refusal is its items'. true: the group is gone. */
+bool modbus_poll_split(ModbusPoll *p, ModbusGroup *g);
 
 /* The group to read now: the next one of this round, or the first of a new round. NULL: nothing is due
  * before *ret_wake. */

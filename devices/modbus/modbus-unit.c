@@ -235,14 +235,21 @@ static void unit_on_read(ModbusJob *job, int error, const ModbusResponse *respon
                 return;
 
         unit_set_silent(u, false);
+        if (response->result == MODBUS_INVALID_DATA_ADDRESS && modbus_poll_split(&u->poll, g)) {
+                u->exceptions++;
+                unit_set_status(u, MODBUS_UNIT_CONNECTED);
+                g = NULL;
+        }
         unit_continue(u);
+        if (!g)
+                return;
         unit_answered(u, g, response);
 }
 
 static void unit_start(ModbusUnit *u) {
         u->polling = true;
         unit_update_living(u);
-        modbus_poll_reset(&u->poll);
+        modbus_poll_restore(&u->poll);
         unit_set_status(u, u->poll.n_groups > 0 ? MODBUS_UNIT_CONNECTING : MODBUS_UNIT_CONNECTED);
         unit_continue(u);
 }

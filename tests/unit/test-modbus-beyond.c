@@ -169,6 +169,34 @@ static void test_dead_units(void) {
         fixture_done(&f);
 }
 
+/* An item that cannot be read does not cost its neighbours theirs. */
+static void test_reading_through_holes(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .beyond = true, .request_timeout = "1" },
+                     "{device_id: 1, timeout_poll_delay: 0, max_gap: 8, data: ["
+                     ITEM("a", "0.01", "HOLDING_REGISTER", "0", "0", "16") ","
+                     ITEM("b", "0.01", "HOLDING_REGISTER", "5", "0", "16") "]}");
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, "01 03 0000 0006");
+        peer_answer(f.peer, "83 02");
+        peer_expect(f.peer, "01 03 0000 0001");
+        peer_answer(f.peer, "03 02 0007");
+        fake_host_expect(f.host, R1("CONNECTED"), "remote_device/1/" GOOD("a", "7", "INTERROGATE"));
+        peer_expect(f.peer, "01 03 0005 0001");
+        peer_answer(f.peer, "83 02");
+        fake_host_expect(f.host, "remote_device/1/read/b {\"result\": \"INVALID_DATA_ADDRESS\"}");
+        peer_expect(f.peer, "01 03 0000 0001"); /* remembered … */
+        fake_host_run(f.host, 120 * MS);
+        peer_close(f.peer);
+        fake_host_expect(f.host, R1("DISABLED"), S("DISCONNECTED"), S("CONNECTING"), S("CONNECTED"), R1("CONNECTING"));
+        peer_accept(f.peer);
+        peer_expect(f.peer, "01 03 0000 0006"); /* … while connected */
+        fixture_done(&f);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/modbus-beyond/every-write-answered", test_every_write_answered);
@@ -176,6 +204,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-beyond/busy", test_busy);
         g_test_add_func("/modbus-beyond/write-first", test_write_first);
         g_test_add_func("/modbus-beyond/errors-when-they-change", test_errors_when_they_change);
+        g_test_add_func("/modbus-beyond/holes", test_reading_through_holes);
         g_test_add_func("/modbus-beyond/dead-units", test_dead_units);
         return g_test_run();
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Polling of one remote device without a line or a clock: grouping, schedule, change detection. */
 
+#include "devices/modbus/modbus-data.h"
 #include "devices/modbus/modbus-poll.h"
 
 #include <glib.h>
@@ -85,6 +86,103 @@ static void test_examples(void) {
         check_ranges(MODBUS_QUEUE, "7+1,7+1,8+1,7+3", "24:7+1(0 1) 24:7+3(3) 24:8+1(2)");
         check_ranges(MODBUS_COIL, "0+1000,1000+1000,2000+1", "1:0+2000(0 1) 1:2000+1(2)");
         check_ranges(MODBUS_HOLDING_REGISTER, "5+1,3+1,4+1", "3:3+3(1 2 0)");
+}
+
+static void check_holes(int64_t max_gap, int64_t max_quantity, const char *starts, const char *expected) {
+        g_autofree Fixture *f = g_new0(Fixture, 1);
+        g_auto(GStrv) parts = g_strsplit(starts, ",", -1);
+
+        for (char **p = parts; *p; p++)
+                fixture_add(f, MODBUS_HOLDING_REGISTER, 1, (unsigned) atoi(*p), 0, 16);
+        f->conf.max_gap = max_gap;
+        f->conf.max_quantity = max_quantity;
+        assert_groups(f, expected);
+}
+
+static void test_holes(void) {
+        check_holes(0, 0, "0,2,5", "3:0+1(0) 3:2+1(1) 3:5+1(2)");
+        check_holes(1, 0, "0,2,5", "3:0+3(0 1) 3:5+1(2)");
+        check_holes(2, 0, "0,2,5", "3:0+6(0 1 2)");
+        check_holes(65535, 0, "0,124,125", "3:0+125(0 1) 3:125+1(2)");
+        check_holes(0, 2, "0,1,2,3,4", "3:0+2(0 1) 3:2+2(2 3) 3:4+1(4)");
+        check_holes(1, 4, "0,2,4,6", "3:0+3(0 1) 3:4+3(2 3)");
+        check_holes(0, 2000, "0,1", "3:0+2(0 1)"); /* never more than the protocol allows */
+}
+
+static void on_split_value(const ModbusItem *item, const uint8_t *bits, bool fresh, void *userdata) {
+        g_string_append_printf(userdata, "%s=%u ", item->name, (unsigned) modbus_bits_get64(bits, item->offset, item->n_bits));
+}
+
+/* Reads until everything has its value or its error, of a far end where some registers are missing and the others
+ * hold their address. */
+static char *read_all(Fixture *f, const char *missing, unsigned *ret_requests) {
+        GString *log = g_string_new(NULL);
+        ModbusGroup *g;
+        usec_t wake;
+
+        *ret_requests = 0;
+        while ((g = modbus_poll_next(&f->poll, 1, &wake))) {
+                uint8_t data[250];
+                bool refused = false;
+
+                (*ret_requests)++;
+                for (uint32_t i = 0; i < g->quantity; i++) {
+                        g_autofree char *word = g_strdup_printf(",%u,", g->start + i);
+
+                        refused = refused || strstr(missing, word);
+                        data[2 * i] = (uint8_t) ((g->start + i) >> 8);
+                        data[2 * i + 1] = (uint8_t) (g->start + i);
+                }
+                if (!refused)
+                        modbus_group_set_data(g, data, 2 * (size_t) g->quantity, on_split_value, log);
+                else if (!modbus_poll_split(&f->poll, g))
+                        for (size_t i = 0; i < g->n_items; i++)
+                                g_string_append_printf(log, "%s! ", g->items[i].name);
+        }
+        return g_string_free(log, FALSE);
+}
+
+static void test_split(void) {
+        g_autofree Fixture *f = g_new0(Fixture, 1);
+        g_autofree char *first = NULL, *second = NULL, *third = NULL, *groups = NULL;
+        unsigned n;
+
+        for (unsigned i = 0; i < 8; i++)
+                fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 10 + 2 * i, 0, 16); /* every second one */
+        f->conf.max_gap = 3;
+        fixture_init(f);
+        first = read_all(f, ",14,21,", &n); /* an item, and a hole */
+        g_assert_cmpstr(first, ==, "0=10 1=12 2! 3=16 4=18 5=20 6=22 7=24 ");
+        g_assert_cmpuint(n, ==, 9);
+        groups = groups_to_text(&f->poll);
+        g_assert_cmpstr(groups, ==, "3:10+3(0 1) 3:14+1(2) 3:16+1(3) 3:18+3(4 5) 3:22+3(6 7)");
+
+        modbus_poll_reset(&f->poll); /* a timeout: what was learned stays */
+        second = read_all(f, ",14,21,", &n);
+        g_assert_cmpstr(second, ==, "0=10 1=12 2! 3=16 4=18 5=20 6=22 7=24 ");
+        g_assert_cmpuint(n, ==, 5);
+
+        modbus_poll_restore(&f->poll); /* a new connection */
+        third = read_all(f, "", &n);
+        g_assert_cmpstr(third, ==, "0=10 1=12 2=14 3=16 4=18 5=20 6=22 7=24 ");
+        g_assert_cmpuint(n, ==, 1);
+        modbus_poll_done(&f->poll);
+}
+
+/* Values inside registers, and coils, stay where they are. */
+static void test_split_offsets(void) {
+        g_autofree Fixture *f = g_new0(Fixture, 1);
+        g_autofree char *got = NULL;
+        unsigned n;
+
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 0x1234, 0, 16);
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 0x1236, 4, 8);
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 0x1237, 24, 8);
+        f->conf.max_gap = 5;
+        fixture_init(f);
+        got = read_all(f, ",4661,", &n);
+        g_assert_cmpstr(got, ==, "0=4660 1=35 2=56 ");
+        modbus_poll_done(&f->poll);
 }
 
 static void test_partitions(void) {
@@ -281,6 +379,9 @@ int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 
         g_test_add_func("/modbus-groups/examples", test_examples);
+        g_test_add_func("/modbus-groups/holes", test_holes);
+        g_test_add_func("/modbus-groups/split", test_split);
+        g_test_add_func("/modbus-groups/split-offsets", test_split_offsets);
         g_test_add_func("/modbus-groups/partitions", test_partitions);
         g_test_add_func("/modbus-groups/offsets", test_offsets);
         g_test_add_func("/modbus-groups/nothing", test_nothing);
