@@ -31,7 +31,7 @@ class Reference(EventServer):
     """hat-event, which logs nothing and flushes once a second."""
 
     def __init__(self, directory):
-        super().__init__(directory)
+        super().__init__(directory, flush_period=FLUSH_PERIOD)
         conf = server_conf(self.port, self.directory / 'event.db', flush_period=FLUSH_PERIOD)
         conf['log'] = {'version': 1, 'disable_existing_loggers': False, 'root': {'level': 'ERROR'}}
         self._conf.write_text(json.dumps(conf))

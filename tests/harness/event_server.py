@@ -34,15 +34,15 @@ def server_conf(port, db_path, server_id=1, flush_period=0.05):
 
 
 class EventServer:
-    """start(), kill() and start() again: port and storage stay."""
+    """start(), kill() and start() again: port and storage stay. options: of server_conf()."""
 
-    def __init__(self, directory, port=None):
+    def __init__(self, directory, port=None, **options):
         self.directory = pathlib.Path(directory)
         self.port = port or free_port()
         self.process = None
         self.directory.mkdir(parents=True, exist_ok=True)
         self._conf = self.directory / 'event.json'
-        self._conf.write_text(json.dumps(server_conf(self.port, self.directory / 'event.db')))
+        self._conf.write_text(json.dumps(server_conf(self.port, self.directory / 'event.db', **options)))
 
     def main(self):
         """The keys of a gateway's configuration that lead here."""

@@ -111,6 +111,7 @@ class Side:
         base = await self.register('witness', [common.RegisterEvent(('base',), None, None)], True)
         self.base = base[0].id
         await self.wait(lambda: self.seen and self.seen[-1].id == self.base, 'the first event')
+        await self.flush()
         await self.wait(lambda: self.last_persisted == self.base, 'the first event is persisted')
         self.seen.clear()
 
@@ -123,6 +124,10 @@ class Side:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(left, 0.2)):
                     await self.changed.wait()
+
+    async def flush(self):
+        """Makes hat-event write what it has: it does so before a query by source time."""
+        await self.query('witness', common.QueryTimeseriesParams(order_by=common.OrderBy.SOURCE_TIMESTAMP, max_results=0))
 
     async def register(self, name, events, response):
         client = self.clients[name]
@@ -245,6 +250,7 @@ class Pair:
         if not all(map(done, self.sides)):
             await self.register('witness', [([common.RegisterEvent(('flush',), None, None)], True)])
             self.n_operations -= 1
+            await self.both(lambda s: s.flush())
         await self.both(lambda s: s.wait(lambda: done(s), lambda: f'{s.events[-1]} is persisted, last: {s.last_persisted}'))
 
     # ---- clients
