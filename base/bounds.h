@@ -29,6 +29,9 @@
 #define STORAGE_KEPT_MAX (8U << 20)              /* … and of those kept while the disk takes nothing */
 #define STORAGE_QUERIES_MAX 4U                   /* under way at once, each with its answer in memory; others wait */
 
+#define NORTH_LEAVE_USEC (2 * USEC_PER_SEC)      /* to write out the last events when another gateway or event server takes over */
+#define MONITOR_LOST_USEC (2 * USEC_PER_SEC)     /* from the loss of the monitor server to our end */
+
 #define DEVICE_EVENTS_MAX 1024U                  /* waiting for one device that is starting */
 #define DEVICE_EVENTS_BYTES_MAX (1U << 20)       /* of them together, but always room for one */
 #define DEVICE_REQUEST_ID_MAX (64U << 10)        /* bytes of a write's request_id, kept until its result */

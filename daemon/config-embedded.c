@@ -84,7 +84,7 @@ void config_verify_embedded(const EmbeddedConfig *embedded, ConfClaims *claims, 
 
         if (!listen) /* the default listens on it when it is passed */
                 conf_claim(claims, errors, "passed socket", EMBEDDED_PASSED_SOCKET, &embedded->listen);
-        for (size_t i = 0; i < embedded->listen.n; i++)
+        for (size_t i = 0; listen && i < embedded->listen.n; i++)
                 verify_listen(embedded, &listen[i], claims, errors);
         for (size_t i = 0; i < embedded->initial.n; i++)
                 verify_initial(&initial[i], errors);

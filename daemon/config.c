@@ -205,33 +205,3 @@ int config_find(const char **ret_file, const char **ret_tried) {
 const char *const *config_listen_names(const Config *c) {
         return c->listen_names;
 }
-
-/* ---- what this build has not -------------------------------------------------------------------------------------- */
-
-static bool check_north_built(const Config *c, ConfErrors *errors) {
-        if (c->north != NORTH_MONITOR)
-                return true;
-        conf_error_at(errors, CONF_ERROR, c->monitor, "monitor server: not built in");
-        return false;
-}
-
-static bool check_device_built(const DeviceConfig *d, ConfErrors *errors) {
-        const void *field = NULL;
-        const char *what;
-
-        /* A device that is failed from the start needs nothing. */
-        if (!d->type->not_built || d->error)
-                return true;
-        what = d->type->not_built(d->conf, &field);
-        if (what)
-                conf_error_at(errors, CONF_ERROR, field, "%s: not built in", what);
-        return !what;
-}
-
-int config_check_built(const Config *c, ConfErrors *errors) {
-        bool built = check_north_built(c, errors);
-
-        for (size_t i = 0; i < c->n_devices; i++)
-                built = check_device_built(&c->devices[i], errors) && built;
-        return built ? 0 : -EOPNOTSUPP;
-}

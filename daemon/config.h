@@ -87,10 +87,6 @@ DEFINE_CLEANUP(Config, config_unref);
 /* /etc before /usr/lib. -ENOENT: neither; ret_tried (static text) names both. */
 int config_find(const char **ret_file, const char **ret_tried);
 
-/* What the configuration needs and this build or release does not have: one error each, `not built in`, at its position. Not part of --check; a
- * start asks right after config_load(), with the same errors. -EOPNOTSUPP: something. */
-int config_check_built(const Config *c, ConfErrors *errors);
-
 /* JSON Schema 2020-12 of a form, on a stream. */
 void config_print_schema(ConfForm form, FILE *stream);
 /* Reference pages of the main keys and of every device type in the build, reStructuredText, on a stream. */

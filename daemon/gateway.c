@@ -52,8 +52,11 @@ struct Gateway {
         GatewayState state;
         bool ready, stopping;
         Deadline *stop_limit;
+        usec_t stop_time; /* all of it */
         void (*stopped)(void *userdata);
         void *stopped_userdata;
+        void (*lost)(void *userdata);
+        void *lost_userdata;
 };
 
 struct Request {
@@ -132,9 +135,20 @@ void gateway_proxy_share(Proxy *p, const ProxyShare *old, const ProxyShare *now)
 /* ---- north and engine --------------------------------------------------------------------------------------------- */
 
 DeviceReason gateway_get_obstacle(const Gateway *g, const char **ret_detail) {
-        if (g->engine)
+        MonitorState monitor = north_get_monitor_state(g->north);
+
+        if (monitor == MONITOR_CONNECTING || monitor == MONITOR_WAITING) {
+                *ret_detail = monitor == MONITOR_WAITING ? "not blessed by the monitor server" :
+                                                           "not connected to the monitor server";
+                return DEVICE_REASON_NOT_BLESSED;
+        }
+        if (g->engine && !north_is_leaving(g->north))
                 return DEVICE_REASON_NONE;
-        if (north_get_client(g->north)) {
+        if (monitor == MONITOR_BLESSED && !*north_get_address(g->north)) {
+                *ret_detail = "no event server is active";
+                return DEVICE_REASON_NO_EVENT_SERVER;
+        }
+        if (!north_is_leaving(g->north) && north_get_client(g->north)) {
                 *ret_detail = "the event server is not operational";
                 return DEVICE_REASON_NOT_OPERATIONAL;
         }
@@ -143,7 +157,7 @@ DeviceReason gateway_get_obstacle(const Gateway *g, const char **ret_detail) {
 }
 
 static bool gateway_is_usable(const Gateway *g) {
-        return north_get_client(g->north) &&
+        return north_get_client(g->north) && (g->engine || !north_is_leaving(g->north)) &&
                (north_get_state(g->north) == NORTH_OPERATIONAL || !g->config->require_operational);
 }
 
@@ -156,7 +170,7 @@ static void on_north_changed(void *userdata) {
                                        g->proxies->len);
         else if (!usable && g->engine)
                 g->engine = engine_free(g->engine);
-        if (!g->engine)
+        if (!g->engine || north_is_leaving(g->north))
                 for (unsigned i = 0; i < g->proxies->len; i++)
                         proxy_refresh(g->proxies->pdata[i]);
         NOTIFY(g, gateway_changed, g, GATEWAY_NORTH);
@@ -208,8 +222,10 @@ static void on_north_closed(void *userdata) {
 }
 
 static void on_stop_limit(void *userdata) {
-        log_warning("Not everything ended in %u s, leaving.", (unsigned) (EXIT_FLUSH_USEC / USEC_PER_SEC));
-        gateway_stopped(userdata);
+        Gateway *g = userdata;
+
+        log_warning("Not everything ended in %u s, leaving.", (unsigned) (g->stop_time / USEC_PER_SEC));
+        gateway_stopped(g);
 }
 
 /* In what is left of the time for the end. */
@@ -217,16 +233,51 @@ static void gateway_close_north(Gateway *g) {
         north_close(g->north, usec_sub(deadline_get(g->stop_limit), now_usec(CLOCK_MONOTONIC)));
 }
 
-/* The last device is gone: what it registered is flushed, then the connection closes. */
-void gateway_proxy_idle(Proxy *p) {
-        Gateway *g = p->gateway;
-
-        if (!g->stopping)
+/* When the last device is gone, what it registered is flushed, then the connection closes. */
+static void gateway_check_idle(Gateway *g) {
+        if (!g->stopping && !north_is_leaving(g->north))
                 return;
         for (unsigned i = 0; i < g->proxies->len; i++)
                 if (!proxy_is_idle(g->proxies->pdata[i]))
                         return;
-        gateway_close_north(g);
+        if (g->stopping)
+                gateway_close_north(g);
+        else
+                north_left(g->north);
+}
+
+void gateway_proxy_idle(Proxy *p) {
+        gateway_check_idle(p->gateway);
+}
+
+static void on_north_leave(void *userdata) {
+        Gateway *g = userdata;
+
+        for (unsigned i = 0; i < g->proxies->len; i++)
+                proxy_leave(g->proxies->pdata[i]);
+        gateway_check_idle(g);
+}
+
+static void gateway_begin_stop(Gateway *g, usec_t limit) {
+        g->stopping = true;
+        g->stop_time = limit;
+        gateway_update_state(g);
+        deadline_set_relative(g->stop_limit, limit);
+}
+
+/* Another gateway may be about to work: no source of the loop runs between this and the stop of every device. */
+static void on_north_lost(bool frozen, void *userdata) {
+        Gateway *g = userdata;
+
+        log_error("Leaving%s.", frozen ? ", without a word to the event server: another gateway may work by now" : "");
+        if (!g->stopping) {
+                g->stopped = g->lost;
+                g->stopped_userdata = g->lost_userdata;
+                gateway_begin_stop(g, MONITOR_LOST_USEC);
+        }
+        for (unsigned i = 0; i < g->proxies->len; i++)
+                proxy_exit_now(g->proxies->pdata[i]);
+        gateway_check_idle(g);
 }
 
 static const NorthHandler north_handler = {
@@ -234,6 +285,8 @@ static const NorthHandler north_handler = {
         .events = on_north_events,
         .congested = on_north_congested,
         .storage = on_north_storage,
+        .leave = on_north_leave,
+        .lost = on_north_lost,
         .closed = on_north_closed,
 };
 
@@ -303,6 +356,11 @@ int gateway_start(Gateway *g) {
         return north_start(g->north);
 }
 
+void gateway_on_lost(Gateway *g, void (*lost)(void *userdata), void *userdata) {
+        g->lost = lost;
+        g->lost_userdata = userdata;
+}
+
 void gateway_set_ready(Gateway *g) {
         g->ready = true;
         gateway_update_state(g);
@@ -311,11 +369,9 @@ void gateway_set_ready(Gateway *g) {
 void gateway_stop(Gateway *g, void (*stopped)(void *userdata), void *userdata) {
         if (g->stopping)
                 return;
-        g->stopping = true;
         g->stopped = stopped;
         g->stopped_userdata = userdata;
-        gateway_update_state(g);
-        deadline_set_relative(g->stop_limit, EXIT_FLUSH_USEC);
+        gateway_begin_stop(g, EXIT_FLUSH_USEC);
         for (unsigned i = 0; i < g->proxies->len; i++)
                 proxy_exit(g->proxies->pdata[i]);
         if (g->proxies->len == 0)
@@ -352,9 +408,16 @@ NorthState gateway_get_north_state(const Gateway *g) {
         return north_get_state(g->north);
 }
 
-/* A configuration with a monitor server does not start in this build (config_check_built). */
 MonitorState gateway_get_monitor_state(const Gateway *g) {
-        return MONITOR_NONE;
+        return north_get_monitor_state(g->north);
+}
+
+const char *gateway_get_monitor_blessed(const Gateway *g) {
+        return north_get_monitor_blessed(g->north);
+}
+
+int64_t gateway_get_monitor_rank(const Gateway *g, bool *ret_known) {
+        return north_get_monitor_rank(g->north, ret_known);
 }
 
 const char *gateway_get_event_server(const Gateway *g) {

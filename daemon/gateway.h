@@ -65,6 +65,9 @@ DEFINE_CLEANUP(Gateway, gateway_free);
 int gateway_start(Gateway *g);
 /* The state leaves `starting`. */
 void gateway_set_ready(Gateway *g);
+/* Once, when the monitor server is lost or cannot be reached (logged): the devices were stopped and all is closed, only leaving is left
+ * (exit status 69). Set before gateway_start(). */
+void gateway_on_lost(Gateway *g, void (*lost)(void *userdata), void *userdata);
 /* Stops the devices, registers running false, flushes, closes the event server connection, stops the embedded event server, then stopped(); at the
  * latest after EXIT_FLUSH_USEC. Idempotent. */
 void gateway_stop(Gateway *g, void (*stopped)(void *userdata), void *userdata);
@@ -75,6 +78,8 @@ GatewayState gateway_get_state(const Gateway *g);
 const GatewayTotals *gateway_get_totals(const Gateway *g);
 NorthState gateway_get_north_state(const Gateway *g);
 MonitorState gateway_get_monitor_state(const Gateway *g);
+const char *gateway_get_monitor_blessed(const Gateway *g); /* component of our group that works; "": none, or not known */
+int64_t gateway_get_monitor_rank(const Gateway *g, bool *ret_known); /* ours there: of those that are ready the lowest is blessed */
 const char *gateway_get_event_server(const Gateway *g); /* `unix:PATH`, `tcp:HOST:PORT`; "": not known yet, or embedded and nowhere to connect to */
 /* ret_detail (borrowed): a sentence about FAILING, else "". */
 EventStorage gateway_get_event_storage(const Gateway *g, const char **ret_detail);

@@ -31,6 +31,7 @@ struct DeviceHost {
         Engine *engine;                 /* attached */
         const DeviceConfig *next_config; /* changed by a reload, taken over between two runs */
         bool restart;                   /* end the present run, then begin another */
+        bool leaving;                   /* no run any more with this engine */
         bool exiting;                   /* no run any more */
 
         /* what is */
@@ -64,7 +65,11 @@ void proxy_answer_enable(Proxy *p, const Event *e);
 void proxy_event(Proxy *p, const Event *e);
 void proxy_flow(Proxy *p, bool open);
 void proxy_set_config(Proxy *p, const DeviceConfig *config);
+/* No run any more until it is attached again; the running one ends in order, and says so. */
+void proxy_leave(Proxy *p);
 void proxy_exit(Proxy *p);
+/* The same; the device is told to stop before this returns. Not from inside a callback of a device. */
+void proxy_exit_now(Proxy *p);
 bool proxy_is_idle(const Proxy *p); /* no device, nothing pending */
 /* Why it cannot run has changed north. */
 void proxy_refresh(Proxy *p);

@@ -135,8 +135,8 @@ void proxy_settle(Proxy *p) {
 
 /* What a configured, enabled device needs besides: all but a failure, which has its own end. */
 static bool proxy_is_wanted(const Proxy *p) {
-        return p->engine && p->view.enabled_known && p->view.enabled && !p->exiting && !p->view.config->error &&
-               !p->next_config && !p->restart;
+        return p->engine && p->view.enabled_known && p->view.enabled && !p->leaving && !p->exiting &&
+               !p->view.config->error && !p->next_config && !p->restart;
 }
 
 static void proxy_forget_failure(Proxy *p) {
@@ -318,6 +318,7 @@ static void on_deadline(void *userdata) {
 
 void proxy_attach(Proxy *p, Engine *e) {
         p->engine = e;
+        p->leaving = false;
         proxy_flow(p, true); /* a new connection is not congested */
         proxy_forget_failure(p); /* a new engine is a new try, whatever the reason was */
         proxy_set_enabled(p, p->view.enabled, false);
@@ -399,15 +400,25 @@ void proxy_set_config(Proxy *p, const DeviceConfig *config) {
         proxy_schedule(p);
 }
 
+void proxy_leave(Proxy *p) {
+        p->leaving = true;
+        proxy_schedule(p);
+}
+
 void proxy_exit(Proxy *p) {
         p->exiting = true;
         proxy_schedule(p);
 }
 
+void proxy_exit_now(Proxy *p) {
+        p->exiting = true;
+        proxy_reconcile(p);
+}
+
 int proxy_restart(Proxy *p) {
         if (p->exiting)
                 return -ESHUTDOWN;
-        if (!p->engine)
+        if (!p->engine || p->leaving)
                 return -ENOTCONN;
         if (!p->view.enabled_known || !p->view.enabled)
                 return -EUNATCH;

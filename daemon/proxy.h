@@ -11,7 +11,7 @@ typedef struct DeviceHost Proxy; /* what a device calls its host */
 
 typedef enum ProxyState {
         PROXY_DISABLED,
-        PROXY_WAITING,  /* last known enabled, but no event server, it is not operational, or the enable query is unanswered */
+        PROXY_WAITING,  /* last known enabled, but no event server, it is not operational, we are not blessed, or the enable query is unanswered */
         PROXY_STARTING,
         PROXY_RUNNING,
         PROXY_STOPPING,

@@ -53,6 +53,17 @@ static BusValue get_monitor_state(const void *object) {
         return bus_string(monitor_state_to_string(gateway_get_monitor_state(object)));
 }
 
+static BusValue get_monitor_blessed(const void *object) {
+        return bus_string(gateway_get_monitor_blessed(object));
+}
+
+static BusValue get_monitor_rank(const void *object) {
+        bool known;
+        int64_t rank = gateway_get_monitor_rank(object, &known);
+
+        return known ? bus_int64(rank) : bus_none('x');
+}
+
 static BusValue get_event_storage(const void *object) {
         const char *detail;
 
@@ -81,6 +92,8 @@ const BusProperty manager_properties[] = {
         { "EventServer", "s", EMITS, GATEWAY_NORTH, get_event_server },
         { "EventServerState", "s", EMITS, GATEWAY_NORTH, get_event_server_state },
         { "MonitorState", "s", EMITS, GATEWAY_NORTH, get_monitor_state },
+        { "MonitorBlessed", "s", EMITS, GATEWAY_NORTH, get_monitor_blessed },
+        { "MonitorRank", "x", EMITS, GATEWAY_NORTH, get_monitor_rank },
         { "EventStorage", "s", EMITS, GATEWAY_STORAGE, get_event_storage },
         { "EventStorageDetail", "s", EMITS, GATEWAY_STORAGE, get_event_storage_detail },
         {},

@@ -10,6 +10,8 @@ int bus_value_append(sd_bus_message *m, const BusValue *v) {
                 return sd_bus_message_append(m, "u", v->u);
         case 't':
                 return sd_bus_message_append(m, "t", v->t);
+        case 'x':
+                return sd_bus_message_append(m, "x", v->x);
         default:
                 return sd_bus_message_append(m, "s", v->s);
         }
@@ -29,6 +31,9 @@ void bus_value_write(JsonWriter *w, const BusValue *v) {
                 break;
         case 't':
                 json_uint(w, v->t);
+                break;
+        case 'x':
+                json_int(w, v->x);
                 break;
         default:
                 json_string(w, v->s);

@@ -9,12 +9,13 @@
 #include "base/macros.h"
 
 typedef struct BusValue {
-        char type;              /* b u t s, as on D-Bus */
+        char type;              /* b u t x s, as on D-Bus */
         bool absent;            /* null in JSON; false, 0 or "" on D-Bus */
         union {
                 bool b;
                 uint32_t u;
                 uint64_t t;
+                int64_t x;
                 const char *s;  /* borrowed */
         };
 } BusValue;
@@ -31,6 +32,9 @@ static inline BusValue bus_uint64(uint64_t value) {
 /* A time or the like, of which 0 means that there is none. */
 static inline BusValue bus_uint64_or_none(uint64_t value) {
         return (BusValue) { .type = 't', .t = value, .absent = value == 0 };
+}
+static inline BusValue bus_int64(int64_t value) {
+        return (BusValue) { .type = 'x', .x = value };
 }
 /* NULL and "" mean that there is none. */
 static inline BusValue bus_string(const char *value) {

@@ -93,8 +93,6 @@ struct DeviceType {
         const ConfField *conf;
         void (*verify)(const void *conf, ConfErrors *e);                  /* what one field cannot say; may be NULL */
         void (*claims)(const void *conf, ConfClaims *c, ConfErrors *e);   /* tty, listen address, GPIO line; may be NULL */
-        /* NULL, or a sentence: this configuration is accepted and needs a part that this build does not have; ret_field: where. */
-        const char *(*not_built)(const void *conf, const void **ret_field);
 
         /* Later device_started() or device_ended(), never inside the call; may query and listen, never waits for the
          * far end. <0: nothing was begun and nothing follows, not even done(). */

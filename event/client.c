@@ -440,6 +440,10 @@ bool event_client_was_refused(const EventClient *c) {
         return c->detail;
 }
 
+void event_client_set_abortive(EventClient *c) {
+        stream_set_abortive(c->stream);
+}
+
 void event_client_close(EventClient *c, usec_t limit) {
         if (c->state >= CLIENT_FLUSHING)
                 return;

@@ -42,6 +42,8 @@ DEFINE_CLEANUP(EventClient, event_client_free);
  * closed(-ETIMEDOUT). Nothing else of the server is delivered any more; requests that wait are not waited
  * for. */
 void event_client_close(EventClient *c, usec_t limit);
+/* Nothing of ours arrives after the end, however it comes (stream_set_abortive()): somebody else may speak for us then. */
+void event_client_set_abortive(EventClient *c);
 /* Inside closed(): the server itself refused us, so detail holds its words. */
 bool event_client_was_refused(const EventClient *c);
 

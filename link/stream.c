@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -57,6 +58,7 @@ struct Stream {
         bool discarded : 1; /* by the handler that is being called */
         bool peer_ended : 1; /* nothing more will come */
         bool we_ended : 1;  /* CLOSING: our direction is shut down */
+        bool abortive : 1;
 };
 
 static uint8_t scratch[SCRATCH_SIZE];
@@ -447,8 +449,27 @@ static void stream_end_our_direction(Stream *s) {
 
         (void) shutdown(s->fd, SHUT_WR);
         s->we_ended = true;
-        if (linger < deadline_get(s->limit))
+        if (!s->abortive && linger < deadline_get(s->limit))
                 deadline_set(s->limit, linger);
+}
+
+/* Bytes that the peer has not acknowledged, or that are here. */
+static bool stream_is_undelivered(const Stream *s) {
+        int n = 0;
+
+        return buffer_size(&s->output) > 0 || (s->abortive && s->fd >= 0 && ioctl(s->fd, SIOCOUTQ, &n) >= 0 && n > 0);
+}
+
+/* A close then resets the connection, and the kernel forgets what it has. */
+static void stream_forget_undelivered(const Stream *s) {
+        const struct linger linger = { .l_onoff = 1 };
+
+        if (s->abortive && stream_is_undelivered(s))
+                (void) setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+void stream_set_abortive(Stream *s) {
+        s->abortive = true;
 }
 
 static void stream_on_closing(Stream *s) {
@@ -483,7 +504,7 @@ static void stream_on_closing(Stream *s) {
 static void stream_on_limit(void *userdata) {
         Stream *s = userdata;
 
-        stream_end(s, buffer_size(&s->output) > 0 ? -ETIMEDOUT : 0);
+        stream_end(s, stream_is_undelivered(s) ? -ETIMEDOUT : 0);
 }
 
 void stream_close_flushed(Stream *s, usec_t limit) {
@@ -640,6 +661,7 @@ Stream *stream_free(Stream *s) {
         s->connector = connector_free(s->connector);
         s->limit = deadline_free(s->limit);
         buffer_done(&s->input);
+        stream_forget_undelivered(s);
         buffer_done(&s->output);
         s->fd = safe_close(s->fd);
         sd_event_unref(s->event);

@@ -65,6 +65,9 @@ usec_t stream_last_progress(const Stream *s);
  * (what it still sends is thrown away: left unread it would turn the close into a reset); then closed(0).
  * At the latest after `limit` closed(-ETIMEDOUT) if bytes are unsent. Never inside the call. */
 void stream_close_flushed(Stream *s, usec_t limit);
+/* From now on the kernel delivers nothing after the end (TCP): stream_close_flushed() waits, up to its limit, until the peer has ended
+ * its direction too, and what is not acknowledged when the descriptor is closed is thrown away with a reset; then closed(-ETIMEDOUT). */
+void stream_set_abortive(Stream *s);
 /* Reading off: the kernel's buffers fill and the peer waits. A reset or error is still noticed at once,
  * an end of stream once everything before it was read. */
 void stream_set_reading(Stream *s, bool on);

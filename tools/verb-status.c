@@ -160,6 +160,21 @@ static void print_devices_line(JsonObject *m) {
         putchar('\n');
 }
 
+/* "waiting, rank 2; gw-a is blessed" */
+static void print_monitor_line(JsonObject *m) {
+        const char *state = member_string(m, "MonitorState"), *blessed = member_string(m, "MonitorBlessed");
+
+        if (streq(state, "none") || streq(state, ""))
+                return;
+        print_label("Monitor server");
+        printf("%s", state);
+        if (json_object_has_member(m, "MonitorRank") && !json_object_get_null_member(m, "MonitorRank"))
+                printf(", rank %" PRId64, (int64_t) json_object_get_int_member(m, "MonitorRank"));
+        if (!streq(state, "blessed") && *blessed)
+                printf("; %s is blessed", blessed);
+        putchar('\n');
+}
+
 static void print_manager(JsonObject *m) {
         const char *state = member_string(m, "State"), *server = member_string(m, "EventServer");
         const char *colour = colour_of_state(state);
@@ -172,8 +187,7 @@ static void print_manager(JsonObject *m) {
         printf("%s%s%s\n", colour, state, colour_end(colour));
         print_line("Configuration", member_string(m, "ConfigFile"));
         print_line("Event server", north);
-        if (!streq(member_string(m, "MonitorState"), "none"))
-                print_line("Monitor server", member_string(m, "MonitorState"));
+        print_monitor_line(m);
         print_devices_line(m);
 }
 

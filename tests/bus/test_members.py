@@ -78,7 +78,7 @@ def test_manager_properties(service, system_bus_client, event_server):
         'DevicesTotal': 1, 'DevicesEnabled': 0, 'DevicesRunning': 0, 'DevicesFailed': 0, 'DevicesDown': 0,
         'EventServer': f'tcp:127.0.0.1:{event_server.port}',
         'EventServerState': 'operational',
-        'MonitorState': 'none',
+        'MonitorState': 'none', 'MonitorBlessed': '', 'MonitorRank': 0,
         'EventStorage': 'none', 'EventStorageDetail': '',
     }
 

@@ -24,9 +24,9 @@ def payload(event):
     return event.payload.data if isinstance(event.payload, common.EventPayloadJson) else None
 
 
-def is_operational(port):
+def is_operational(port, host='127.0.0.1'):
     async def ask():
-        client = await eventer.connect(net.TcpAddress('127.0.0.1', port), 'harness/probe')
+        client = await eventer.connect(net.TcpAddress(host, port), 'harness/probe')
         try:
             return client.status == common.Status.OPERATIONAL
         finally:

@@ -300,25 +300,6 @@ def test_examples_are_clean():
         assert 'error' not in result.stderr
 
 
-NOT_BUILT_IN = {
-    'monitor': ('name: gw\nevent_server:\n  monitor_component: {host: 127.0.0.1, port: 23010, gateway_group: g, '
-                'event_server_group: e}\n', 3),
-}
-
-
-@pytest.mark.parametrize('name', NOT_BUILT_IN)
-def test_accepted_but_not_built_in(name, write):
-    """What later versions bring is checked now; a start says so in one line and ends with 78."""
-    text, line = NOT_BUILT_IN[name]
-    path = write(text)
-    assert run_daemon('--config', path, '--check').returncode == 0
-    result = run_daemon('--config', path, '--bus=none', '--log-target=stderr')
-    assert result.returncode == 78
-    lines = [i for i in result.stderr.splitlines() if 'not built in' in i]
-    assert len(lines) == 1
-    assert line is None or re.search(rf'gatewayd\.yaml:{line}:\d+: ', lines[0])
-
-
 def test_secrets_are_not_printed(write):
     text = 'name: gw\nevent_server:\n  client_token: verysecret\n  eventer_server: {host: 127.0.0.1, port: verysecret2}\n'
     result = run_daemon('--config', write(text), '--check')

@@ -66,9 +66,10 @@ class FieldDevice:
     MODES = ('normal', 'silent', 'dribble', 'garbage', 'late', 'foreign', 'exception', 'short', 'echo', 'noise',
              'protocol', 'hang-up')
 
-    def __init__(self, framing='tcp', port=None, mode='normal', delay=0.02, size=2000, serial=False):
+    def __init__(self, framing='tcp', port=None, mode='normal', delay=0.02, size=2000, serial=False, host='127.0.0.1'):
         assert framing in ('tcp', 'rtu', 'ascii') and mode in self.MODES
         self.framing = framing
+        self.host = host
         self.pty = Pty() if serial else None
         self.port = None if serial else port or free_port()
         self.mode = mode
@@ -110,7 +111,7 @@ class FieldDevice:
             if self.pty:
                 await start_line()
                 return
-            self._server = await asyncio.start_server(self._serve, '127.0.0.1', self.port, reuse_address=True)
+            self._server = await asyncio.start_server(self._serve, self.host, self.port, reuse_address=True)
 
         background.run(start())
 

@@ -122,6 +122,7 @@ struct Gateway {
         GPtrArray *requests;
         unsigned n_cancelled;
         EventStorage storage;
+        MonitorState monitor;
 };
 
 static const char *const proxy_states[] = { "disabled", "waiting",  "starting",
@@ -164,7 +165,14 @@ NorthState gateway_get_north_state(const Gateway *g) {
         return NORTH_OPERATIONAL;
 }
 MonitorState gateway_get_monitor_state(const Gateway *g) {
-        return MONITOR_NONE;
+        return g->monitor;
+}
+const char *gateway_get_monitor_blessed(const Gateway *g) {
+        return g->monitor == MONITOR_NONE ? "" : "gw-b";
+}
+int64_t gateway_get_monitor_rank(const Gateway *g, bool *ret_known) {
+        *ret_known = g->monitor != MONITOR_NONE;
+        return *ret_known ? -2 : 0;
 }
 const char *gateway_get_event_server(const Gateway *g) {
         return "tcp:127.0.0.1:23012";

@@ -482,7 +482,6 @@ static void test_range_by_form(void) {
                         "/devices/0/connection/transport/port: expected an integer from 1 to 65535, got 70000");
         g_assert_cmpstr(c->devices[0].name, ==, "a");
         g_assert_null(c->devices[1].error);
-        g_assert_cmpint(config_check_built(c, e), ==, 0);
 }
 
 static void test_unknown_keys_by_form(void) {
@@ -530,24 +529,6 @@ static void test_hat_log(void) {
                 g_assert_cmpstr(lines, ==, cases[i].lines);
                 g_assert_cmpint(c->log_level, ==, cases[i].level);
         }
-}
-
-/* ---- what is not built in ----------------------------------------------------------------------------------------- */
-
-static void check_not_built(const char *text, const char *lines) {
-        _cleanup_(conf_errors_freep) ConfErrors *e = conf_errors_new("f");
-        _cleanup_(config_unrefp) Config *c = NULL;
-        g_autofree char *got = NULL;
-
-        g_assert_cmpint(load(text, e, &c), ==, 0);
-        g_assert_cmpint(config_check_built(c, e), ==, -EOPNOTSUPP);
-        got = conf_lines(e);
-        conf_assert_lines(got, lines);
-}
-
-static void test_not_built(void) {
-        check_not_built("name: g\nevent_server: {monitor_component: {host: m, port: 1, gateway_group: a, event_server_group: b}}\n",
-                        "f:2:35: /event_server/monitor_component: monitor server: not built in\n");
 }
 
 static void test_file(void) {
@@ -633,7 +614,6 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/config/range-by-form", test_range_by_form);
         g_test_add_func("/config/unknown-keys-by-form", test_unknown_keys_by_form);
         g_test_add_func("/config/hat-log", test_hat_log);
-        g_test_add_func("/config/not-built", test_not_built);
         g_test_add_func("/config/file", test_file);
         g_test_add_func("/config/schema", test_schema);
         g_test_add_func("/config/reference", test_reference);

@@ -30,6 +30,7 @@ static void read_variant(GString *line, sd_bus_message *m) {
         const char *contents, *s;
         uint64_t t;
         uint32_t u;
+        int64_t x;
         int b;
 
         g_assert_cmpint(sd_bus_message_peek_type(m, NULL, &contents), >, 0);
@@ -40,6 +41,9 @@ static void read_variant(GString *line, sd_bus_message *m) {
         } else if (streq(contents, "t")) {
                 g_assert_cmpint(sd_bus_message_read(m, "t", &t), >, 0);
                 g_string_append_printf(line, "%" G_GUINT64_FORMAT, t);
+        } else if (streq(contents, "x")) {
+                g_assert_cmpint(sd_bus_message_read(m, "x", &x), >, 0);
+                g_string_append_printf(line, "x%" G_GINT64_FORMAT, x);
         } else if (streq(contents, "u")) {
                 g_assert_cmpint(sd_bus_message_read(m, "u", &u), >, 0);
                 g_string_append_printf(line, "u%u", u);
@@ -83,8 +87,22 @@ static void test_manager_properties(Fixture *f, gconstpointer data) {
                           "EventServer='tcp:127.0.0.1:23012'\n"
                           "EventServerState='operational'\n"
                           "MonitorState='none'\n"
+                          "MonitorBlessed=''\n"
+                          "MonitorRank=x0\n"
                           "EventStorage='working'\n"
                           "EventStorageDetail=''\n");
+}
+
+static void test_monitor_properties(Fixture *f, gconstpointer data) {
+        const char *text;
+        sd_bus_message *m;
+
+        gateway.monitor = MONITOR_WAITING;
+        m = CALL(f, ROOT, BUS_MANAGER_INTERFACE, "Describe", "");
+        g_assert_cmpint(sd_bus_message_read(m, "s", &text), >, 0);
+        g_assert_nonnull(strstr(text, "\"MonitorState\": \"waiting\", \"MonitorBlessed\": \"gw-b\", \"MonitorRank\": -2,"));
+        sd_bus_message_unref(m);
+        gateway.monitor = MONITOR_NONE;
 }
 
 static void test_device_properties(Fixture *f, gconstpointer data) {
@@ -365,7 +383,7 @@ static void test_describe(Fixture *f, gconstpointer data) {
                         "\", \"ConfigFile\": \"/etc/gatewayd/gatewayd.yaml\", "
                         "\"State\": \"degraded\", \"DevicesTotal\": 2, \"DevicesEnabled\": 2, \"DevicesRunning\": 1, "
                         "\"DevicesFailed\": 0, \"DevicesDown\": 1, \"EventServer\": \"tcp:127.0.0.1:23012\", "
-                        "\"EventServerState\": \"operational\", \"MonitorState\": \"none\", \"EventStorage\": \"working\", "
+                        "\"EventServerState\": \"operational\", \"MonitorState\": \"none\", \"MonitorBlessed\": null, \"MonitorRank\": null, \"EventStorage\": \"working\", "
                         "\"EventStorageDetail\": null}, \"Devices\": [{\"Type\": \"fake_master\", ";
         const char *text;
         sd_bus_message *m;
@@ -456,7 +474,7 @@ static void test_state_signals(Fixture *f, gconstpointer data) {
         ASSERT_SIGNALS(f,
                        "Gateway1 PropertiesChanged DevicesTotal DevicesEnabled DevicesRunning DevicesFailed DevicesDown");
         gateway.observer->gateway_changed(&gateway, GATEWAY_STATE | GATEWAY_NORTH, gateway.userdata);
-        ASSERT_SIGNALS(f, "Gateway1 PropertiesChanged State EventServer EventServerState MonitorState");
+        ASSERT_SIGNALS(f, "Gateway1 PropertiesChanged State EventServer EventServerState MonitorState MonitorBlessed MonitorRank");
         gateway.observer->gateway_changed(&gateway, GATEWAY_STORAGE, gateway.userdata);
         ASSERT_SIGNALS(f, "Gateway1 PropertiesChanged EventStorage EventStorageDetail");
 }
@@ -564,6 +582,7 @@ static void test_addresses(void) {
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         ADD("/dbus/properties/manager", test_manager_properties);
+        ADD("/dbus/properties/manager/monitor", test_monitor_properties);
         ADD("/dbus/properties/device", test_device_properties);
         ADD("/dbus/properties/type", test_type_properties);
         ADD("/dbus/tree/paths", test_paths);

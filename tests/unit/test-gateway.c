@@ -15,7 +15,8 @@ struct North {
         const NorthHandler *handler;
         void *userdata;
         NorthState state;
-        bool closing;
+        MonitorState monitor;
+        bool closing, leaving;
 };
 
 static North north;
@@ -55,7 +56,25 @@ EventClient *north_get_client(const North *n) {
         return n->state >= NORTH_STANDBY ? client : NULL;
 }
 const char *north_get_address(const North *n) {
-        return "tcp:test:1";
+        return n->monitor == MONITOR_BLESSED && n->state == NORTH_DISCONNECTED ? "" : "tcp:test:1";
+}
+void north_left(North *n) {
+        if (n->leaving)
+                note("north-left");
+        n->leaving = false;
+}
+bool north_is_leaving(const North *n) {
+        return n->leaving;
+}
+MonitorState north_get_monitor_state(const North *n) {
+        return n->monitor;
+}
+const char *north_get_monitor_blessed(const North *n) {
+        return "gw-b";
+}
+int64_t north_get_monitor_rank(const North *n, bool *ret_known) {
+        *ret_known = true;
+        return 3;
 }
 
 EventServer *north_get_event_server(const North *n) {
@@ -402,6 +421,133 @@ static void test_stop_limit(Fixture *f, gconstpointer unused) {
         g_assert_false(north.closing);
 }
 
+/* ---- a monitor server --------------------------------------------------------------------------------------------- */
+
+static void north_leave(void) {
+        north.leaving = true;
+        north.handler->leave(north.userdata);
+}
+
+static void assert_reason(Fixture *f, DeviceReason reason, const char *detail) {
+        g_assert_cmpint(proxy_view(f->a)->state, ==, PROXY_WAITING);
+        g_assert_cmpint(proxy_view(f->a)->state_edge.reason, ==, reason);
+        g_assert_cmpstr(proxy_view(f->a)->state_edge.detail, ==, detail);
+}
+
+/* The blessing goes: the devices end in order on the live connection, and only then north_left(). Later it comes again. */
+static void test_leave(Fixture *f, gconstpointer unused) {
+        bool known;
+
+        north.monitor = MONITOR_BLESSED;
+        run_both(f);
+        north.monitor = MONITOR_WAITING;
+        north_leave();
+        north.handler->changed(north.userdata);
+        g_assert_cmpstr(trace->str, ==, "");
+        g_assert_cmpint(proxy_restart(f->a), ==, -ENOTCONN);
+        loop_settle(f->event);
+        g_assert_cmpstr(trace->str, ==,
+                        "gateway/gw/fake/a/gateway/running=false gateway/gw/fake/b/gateway/running=false north-left");
+        assert_reason(f, DEVICE_REASON_NOT_BLESSED, "not blessed by the monitor server");
+        north_become(NORTH_DISCONNECTED);
+        loop_settle(f->event);
+        assert_reason(f, DEVICE_REASON_NOT_BLESSED, "not blessed by the monitor server");
+        g_assert_cmpint(gateway_get_monitor_state(f->gateway), ==, MONITOR_WAITING);
+        g_assert_cmpstr(gateway_get_monitor_blessed(f->gateway), ==, "gw-b");
+        g_assert_cmpint(gateway_get_monitor_rank(f->gateway, &known), ==, 3);
+        g_assert_true(known);
+
+        north.monitor = MONITOR_BLESSED;
+        north.handler->changed(north.userdata);
+        assert_reason(f, DEVICE_REASON_NO_EVENT_SERVER, "no event server is active");
+        run_both(f);
+}
+
+/* Nothing runs: left at once. What is enabled meanwhile does not start. */
+static void test_leave_idle(Fixture *f, gconstpointer unused) {
+        north.monitor = MONITOR_BLESSED;
+        north_become(NORTH_OPERATIONAL);
+        g_string_truncate(trace, 0);
+        north_leave();
+        g_assert_cmpstr(trace->str, ==, "north-left");
+        answer_enabled(f);
+        loop_settle(f->event);
+        g_assert_cmpuint(gateway_get_totals(f->gateway)->running, ==, 0);
+}
+
+/* The connection breaks while the devices end: they do, and only then north_left(). */
+static void test_leave_lost_server(Fixture *f, gconstpointer unused) {
+        run_both(f);
+        deaf = true;
+        north_leave();
+        north_become(NORTH_DISCONNECTED);
+        loop_settle(f->event);
+        g_assert_cmpstr(trace->str, ==, "");
+        deaf = false;
+        device_ended((Device *) proxy_get_device(f->a), DEVICE_REASON_NONE, NULL);
+        device_ended((Device *) proxy_get_device(f->b), DEVICE_REASON_NONE, NULL);
+        loop_settle(f->event);
+        g_assert_cmpstr(trace->str, ==, "north-left");
+}
+
+static void on_lost(void *userdata) {
+        note("lost");
+}
+
+/* All is told to stop at once; running false is registered, then the connection closes. */
+static void test_lost(Fixture *f, gconstpointer unused) {
+        gateway_on_lost(f->gateway, on_lost, NULL);
+        run_both(f);
+        north.handler->lost(false, north.userdata);
+        g_assert_cmpint(proxy_view(f->a)->state, ==, PROXY_STOPPING);
+        g_assert_cmpint(proxy_view(f->b)->state, ==, PROXY_STOPPING);
+        g_assert_cmpint(gateway_get_state(f->gateway), ==, GATEWAY_STOPPING);
+        loop_settle(f->event);
+        g_assert_cmpstr(trace->str, ==,
+                        "gateway/gw/fake/a/gateway/running=false gateway/gw/fake/b/gateway/running=false north-close");
+        north.handler->closed(north.userdata);
+        g_assert_true(g_str_has_suffix(trace->str, " lost"));
+}
+
+/* Nothing is registered. */
+static void test_frozen(Fixture *f, gconstpointer unused) {
+        gateway_on_lost(f->gateway, on_lost, NULL);
+        run_both(f);
+        north_become(NORTH_DISCONNECTED);
+        north.handler->lost(true, north.userdata);
+        g_assert_cmpint(proxy_view(f->a)->state, ==, PROXY_STOPPING);
+        g_assert_cmpint(proxy_view(f->b)->state, ==, PROXY_STOPPING);
+        loop_settle(f->event);
+        g_assert_cmpstr(trace->str, ==, "north-close");
+        north.handler->closed(north.userdata);
+        g_assert_cmpstr(trace->str, ==, "north-close lost");
+}
+
+/* A device that does not stop holds that up for MONITOR_LOST_USEC only. */
+static void test_lost_limit(Fixture *f, gconstpointer unused) {
+        usec_t begin = now_usec(CLOCK_MONOTONIC);
+
+        gateway_on_lost(f->gateway, on_lost, NULL);
+        run_both(f);
+        deaf = true;
+        north.handler->lost(false, north.userdata);
+        LOOP_UNTIL(f->event, streq(trace->str, "lost"));
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC), >=, begin + MONITOR_LOST_USEC);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC), <, begin + EXIT_FLUSH_USEC);
+}
+
+/* Nobody is to know of the loss when we are ending anyway. */
+static void test_lost_while_stopping(Fixture *f, gconstpointer unused) {
+        gateway_on_lost(f->gateway, on_lost, NULL);
+        run_both(f);
+        gateway_stop(f->gateway, on_stopped, f);
+        north.handler->lost(false, north.userdata);
+        loop_settle(f->event);
+        north.handler->closed(north.userdata);
+        g_assert_cmpuint(f->n_stopped, ==, 1);
+        g_assert_null(strstr(trace->str, "lost"));
+}
+
 /* ---- the embedded event server ------------------------------------------------------------------------------------ */
 
 static void assert_storage(Fixture *f, EventStorage storage, const char *detail, GatewayState state) {
@@ -492,6 +638,13 @@ int main(int argc, char *argv[]) {
         ADD("enable", test_enable);
         ADD("stop", test_stop);
         ADD("stop/limit", test_stop_limit);
+        ADD("leave", test_leave);
+        ADD("leave/idle", test_leave_idle);
+        ADD("leave/lost-server", test_leave_lost_server);
+        ADD("lost", test_lost);
+        ADD("lost/frozen", test_frozen);
+        ADD("lost/limit", test_lost_limit);
+        ADD("lost/while-stopping", test_lost_while_stopping);
         ADD("storage", test_storage);
         ADD("export", test_export);
         ADD("export/end", test_export_at_the_end);

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real hat-monitor server, and hat-event servers that take part in it."""
+
+import json
+import pathlib
+
+from harness.event_server import EventServer
+from harness.paths import VENV_BIN
+from harness.ports import free_port
+from harness.process import Process
+from harness.waiting import DEADLINE, wait_until
+from harness.eventer import is_operational
+
+GATEWAY_GROUP = 'gateway'
+EVENT_GROUP = 'event'
+
+
+class Monitor:
+    """hat-monitor on one port for its whole life; with `parents` (other monitors) the slave of the first that is there. It takes rank
+    `rank` for each component that it has not seen before."""
+
+    def __init__(self, directory, name='monitor', host='127.0.0.1', parents=(), rank=1):
+        self.directory = pathlib.Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.host = host
+        self.port = free_port()
+        self.master_port = free_port()
+        self.process = None
+        self._log = self.directory / f'{name}.log'
+        self._conf = self.directory / f'{name}.json'
+        self._conf.write_text(json.dumps({
+            'type': 'monitor',
+            'log': {'version': 1,
+                    'disable_existing_loggers': False,
+                    'formatters': {'plain': {'format': '%(asctime)s %(levelname)s %(name)s %(message)s'}},
+                    'handlers': {'stderr': {'class': 'logging.StreamHandler', 'formatter': 'plain'}},
+                    'root': {'level': 'WARNING', 'handlers': ['stderr']}},
+            'default_algorithm': 'BLESS_ONE',
+            'group_algorithms': {},
+            'server': {'host': host, 'port': self.port, 'default_rank': rank},
+            'master': {'host': '127.0.0.1', 'port': self.master_port},
+            'slave': {'parents': [{'host': '127.0.0.1', 'port': i.master_port} for i in parents],
+                      'connect_timeout': 1, 'connect_retry_count': 2, 'connect_retry_delay': 0.2}}))
+
+    def component(self, name):
+        """monitor_component of a gateway's configuration, in our own form."""
+        return {'host': self.host, 'port': self.port, 'gateway_group': GATEWAY_GROUP, 'event_server_group': EVENT_GROUP,
+                'component_name': name}
+
+    def start(self):
+        if self.process:
+            self.process.close()
+        self.process = Process([VENV_BIN / 'hat-monitor', '--conf', self._conf], log=self._log)
+        wait_until(self._listens, lambda: f'hat-monitor listens:\n{self.process.log_tail()}', interval=0.05)
+
+    def _listens(self):
+        assert self.process.running, f'hat-monitor ended:\n{self.process.log_tail()}'
+        return any(int(line.split()[1].rsplit(':', 1)[1], 16) == self.port and line.split()[3] == '0A'
+                   for line in pathlib.Path('/proc/net/tcp').read_text().splitlines()[1:])
+
+    def stop(self):
+        return self.process.terminate()
+
+    def kill(self):
+        self.process.kill()
+
+    def close(self):
+        if self.process:
+            self.process.close()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class MonitoredEventServer(EventServer):
+    """A hat-event server that works while the monitor has blessed it."""
+
+    def __init__(self, directory, monitor, server_id, host='127.0.0.1'):
+        super().__init__(directory)
+        conf = json.loads(self._conf.read_text())
+        conf['name'] = f'event{server_id}'
+        conf['server_id'] = server_id
+        conf['eventer_server']['host'] = host
+        conf['monitor_component'] = {'host': monitor.host, 'port': monitor.port, 'group': EVENT_GROUP}
+        self._conf.write_text(json.dumps(conf))
+        self.server_id = server_id
+        self.host = host
+
+    def start(self, wait=False):
+        """Without waiting: which of several becomes operational is the monitor's choice."""
+        super().start(wait)
+
+    def is_active(self):
+        return self.process.running and is_operational(self.port, self.host)
+
+
+def wait_active(servers, timeout=DEADLINE):
+    """The server of these that is operational."""
+    return wait_until(lambda: next((i for i in servers if i.is_active()), None), 'an event server is operational', timeout, 0.05)
