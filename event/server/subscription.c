@@ -146,7 +146,7 @@ static Subscription *compiler_finish(Compiler *c) {
 }
 
 Subscription *subscription_new(const EventType *queries, size_t n) {
-        g_autofree EventType *copy = g_memdup2(queries, n * sizeof *queries);
+        g_autofree EventType *copy = g_new(EventType, n + 1); /* never NULL */
         Compiler c = {
                 .queries = copy,
                 .nodes = g_array_new(FALSE, FALSE, sizeof(Node)),
@@ -154,6 +154,8 @@ Subscription *subscription_new(const EventType *queries, size_t n) {
         };
         Subscription *s;
 
+        if (n > 0)
+                memcpy(copy, queries, n * sizeof *queries);
         (void) compiler_add(&c, ROOT, (Subtype) { 0 }, (Range) { 0, (guint) n, 0 });
         for (guint i = 0; i < c.nodes->len; i++)
                 compiler_do_node(&c, i);
