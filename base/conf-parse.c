@@ -344,6 +344,9 @@ static void set_null(const ConfField *field, void *at) {
         case CONF_TYPE_INTEGER:
                 *(int64_t *) at = field->flags & CONF_NULLABLE ? field->null_value : 0;
                 break;
+        case CONF_TYPE_NUMBER:
+                *(double *) at = field->flags & CONF_NULLABLE ? NAN : 0;
+                break;
         case CONF_TYPE_SECONDS:
                 *(usec_t *) at = USEC_INFINITY;
                 break;

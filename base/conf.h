@@ -84,7 +84,7 @@ typedef enum ConfForm { CONF_FORM_NATIVE, CONF_FORM_HAT, _CONF_FORM_MAX, _CONF_F
 typedef enum ConfType {
         CONF_TYPE_BOOL,    /* bool */
         CONF_TYPE_INTEGER, /* int64_t; 5.0 counts, true does not */
-        CONF_TYPE_NUMBER,  /* double */
+        CONF_TYPE_NUMBER,  /* double; null is NaN */
         CONF_TYPE_SECONDS, /* usec_t, from seconds with fraction; null is USEC_INFINITY */
         CONF_TYPE_STRING,  /* const char * (arena); null or absent is NULL. min, max: length in bytes */
         CONF_TYPE_ENUM,    /* int: index in `names`; absent is -1 unless there is a default */

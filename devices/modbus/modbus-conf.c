@@ -9,6 +9,7 @@
 
 #include "base/bounds.h"
 #include "devices/modbus/modbus-data.h"
+#include "devices/modbus/modbus-value.h"
 
 #define ADDRESSES 65536U
 #define QUEUE_BITS_MAX 14284U           /* most that JSON_DIGITS_MAX digits can hold */
@@ -166,6 +167,47 @@ static const ConfField connection_fields[] = {
         {}
 };
 
+static const char *const value_type_names[] = {
+        [MODBUS_VALUE_BOOL] = "bool",
+        [MODBUS_VALUE_INT] = "int",
+        [MODBUS_VALUE_UINT] = "uint",
+        [MODBUS_VALUE_FLOAT] = "float",
+        [MODBUS_VALUE_STRING] = "string",
+        [MODBUS_VALUE_BCD] = "bcd",
+        NULL,
+};
+static const char *const order_names[] = {
+        [MODBUS_ORDER_BIG] = "big",
+        [MODBUS_ORDER_LITTLE] = "little",
+        NULL,
+};
+
+static const ConfField state_fields[] = {
+        KEY(ModbusStateConf, raw, CONF_TYPE_INTEGER, REQUIRED, .help = "integer that the bits are"),
+        KEY(ModbusStateConf, name, CONF_TYPE_STRING, REQUIRED, .help = "value that it is reported and written as"),
+        {}
+};
+
+static const ConfField state_element = { .type = CONF_TYPE_OBJECT, .fields = state_fields };
+
+static const ConfField value_fields[] = {
+        KEY(ModbusValueConf, type, CONF_TYPE_ENUM, REQUIRED, .names = value_type_names,
+            .help = "what the bits are; bit_count says how many"),
+        KEY(ModbusValueConf, word_order, CONF_TYPE_ENUM, .names = order_names, .fallback = "\"big\"",
+            .help = "little: the first register is the least significant one"),
+        KEY(ModbusValueConf, byte_order, CONF_TYPE_ENUM, .names = order_names, .fallback = "\"big\"",
+            .help = "little: the two bytes of each register are swapped"),
+        KEY(ModbusValueConf, scale, CONF_TYPE_NUMBER, .fallback = "1", .min = -INFINITY, .max = INFINITY,
+            .help = "the value is the number times this …"),
+        KEY(ModbusValueConf, offset, CONF_TYPE_NUMBER, .fallback = "0", .help = "… plus this"),
+        KEY(ModbusValueConf, min, CONF_TYPE_NUMBER, .flags = CONF_NULLABLE, .help = "least value that may be written"),
+        KEY(ModbusValueConf, max, CONF_TYPE_NUMBER, .flags = CONF_NULLABLE, .help = "greatest value that may be written"),
+        { .name = "enum", .offset = offsetof(ModbusValueConf, states), .type = CONF_TYPE_ARRAY,
+          .element = &state_element, .element_size = sizeof(ModbusStateConf), .fallback = "[]",
+          .help = "names of integers; others stay numbers" },
+        {}
+};
+
 static const ConfField master_data_fields[] = {
         KEY(ModbusMasterData, name, CONF_TYPE_STRING, NAME_OF_DATA,
             .help = "last segment of its event types"),
@@ -179,6 +221,8 @@ static const ConfField master_data_fields[] = {
             .help = "bits skipped from the start address on"),
         KEY(ModbusMasterData, bit_count, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = INFINITY,
             .help = "bits of the value"),
+        KEY(ModbusMasterData, value, CONF_TYPE_OBJECT, .flags = CONF_PRESENCE, .fields = value_fields,
+            .help = "what the bits mean; not given: an unsigned integer"),
         {}
 };
 
@@ -225,12 +269,53 @@ static unsigned quantity_max(int type) {
                                                               : MODBUS_READ_REGISTERS_MAX;
 }
 
+/* A state must be one that the bits can have. */
+static bool state_fits(const ModbusValueConf *v, int64_t raw, int64_t bit_count) {
+        if (v->type == MODBUS_VALUE_INT)
+                return bit_count >= 64 || (raw >= -(INT64_C(1) << (bit_count - 1)) && raw < INT64_C(1) << (bit_count - 1));
+        if (v->type == MODBUS_VALUE_BCD)
+                return raw >= 0 && raw <= modbus_value_bcd_max((size_t) bit_count);
+        return raw >= 0 && (bit_count >= 63 || raw < INT64_C(1) << bit_count);
+}
+
+static void verify_states(const ModbusMasterData *d, ConfErrors *e) {
+        const ModbusStateConf *states = d->value.states.items;
+        g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+
+        if (d->value.states.n > 0 && d->value.type != MODBUS_VALUE_INT && d->value.type != MODBUS_VALUE_UINT &&
+            d->value.type != MODBUS_VALUE_BCD)
+                conf_error_at(e, CONF_RANGE, &d->value.states, "only integers can have names");
+        for (size_t i = 0; i < d->value.states.n; i++) {
+                check_name(names, &states[i].name, e);
+                if (!state_fits(&d->value, states[i].raw, d->bit_count))
+                        conf_error_at(e, CONF_RANGE, &states[i].raw, "%" PRIi64 " does not fit %" PRIi64 " bits",
+                                      states[i].raw, d->bit_count);
+        }
+}
+
+static void verify_value(const ModbusMasterData *d, ConfErrors *e) {
+        const char *needs;
+
+        if (!d->value.given || d->value.type < 0 || d->value.word_order < 0 || d->value.byte_order < 0)
+                return;
+
+        needs = modbus_value_needs(&d->value, d->type, d->bit_offset, d->bit_count);
+        if (needs)
+                conf_error_at(e, CONF_RANGE, &d->value.type, "a value of type %s needs %s",
+                              value_type_names[d->value.type], needs);
+        else
+                verify_states(d, e);
+        if (!(d->value.scale < 0 || d->value.scale > 0))
+                conf_error_at(e, CONF_RANGE, &d->value.scale, "a scale of 0 leaves nothing of a value");
+}
+
 static void verify_master_data(const ModbusMasterData *d, ConfErrors *e) {
         uint64_t quantity;
 
         if (!place_valid(d->type, d->start_address, d->bit_offset, d->bit_count))
                 return;
 
+        verify_value(d, e);
         quantity = modbus_data_quantity((ModbusDataType) d->type, bits_bounded(d->bit_offset),
                                         bits_bounded(d->bit_count));
         if ((uint64_t) d->start_address + quantity > ADDRESSES)

@@ -66,11 +66,37 @@ typedef struct ModbusConnectionConf {
         double probe_budget;    /* above 0, at most 1 */
 } ModbusConnectionConf;
 
+typedef enum ModbusValueType {
+        MODBUS_VALUE_BOOL,
+        MODBUS_VALUE_INT,
+        MODBUS_VALUE_UINT,
+        MODBUS_VALUE_FLOAT,
+        MODBUS_VALUE_STRING,
+        MODBUS_VALUE_BCD,
+} ModbusValueType;
+typedef enum ModbusOrder { MODBUS_ORDER_BIG, MODBUS_ORDER_LITTLE } ModbusOrder;
+
+typedef struct ModbusStateConf {
+        int64_t raw;
+        const char *name;
+} ModbusStateConf;
+
+/* What the bits mean; modbus-value.h. */
+typedef struct ModbusValueConf {
+        bool given;             /* else a raw integer */
+        int type;               /* ModbusValueType */
+        int word_order, byte_order; /* ModbusOrder */
+        double scale, offset;   /* value = raw * scale + offset; scale is never 0 */
+        double min, max;        /* of what is written; NaN: none */
+        ConfArray states;       /* ModbusStateConf */
+} ModbusValueConf;
+
 typedef struct ModbusMasterData {
         const char *name;
         usec_t interval;        /* USEC_INFINITY: never polled */
         int type;               /* ModbusDataType */
         int64_t start_address, bit_offset, bit_count;
+        ModbusValueConf value;
 } ModbusMasterData;
 
 typedef struct ModbusRemoteConf {

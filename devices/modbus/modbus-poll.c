@@ -121,6 +121,7 @@ static void group_add(ModbusGroup *g, const Entry *e) {
                 .n_bits = (uint32_t) e->data->bit_count,
                 .start = e->start,
                 .quantity = e->quantity,
+                .value = e->data->value.given ? &e->data->value : NULL,
         };
 }
 

@@ -14,6 +14,7 @@ typedef struct ModbusItem {
         uint32_t offset;        /* of its first bit in the group's bit string */
         uint32_t n_bits;
         uint32_t start, quantity; /* what it alone would read */
+        const ModbusValueConf *value; /* NULL: a raw integer */
 } ModbusItem;
 
 /* What is known of a group's items: all of them share it, because one answer brings them all. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "devices/modbus/modbus-data.h"
+#include "devices/modbus/modbus-value.h"
 
 /* Value text up to here is written on the stack: more than one request of 2000 bits brings. */
 #define PAYLOAD_SIZE 1024U
@@ -102,7 +103,10 @@ static void write_value(JsonWriter *w, const ModbusItem *item, const uint8_t *bi
         json_key(w, "result");
         json_string(w, modbus_result_to_string(MODBUS_SUCCESS));
         json_key(w, "value");
-        modbus_bits_write_json(w, bits, item->offset, item->n_bits);
+        if (item->value)
+                modbus_value_write_json(w, item->value, bits, item->offset, item->n_bits);
+        else
+                modbus_bits_write_json(w, bits, item->offset, item->n_bits);
         json_key(w, "cause");
         json_string(w, fresh ? "INTERROGATE" : "CHANGE");
         json_close_object(w);
@@ -113,7 +117,7 @@ static void unit_register_long(ModbusUnit *u, const ModbusItem *item, const uint
         JsonWriter w;
         JsonSpan payload;
 
-        if (BITS_DECIMAL_MAX(item->n_bits) + PAYLOAD_EXTRA > sizeof(buffer))
+        if (item->value || BITS_DECIMAL_MAX(item->n_bits) + PAYLOAD_EXTRA > sizeof(buffer))
                 json_writer_init_growing(&w);
         else
                 json_writer_init(&w, buffer, sizeof(buffer));
@@ -127,7 +131,7 @@ static void unit_register_long(ModbusUnit *u, const ModbusItem *item, const uint
 static void unit_on_changed(const ModbusItem *item, const uint8_t *bits, bool fresh, void *userdata) {
         char buffer[UINT64_DECIMAL_MAX + PAYLOAD_EXTRA];
 
-        if (item->n_bits > 64)
+        if (item->value || item->n_bits > 64)
                 unit_register_long(userdata, item, bits, fresh);
         else
                 unit_register_read(userdata, item,

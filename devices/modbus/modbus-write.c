@@ -5,6 +5,7 @@
 
 #include "base/bounds.h"
 #include "devices/modbus/modbus-data.h"
+#include "devices/modbus/modbus-value.h"
 
 typedef struct ModbusWrite {
         ModbusJob job;
@@ -183,8 +184,10 @@ static void write_begin(ModbusWrites *writes, ModbusUnit *u, const ModbusMasterD
                 write_submit(w);
 }
 
-/* -EBADMSG: no integer. */
+/* -EBADMSG: no integer, or none of the value's kind; -ERANGE: out of its range. */
 static int parse_value(const ModbusMasterData *data, JsonSpan value, uint8_t *ret) {
+        if (value.text && data->value.given)
+                return modbus_value_parse(&data->value, value, (size_t) data->bit_count, ret);
         if (!value.text || !json_is_integer(value) ||
             bits_from_decimal(value.text, value.size, (size_t) data->bit_count, ret, NULL) < 0)
                 return -EBADMSG;
@@ -215,7 +218,7 @@ void modbus_writes_begin(ModbusWrites *w, ModbusUnit *u, Subtype id, Subtype nam
 
         value = g_malloc(BITS_BYTES((size_t) data->bit_count));
         if (parse_value(data, e.value, value) < 0) {
-                writes_refuse(w, &e, MODBUS_INVALID_VALUE, "it has no integer as value");
+                writes_refuse(w, &e, MODBUS_INVALID_VALUE, "its value is missing or does not fit");
                 return;
         }
         write_begin(w, u, data, e.request_id, value);

@@ -8,15 +8,33 @@
 #include <assert.h>
 
 #include "devices/modbus/modbus-poll.h"
+#include "devices/modbus/modbus-value.h"
 
 #define UNIT 0x11
 #define STREAM_MAX 4096U
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* The bits as a value of every type that they can be. */
+static void make_values(const ModbusItem *item, const uint8_t *bits) {
+        for (int i = 0; i < 4 * (MODBUS_VALUE_BCD + 1); i++) {
+                ModbusValueConf v = { .type = i / 4, .word_order = i % 2, .byte_order = i / 2 % 2, .scale = 0.1, .offset = i };
+                JsonWriter w;
+                JsonSpan text;
+
+                if (modbus_value_needs(&v, MODBUS_HOLDING_REGISTER, 0, item->n_bits))
+                        continue;
+                json_writer_init_growing(&w);
+                modbus_value_write_json(&w, &v, bits, item->offset, item->n_bits);
+                assert(json_writer_end(&w, &text) >= 0 && json_check(text.text, text.size, NULL) >= 0);
+                json_writer_done(&w);
+        }
+}
+
 static void on_changed(const ModbusItem *item, const uint8_t *bits, bool fresh, void *userdata) {
         size_t last = (item->offset + item->n_bits - 1) / 8;
 
+        make_values(item, bits);
         *(unsigned *) userdata += bits[item->offset / 8] + bits[last] + fresh;
 }
 

@@ -128,6 +128,53 @@ static uint64_t unit_status(FakeHost *h, size_t i, const char *name) {
         g_assert_not_reached();
 }
 
+#define TYPED(name, start, count, value)                                                              \
+        "{name: " name ", interval: 1000, data_type: HOLDING_REGISTER, start_address: " start               \
+        ", bit_offset: 0, bit_count: " count ", value: {" value "}}"
+
+/* The same meaning both ways, checked before anything is sent. */
+static void test_values(void) {
+        Fixture f;
+
+        fixture_init(&f, BEYOND,
+                     REMOTE("1", "0",
+                            TYPED("temperature", "0", "16", "type: int, scale: 0.1, min: -40, max: 85") ","
+                            TYPED("flow", "1", "32", "type: float, word_order: little") ","
+                            TYPED("mode", "3", "16", "type: uint, enum: [{raw: 0, name: off}, {raw: 1, name: on}]") ","
+                            TYPED("tag", "4", "48", "type: string")));
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, "01 03 0000 0007");
+        peer_answer(f.peer, "03 0e fff6 e979 42f6 0001 5055 4d50 0000");
+        fake_host_expect(f.host, R1("CONNECTED"), "remote_device/1/" GOOD("temperature", "-1.0", "INTERROGATE"),
+                         "remote_device/1/" GOOD("flow", "123.456", "INTERROGATE"),
+                         "remote_device/1/" GOOD("mode", "\"on\"", "INTERROGATE"),
+                         "remote_device/1/" GOOD("tag", "\"PUMP\"", "INTERROGATE"));
+
+        write_value(&f, "temperature", "{\"request_id\": 1, \"value\": 21.5}");
+        peer_expect(f.peer, "01 06 0000 00d7");
+        peer_answer(f.peer, "06 0000 00d7");
+        fake_host_expect(f.host, WRITE_RESULT("temperature", "1", "SUCCESS"));
+        write_value(&f, "flow", "{\"request_id\": 2, \"value\": 123.456}");
+        peer_expect(f.peer, "01 10 0001 0002 04 e979 42f6");
+        peer_answer(f.peer, "10 0001 0002");
+        fake_host_expect(f.host, WRITE_RESULT("flow", "2", "SUCCESS"));
+        write_value(&f, "mode", "{\"request_id\": 3, \"value\": \"off\"}");
+        peer_expect(f.peer, "01 06 0003 0000");
+        peer_answer(f.peer, "06 0003 0000");
+        fake_host_expect(f.host, WRITE_RESULT("mode", "3", "SUCCESS"));
+
+        expect_write_result(&f, "temperature", "{\"request_id\": 4, \"value\": 85.1}",
+                            WRITE_RESULT("temperature", "4", "INVALID_VALUE"));
+        expect_write_result(&f, "mode", "{\"request_id\": 5, \"value\": \"up\"}",
+                            WRITE_RESULT("mode", "5", "INVALID_VALUE"));
+        expect_write_result(&f, "tag", "{\"request_id\": 6, \"value\": \"PUMPHOUSE\"}",
+                            WRITE_RESULT("tag", "6", "INVALID_VALUE"));
+        peer_expect_nothing(f.peer, 10 * MS);
+        fixture_done(&f);
+}
+
 /* Five of twenty units do not answer, with a timeout of twenty reads: the others keep their rate. */
 static void test_dead_units(void) {
         enum { UNITS = 20, DEAD = 5 };
@@ -205,6 +252,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-beyond/write-first", test_write_first);
         g_test_add_func("/modbus-beyond/errors-when-they-change", test_errors_when_they_change);
         g_test_add_func("/modbus-beyond/holes", test_reading_through_holes);
+        g_test_add_func("/modbus-beyond/values", test_values);
         g_test_add_func("/modbus-beyond/dead-units", test_dead_units);
         return g_test_run();
 }

@@ -151,10 +151,35 @@ static void test_master(void) {
                 { "request_retry_immediate_count: 0", "request_retry_immediate_count: 1.0", GOOD },
                 { "request_retry_immediate_count: 0", "request_retry_immediate_count: 1.5", ERROR, NULL },
                 { "request_retry_immediate_count: 0", "request_retry_immediate_count: -1", RANGE, NULL },
+                { "connect_timeout: 1", "probe_budget: 1, connect_timeout: 1", GOOD },
+                { "connect_timeout: 1", "probe_budget: 0, connect_timeout: 1", RANGE, "/connection/probe_budget: " },
+                { "connect_timeout: 1", "probe_budget: 1.1, connect_timeout: 1", RANGE, "/connection/probe_budget: " },
+                { "data: []", "data: [], max_gap: 10, max_quantity: null", GOOD },
+                { "data: []", "data: [], max_quantity: 0", RANGE, "/max_quantity: " },
+                { "bit_count: 16}", "bit_count: 16, value: {type: int}}", GOOD },
+                { "bit_count: 16}", "bit_count: 16, value: {}}", ERROR, "/data/0/value/type: required" },
+                { "bit_count: 16}", "bit_count: 24, value: {type: float}}", RANGE,
+                  "/data/0/value/type: a value of type float needs 16, 32 or 64 bits" },
+                { "bit_count: 16}", "bit_count: 24, value: {type: int, word_order: little}}", RANGE,
+                  "needs whole registers" },
+                { "bit_count: 16}", "bit_count: 16, value: {type: int, scale: 0}}", RANGE, "/data/0/value/scale: " },
+                { "bit_count: 16}", "bit_count: 16, value: {type: int, scale: -0.1, offset: -5, min: null, max: 7}}", GOOD },
+                { "bit_count: 16}", "bit_count: 8, value: {type: int, enum: [{raw: -128, name: a}, {raw: 127, name: b}]}}",
+                  GOOD },
+                { "bit_count: 16}", "bit_count: 8, value: {type: int, enum: [{raw: 128, name: a}]}}", RANGE,
+                  "/data/0/value/enum/0/raw: 128 does not fit 8 bits" },
+                { "bit_count: 16}", "bit_count: 8, value: {type: bcd, enum: [{raw: 100, name: a}]}}", RANGE, "does not fit" },
+                { "bit_count: 16}", "bit_count: 8, value: {type: uint, enum: [{raw: 1, name: a}, {raw: 2, name: a}]}}",
+                  RANGE, "duplicate name" },
+                { "bit_count: 16}", "bit_count: 1, value: {type: bool, enum: [{raw: 1, name: a}]}}", RANGE,
+                  "/data/0/value/enum: only integers" },
                 { "modbus_type: TCP", "modbus_type: ASCII", GOOD },
                 { "modbus_type: TCP", "modbus_type: UDP", ERROR, "/connection/modbus_type: " },
                 { "type: TCP, host", "type: UDP, host", ERROR, "/connection/transport/type: " },
                 { "{type: TCP, host: h, port: 502}", SERIAL "}", GOOD },
+                { "{type: TCP, host: h, port: 502}", SERIAL ", rs485: {}}", GOOD },
+                { "{type: TCP, host: h, port: 502}", SERIAL ", rs485: {delay_before: 2}}", RANGE,
+                  "/connection/transport/rs485/delay_before: " },
                 { "{type: TCP, host: h, port: 502}", SERIAL ", speed: 1}", ERROR,
                   "/connection/transport/speed: " },
         };
@@ -270,6 +295,64 @@ static void test_values(void) {
         fixture_done(&f);
 }
 
+static SerialOptions serial_options(const char *from, const char *to, const char *framing) {
+        g_autofree char *serial = replace(master, "{type: TCP, host: h, port: 502}", SERIAL "}"),
+                        *computed = replace(serial, ", silent_interval: 0.005", ""),
+                        *framed = replace(computed, "modbus_type: TCP", framing), *text = replace(framed, from, to);
+        SerialOptions o;
+        Fixture f;
+
+        fixture_init(&f, true, text, CONF_FORM_NATIVE);
+        o = modbus_serial_options(&f.conf.master.connection.transport.serial,
+                                  (ModbusFramingKind) f.conf.master.connection.framing);
+        fixture_done(&f);
+        return o;
+}
+
+/* A silence that is not given is 3.5 characters before and after, with RTU framing. */
+static void test_serial_options(void) {
+        SerialOptions o = serial_options("baudrate: 9600", "baudrate: 9600", "modbus_type: RTU");
+
+        g_assert_cmpuint(o.baudrate, ==, 9600);
+        g_assert_cmpuint(o.data_bits, ==, 8);
+        g_assert_cmpint(o.parity, ==, SERIAL_PARITY_MARK);
+        g_assert_cmpuint(o.silence_after_sent, ==, 4375); /* of 12 bits */
+        g_assert_cmpuint(o.silence_after_received, ==, 4375); /* of 12 bits */
+        g_assert_false(o.rs485.enabled);
+
+        o = serial_options("baudrate: 9600", "baudrate: 9600", "modbus_type: ASCII");
+        g_assert_cmpuint(o.silence_after_sent, ==, 0);
+        g_assert_cmpuint(o.silence_after_received, ==, 0);
+
+        o = serial_options("baudrate: 9600", "baudrate: 9600, silent_interval: 0.25", "modbus_type: RTU");
+        g_assert_cmpuint(o.silence_after_sent, ==, 250000);
+        g_assert_cmpuint(o.silence_after_received, ==, 0);
+
+        o = serial_options("baudrate: 9600", "baudrate: -1, rs485: {rts_on_send: false, delay_after: 0.002}",
+                           "modbus_type: RTU");
+        g_assert_cmpuint(o.baudrate, ==, 0); /* opening fails */
+        g_assert_true(o.rs485.enabled);
+        g_assert_false(o.rs485.rts_on_send);
+        g_assert_cmpuint(o.rs485.delay_before, ==, 0);
+        g_assert_cmpuint(o.rs485.delay_after, ==, 2000);
+}
+
+/* What is new leaves hat-gateway's configurations as they were. */
+static void test_defaults(void) {
+        for (ConfForm form = CONF_FORM_NATIVE; form <= CONF_FORM_HAT; form++) {
+                bool native = form == CONF_FORM_NATIVE;
+                Fixture f;
+
+                fixture_init(&f, true, master, form);
+                g_assert_cmpint(f.conf.master.connection.write_priority, ==, native);
+                g_assert_cmpint(f.conf.master.connection.probe_budget < 1, ==, native);
+                g_assert_cmpint(f.conf.master.answer_always, ==, native);
+                g_assert_cmpint(f.conf.master.report_errors, ==,
+                                native ? MODBUS_REPORT_ERRORS_CHANGE : MODBUS_REPORT_ERRORS_ALWAYS);
+                fixture_done(&f);
+        }
+}
+
 static size_t claim_conflicts(bool is_master, const char *text) {
         _cleanup_(conf_claims_freep) ConfClaims *claims = conf_claims_new();
         void (*claim)(const void *, ConfClaims *, ConfErrors *) =
@@ -307,5 +390,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-conf/forms", test_forms);
         g_test_add_func("/modbus-conf/values", test_values);
         g_test_add_func("/modbus-conf/claims", test_claims);
+        g_test_add_func("/modbus-conf/serial-options", test_serial_options);
+        g_test_add_func("/modbus-conf/defaults", test_defaults);
         return g_test_run();
 }
