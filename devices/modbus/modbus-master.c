@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "devices/modbus/modbus-conf.h"
+#include "devices/modbus/modbus-load.h"
 #include "devices/modbus/modbus-points.h"
 #include "devices/modbus/modbus-write.h"
 #include "link/address.h"
@@ -561,7 +562,7 @@ const DeviceType modbus_master_device_type = {
         .device_size = sizeof(ModbusMaster),
         .conf_size = sizeof(ModbusMasterConf),
         .conf = modbus_master_fields,
-        .verify = modbus_master_conf_verify,
+        .verify = modbus_master_verify,
         .claims = modbus_master_conf_claims,
         .start = master_start,
         .stop = master_stop,
