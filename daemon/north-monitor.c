@@ -98,7 +98,7 @@ static void on_state(ObserverState state, void *userdata) {
 
         if (state == OBSERVER_ACTIVE)
                 log_notice("Blessed by monitor server %s.", m->label);
-        else if (state == OBSERVER_ENDING)
+        else if (state == OBSERVER_ENDING && !m->lost)
                 log_notice("Monitor server %s has taken the blessing away.", m->label);
 }
 

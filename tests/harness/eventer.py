@@ -42,7 +42,8 @@ class Eventer:
     """One connection that subscribes to everything unless told otherwise. Keeps all events it was notified of; with `replay`
     also those that the server has from before. Without `connect` the caller connects, when the server is there."""
 
-    def __init__(self, port, name='test/client', subscriptions=('*',), replay=False, connect=True):
+    def __init__(self, port, name='test/client', subscriptions=('*',), replay=False, connect=True, host='127.0.0.1'):
+        self._host = host
         self._port = port
         self._name = name
         self._replay = replay
@@ -58,7 +59,7 @@ class Eventer:
     def connect(self):
         """Connects, also again after the server was killed. What was received before is kept."""
         self.close()
-        address = net.TcpAddress('127.0.0.1', self._port)
+        address = net.TcpAddress(self._host, self._port)
         self._client = background.run(eventer.connect(address, self._name, subscriptions=self._subscriptions,
                                                       events_cb=self._on_events))
         self._persisted = background.run(eventer.connect(address, self._name + '/persisted', subscriptions=[('*',)],

@@ -53,10 +53,17 @@ class Monitor:
         self.process = Process([VENV_BIN / 'hat-monitor', '--conf', self._conf], log=self._log)
         wait_until(self._listens, lambda: f'hat-monitor listens:\n{self.process.log_tail()}', interval=0.05)
 
+    @staticmethod
+    def _has_socket(port, state):
+        sockets = [i.split() for i in pathlib.Path('/proc/net/tcp').read_text().splitlines()[1:]]
+        return any(int(i[1].rsplit(':', 1)[1], 16) == port and i[3] == state for i in sockets)
+
     def _listens(self):
         assert self.process.running, f'hat-monitor ended:\n{self.process.log_tail()}'
-        return any(int(line.split()[1].rsplit(':', 1)[1], 16) == self.port and line.split()[3] == '0A'
-                   for line in pathlib.Path('/proc/net/tcp').read_text().splitlines()[1:])
+        return self._has_socket(self.port, '0A')
+
+    def has_slave(self):
+        return self._has_socket(self.master_port, '01')
 
     def stop(self):
         return self.process.terminate()

@@ -2,12 +2,16 @@
 """Two gatewayd in one group of a real hat-monitor, with two real hat-event servers: exactly one polls, whatever happens to the other.
 The device writes down who asks and when."""
 
+import functools
 import itertools
+import os
 import signal
+import subprocess
 import time
 
 import pytest
 
+from harness.bus import is_root
 from harness.config import Form, data, master, remote
 from harness.eventer import Eventer, payload
 from harness.monitor import Monitor, MonitoredEventServer, wait_active
@@ -43,30 +47,28 @@ class Recorder(FieldDevice):
 class Installation:
     """One monitor, two event servers, one device, and gateways that are started one by one."""
 
-    def __init__(self, form, directory, gatewayd, monitor=None):
+    def __init__(self, form, directory, gatewayd, monitors=None, host='127.0.0.1'):
         self.form = form
         self.directory = directory
         self._gatewayd = gatewayd
-        self.monitor = monitor or Monitor(directory / 'monitor')
-        self.servers = [MonitoredEventServer(directory / f'event{i}', self.monitor, i) for i in (1, 2)]
+        self.monitors = monitors or [Monitor(directory / 'monitor', host=host)]
+        self.monitor = self.monitors[0]
+        self.servers = [MonitoredEventServer(directory / f'event{i}', self.monitors[-i % len(self.monitors)], i, host) for i in (1, 2)]
         self.device = Recorder()
         self.device.holding[0] = 42
 
     def __enter__(self):
-        if not self.monitor.process:
-            self.monitor.start()
-        for server in self.servers:
-            server.start()
-        with Eventer(wait_active(self.servers).port) as eventer:
+        for part in (*reversed(self.monitors), *self.servers):
+            part.start()
+        with self.connect() as eventer:
             for kind in ('enable', 'remote_device/1/enable'):
                 eventer.register_persisted(f'{self.prefix}/system/{kind}', True)
         return self
 
     def __exit__(self, *_):
         self.device.close()
-        for server in self.servers:
-            server.close()
-        self.monitor.close()
+        for part in (*self.servers, *self.monitors):
+            part.close()
 
     @property
     def prefix(self):
@@ -75,6 +77,11 @@ class Installation:
     @property
     def active(self):
         return wait_active(self.servers)
+
+    def connect(self, server=None):
+        """A client of this event server, or of the active one."""
+        server = server or self.active
+        return Eventer(server.port, host=server.host)
 
     def start(self, owner, monitor=None, **options):
         """A gateway that asks the device at this address, 127.0.0.N."""
@@ -95,11 +102,14 @@ class Installation:
         wait_until(lambda: len(self.device.asked_by(owner, since)) >= count,
                    lambda: f'{owner} polls; since then: {self.device.owners(since)}', timeout)
 
-    def wait_running(self, value=True):
-        with Eventer(self.active.port) as eventer:
-            wait_until(lambda: payload(eventer.latest(f'{self.prefix}/gateway/running') or
-                                       eventer.latest('none')) is value if eventer.latest(f'{self.prefix}/gateway/running')
-                       else False, f'running is {value}', interval=0.05)
+    def wait_latest(self, kind, value, server=None):
+        """Waits until the last event of the gateway of this kind has this payload, at this server or the active one."""
+        with self.connect(server) as eventer:
+            def check():
+                event = eventer.latest(f'{self.prefix}/gateway/{kind}')
+                return event and payload(event) == value and (server is None or event.id.server == server.server_id)
+
+            wait_until(check, f'{kind} is {value}', TAKEOVER, 0.05)
 
 
 @pytest.fixture
@@ -134,11 +144,11 @@ def test_kill_and_stop(form, installation, capsys):
     a.kill()
     site.wait_polled('127.0.0.2')
     report(capsys, 'takeover after kill -9', site.device.asked_by('127.0.0.2')[0].time - begin)
-    site.wait_running(True)
+    site.wait_latest('running', True)
 
     a = site.start('127.0.0.1')
     wait_until(lambda: "Gateway '127.0.0.2' is blessed." in a.log_text(), 'the restarted one waits')
-    with Eventer(site.active.port) as eventer:
+    with site.connect() as eventer:
         since, mark = len(site.device.requests), eventer.mark()
         begin = time.monotonic()
         b.stop()
@@ -160,8 +170,8 @@ def test_freeze(installation, capsys):
     a.process.signal(signal.SIGSTOP)
     site.wait_polled('127.0.0.2')
     report(capsys, 'takeover after SIGSTOP', site.device.asked_by('127.0.0.2')[0].time - begin)
-    site.wait_running(True)
-    with Eventer(site.active.port) as eventer:
+    site.wait_latest('running', True)
+    with site.connect() as eventer:
         mark, since = eventer.mark(), len(site.device.requests)
         a.process.signal(signal.SIGCONT)
         begin = time.monotonic()
@@ -171,6 +181,75 @@ def test_freeze(installation, capsys):
         assert eventer.payloads(f'{site.prefix}/gateway/running', since=mark) == []
     assert site.device.owners() == ['127.0.0.1', '127.0.0.2']
     assert 'another gateway may work by now' in a.log_text()
+    b.stop()
+
+
+class Network:
+    """A network namespace with two links to ours: one for monitor and event servers, which can be cut, and one for the field."""
+
+    def __init__(self):
+        self.name = f'gatewayd-{os.getpid()}'
+        ip = functools.partial(subprocess.run, check=True, timeout=10, capture_output=True)
+        self._ip = lambda text: ip(['ip', *text.split()])
+        self.prefix = ['ip', 'netns', 'exec', self.name]
+        self.links = [f'gwd{os.getpid() % 100000}{i}' for i in 'cf']
+        self.hosts = ['10.231.17.1', '10.231.18.1']
+
+    def __enter__(self):
+        self._ip(f'netns add {self.name}')
+        for link, host in zip(self.links, self.hosts):
+            self._ip(f'link add {link} type veth peer name {link}p netns {self.name}')
+            self._ip(f'addr add {host}/24 dev {link}')
+            self._ip(f'link set {link} up')
+            self._ip(f'-n {self.name} addr add {host[:-1]}2/24 dev {link}p')
+            self._ip(f'-n {self.name} link set {link}p up')
+        self._ip(f'-n {self.name} link set lo up')
+        return self
+
+    def cut(self):
+        self._ip(f'link set {self.links[0]} down')
+
+    def mend(self):
+        self._ip(f'link set {self.links[0]} up')
+
+    def __exit__(self, *_):
+        self._ip(f'netns del {self.name}')      # and with it the links
+
+
+@pytest.fixture
+def network():
+    if not is_root():
+        pytest.skip('needs root: a network namespace')
+    with Network() as n:
+        yield n
+
+
+@pytest.mark.timeout(150)
+def test_cut_off(network, installation, capsys):
+    """A gateway that reaches the device and nobody else stops by itself, long before the monitor gives it up, and nothing of it
+    arrives when the network is mended."""
+    site = installation(FORMS[0], host=network.hosts[0])
+    field = network.hosts[1]
+    a = site.start(field, prefix=network.prefix)
+    site.wait_polled(field)
+    b = site.start('127.0.0.2')
+    wait_until(lambda: f"Gateway '{field}' is blessed." in b.log_text(), 'the second waits')
+    network.cut()
+    begin = time.monotonic()
+    assert a.process.wait(20 * PATIENCE) == 69
+    stopped = site.device.asked_by(field)[-1].time
+    report(capsys, 'cut off, stops after', stopped - begin)
+    assert 5 < stopped - begin < 13 * PATIENCE
+    assert site.device.owners() == [field]
+    site.wait_polled('127.0.0.2')
+    report(capsys, 'takeover after the cut', site.device.asked_by('127.0.0.2')[0].time - begin)
+    site.wait_latest('running', True)
+    with site.connect() as eventer:
+        mark, since = eventer.mark(), len(site.device.requests)
+        network.mend()
+        site.wait_polled('127.0.0.2', since, count=40)
+        assert eventer.payloads(f'{site.prefix}/gateway/running', since=mark) == []
+    assert site.device.owners() == [field, '127.0.0.2']
     b.stop()
 
 
@@ -184,20 +263,17 @@ def test_event_server_killed(installation, capsys):
     first = site.active
     other = next(i for i in site.servers if i is not first)
     word = f'{site.prefix}/system/remote_device/1/write/word'
-    with Eventer(first.port) as eventer:
-        eventer.wait(f'{site.prefix}/gateway/remote_device/1/status', 'CONNECTED', timeout=TAKEOVER) \
-            if not eventer.latest(f'{site.prefix}/gateway/remote_device/1/status') else None
+    site.wait_latest('remote_device/1/status', 'CONNECTED')
+    with site.connect(first) as eventer:
         eventer.register(word, {'request_id': 'before', 'value': 7})
     begin = time.monotonic()
     first.kill()
     wait_until(other.is_active, 'the other is operational', TAKEOVER)
-    with Eventer(other.port) as eventer:
+    with site.connect(other) as eventer:
         eventer.register(word, {'request_id': 'during', 'value': 8})
-        for kind, value in (('running', True), ('remote_device/1/status', 'CONNECTED')):
-            wait_until(lambda: (event := eventer.latest(f'{site.prefix}/gateway/{kind}')) and
-                       event.id.server == other.server_id and payload(event) == value,
-                       lambda: f'{kind} {value} at the other server', TAKEOVER, 0.05)
+        site.wait_latest('running', True, other)
         report(capsys, 'moved to the other event server', time.monotonic() - begin)
+        site.wait_latest('remote_device/1/status', 'CONNECTED', other)
         read = f'{site.prefix}/gateway/remote_device/1/read/word'
         wait_until(lambda: (event := eventer.latest(read)) and event.id.server == other.server_id,
                    'the last value is registered there', TAKEOVER, 0.05)
@@ -231,3 +307,27 @@ def test_monitor_lost(installation, tmp_path, gatewayd):
     gateway = site.start('127.0.0.1', wait=False)
     assert gateway.process.wait() == 69
     assert 'Cannot connect to monitor server' in gateway.log_text()
+
+
+def test_monitor_master_lost(installation, tmp_path):
+    """Two monitors, a gateway at each. The one of the blessed gateway is killed: the other monitor becomes master, its gateway takes
+    over. The first comes back as master and finds the other's gateway: never do both poll."""
+    master_monitor = Monitor(tmp_path / 'monitor1')
+    slave_monitor = Monitor(tmp_path / 'monitor2', parents=[master_monitor])
+    site = installation(FORMS[0], monitors=[slave_monitor, master_monitor])
+    a = site.start('127.0.0.1', master_monitor)
+    site.wait_polled('127.0.0.1')
+    b = site.start('127.0.0.2', slave_monitor)
+    wait_until(lambda: "Gateway '127.0.0.1' is blessed." in b.log_text(), 'the second waits')
+    master_monitor.kill()
+    assert a.process.wait() == 69
+    site.wait_polled('127.0.0.2')
+    assert site.device.owners() == ['127.0.0.1', '127.0.0.2']
+
+    master_monitor.start()
+    wait_until(master_monitor.has_slave, 'the monitors are connected')
+    a = site.start('127.0.0.1', master_monitor)
+    since = len(site.device.requests)
+    wait_until(lambda: 'blessed' in a.log_text(), 'the monitors agree', TAKEOVER)
+    wait_until(lambda: len(site.device.requests) >= since + 20, 'one goes on', TAKEOVER)
+    assert len(site.device.owners(since)) <= 2

@@ -423,6 +423,66 @@ static void test_free_failed(Fixture *f, gconstpointer unused) {
         g_assert_null(stream_free(NULL));
 }
 
+/* ---- nothing arrives after the end -------------------------------------------------------------------------------- */
+
+/* Fills the peer's buffers, so that the kernel holds bytes that are not acknowledged. */
+static void fill_peer(Fixture *f) {
+        g_autofree uint8_t *data = g_malloc0(64 << 10);
+
+        pair_tcp(f);
+        small_buffer(f);
+        while (stream_unsent(f->stream) == 0) {
+                g_assert_cmpint(stream_write(f->stream, data, 64 << 10), ==, 0);
+                loop_settle(f->event);
+        }
+}
+
+static void assert_reset(Fixture *f) {
+        uint8_t data[65536];
+        ssize_t n;
+
+        do
+                n = recv(f->peer, data, sizeof(data), 0);
+        while (n > 0);
+        g_assert_cmpint(n, <, 0);
+        g_assert_cmpint(errno, ==, ECONNRESET);
+}
+
+static void test_abortive_limit(Fixture *f, gconstpointer unused) {
+        fill_peer(f);
+        stream_set_abortive(f->stream);
+        stream_close_flushed(f->stream, USEC_PER_SEC / 10);
+        LOOP_UNTIL(f->event, f->n_closed > 0);
+        g_assert_cmpint(f->error, ==, -ETIMEDOUT);
+        f->stream = stream_free(f->stream);
+        assert_reset(f);
+}
+
+static void test_abortive_free(Fixture *f, gconstpointer unused) {
+        fill_peer(f);
+        stream_set_abortive(f->stream);
+        f->stream = stream_free(f->stream);
+        assert_reset(f);
+}
+
+/* What is acknowledged is no reason for a reset, and the peer has the whole time to end. */
+static void test_abortive_flushed(Fixture *f, gconstpointer unused) {
+        usec_t begin;
+
+        pair_tcp(f);
+        stream_set_abortive(f->stream);
+        g_assert_cmpint(stream_write(f->stream, "abc", 3), ==, 0);
+        stream_close_flushed(f->stream, 5 * USEC_PER_SEC);
+        g_assert_cmpuint(peer_read_end(f), ==, 3);
+        begin = now_usec(CLOCK_MONOTONIC);
+        while (now_usec(CLOCK_MONOTONIC) < begin + 3 * USEC_PER_SEC / 10)
+                g_assert_cmpint(sd_event_run(f->event, USEC_PER_SEC / 20), >=, 0);
+        g_assert_cmpuint(f->n_closed, ==, 0);
+        f->peer = safe_close(f->peer);
+        LOOP_UNTIL(f->event, f->n_closed > 0);
+        g_assert_cmpint(f->error, ==, 0);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 #define ADD_DATA(name, func, data) g_test_add("/stream/" name, Fixture, data, set_up, func, tear_down)
@@ -456,5 +516,8 @@ int main(int argc, char *argv[]) {
         ADD("free/in-drained", test_free_in_drained);
         ADD("free/in-closed", test_free_in_closed);
         ADD("free/failed", test_free_failed);
+        ADD("abortive/limit", test_abortive_limit);
+        ADD("abortive/free", test_abortive_free);
+        ADD("abortive/flushed", test_abortive_flushed);
         return g_test_run();
 }
