@@ -16,6 +16,7 @@ static void on_due(void *userdata) {
         StatusLine *s = userdata;
         const GatewayTotals *t = gateway_get_totals(s->gateway);
         NorthState north = gateway_get_north_state(s->gateway);
+        MonitorState monitor = gateway_get_monitor_state(s->gateway);
         g_autoptr(GString) text = g_string_new(NULL);
         const char *detail;
 
@@ -26,7 +27,9 @@ static void on_due(void *userdata) {
                 g_string_append_printf(text, ", %u failed", t->failed);
         if (t->devices > t->enabled)
                 g_string_append_printf(text, ", %u disabled", t->devices - t->enabled);
-        if (north != NORTH_OPERATIONAL)
+        if (monitor == MONITOR_CONNECTING || monitor == MONITOR_WAITING)
+                g_string_append(text, "; not blessed by the monitor server");
+        else if (north != NORTH_OPERATIONAL)
                 g_string_append_printf(text, "; event server %s", north_state_to_string(north));
         if (gateway_get_event_storage(s->gateway, &detail) == EVENT_STORAGE_FAILING)
                 g_string_append(text, "; events cannot be stored");
