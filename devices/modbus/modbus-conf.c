@@ -208,6 +208,19 @@ static const ConfField value_fields[] = {
         {}
 };
 
+static const ConfField report_fields[] = {
+        KEY(ModbusReportConf, deadband, CONF_TYPE_NUMBER, .fallback = "0", .max = INFINITY,
+            .help = "a change of no more than this since the last report is none"),
+        KEY(ModbusReportConf, deadband_percent, CONF_TYPE_NUMBER, .fallback = "0", .max = INFINITY, .unit = "%",
+            .help = "the same, in percent of what was reported last; the greater of both counts"),
+        KEY(ModbusReportConf, min_interval, CONF_TYPE_SECONDS, .fallback = "0", .max = CONF_SECONDS_MAX, .unit = "s",
+            .help = "a change sooner after the last report waits for the first read after this time"),
+        KEY(ModbusReportConf, max_interval, CONF_TYPE_SECONDS, .flags = CONF_NULLABLE | CONF_EXCLUSIVE,
+            .max = CONF_SECONDS_MAX, .unit = "s",
+            .help = "an unchanged value is reported again by the first read after this time; null: never"),
+        {}
+};
+
 static const ConfField master_data_fields[] = {
         KEY(ModbusMasterData, name, CONF_TYPE_STRING, NAME_OF_DATA,
             .help = "last segment of its event types"),
@@ -223,6 +236,8 @@ static const ConfField master_data_fields[] = {
             .help = "bits of the value"),
         KEY(ModbusMasterData, value, CONF_TYPE_OBJECT, .flags = CONF_PRESENCE, .fields = value_fields,
             .help = "what the bits mean; not given: an unsigned integer"),
+        KEY(ModbusMasterData, report, CONF_TYPE_OBJECT, .flags = CONF_PRESENCE, .fields = report_fields,
+            .help = "when a value that was read is reported; not given: whenever it changes"),
         {}
 };
 

@@ -91,12 +91,21 @@ typedef struct ModbusValueConf {
         ConfArray states;       /* ModbusStateConf */
 } ModbusValueConf;
 
+/* When a value that was read is reported; modbus-poll.h. */
+typedef struct ModbusReportConf {
+        bool given;             /* else whenever it changes */
+        double deadband, deadband_percent;
+        usec_t min_interval;
+        usec_t max_interval;    /* USEC_INFINITY: none */
+} ModbusReportConf;
+
 typedef struct ModbusMasterData {
         const char *name;
         usec_t interval;        /* USEC_INFINITY: never polled */
         int type;               /* ModbusDataType */
         int64_t start_address, bit_offset, bit_count;
         ModbusValueConf value;
+        ModbusReportConf report;
 } ModbusMasterData;
 
 typedef struct ModbusRemoteConf {

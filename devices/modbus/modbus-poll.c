@@ -4,11 +4,14 @@
 
 #include "devices/modbus/modbus-poll.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "devices/modbus/modbus-data.h"
+#include "devices/modbus/modbus-value.h"
 
 #define ERROR_REPEAT_USEC (100 * USEC_PER_MSEC)
+#define DOUBLE_BITS 53U /* of an integer that a double holds */
 #define ANSWER_BYTES_MAX 255U /* of data: the byte count is one byte */
 
 /* ---- grouping ---------------------------------------------------------------------------------------- */
@@ -125,6 +128,26 @@ static void group_add(ModbusGroup *g, const Entry *e) {
         };
 }
 
+/* What of the items has to be remembered for their reports. */
+static void poll_init_reports(ModbusPoll *p, const Entry *entries, size_t n) {
+        size_t used = 0;
+
+        for (size_t i = 0; i < n; i++)
+                used += entries[i].data->report.given;
+        if (used == 0)
+                return;
+
+        p->reported = g_new0(ModbusReported, used);
+        for (size_t i = 0; i < n; i++)
+                if (entries[i].data->report.given) {
+                        p->items[i].reported = &p->reported[--used];
+                        p->items[i].reported->conf = &entries[i].data->report;
+                }
+        for (size_t i = 0; i < p->n_groups; i++)
+                for (size_t j = 0; j < p->groups[i].n_items; j++)
+                        p->groups[i].reporting = p->groups[i].reporting || p->groups[i].items[j].reported;
+}
+
 static void group_make_request(ModbusGroup *g, uint8_t unit, const ModbusFraming *framing) {
         uint8_t frame[MODBUS_FRAME_MAX];
         ModbusPdu request = {
@@ -154,6 +177,7 @@ void modbus_poll_init(ModbusPoll *p, const ModbusRemoteConf *conf, const ModbusF
                 group_add(&p->groups[p->n_groups - 1], &entries[i]);
         }
 
+        poll_init_reports(p, entries, n);
         if (conf->max_gap == 0) /* else each item may get one of its own */
                 p->groups = g_renew(ModbusGroup, p->groups, p->n_groups);
         for (size_t i = 0; i < p->n_groups; i++)
@@ -166,6 +190,7 @@ void modbus_poll_done(ModbusPoll *p) {
                 g_free(p->groups[i].bits);
         g_free(p->groups);
         g_free(p->items);
+        g_free(p->reported);
         *p = (ModbusPoll) {};
 }
 
@@ -305,7 +330,43 @@ static const uint8_t *group_bits(const ModbusGroup *g, const uint8_t *data, size
         return data;
 }
 
-void modbus_group_set_data(ModbusGroup *g, const uint8_t *data, size_t size, ModbusChanged changed,
+/* Whether the difference to what was reported last is one. What a double does not tell apart, or is no number,
+ * differs when it has changed since. */
+static bool item_differs(const ModbusItem *item, double value) {
+        const ModbusReported *r = item->reported;
+        double band = fmax(r->conf->deadband, fabs(r->value) * r->conf->deadband_percent / 100);
+
+        if (!r->pending || isnan(value) || isnan(r->value) || (item->n_bits > DOUBLE_BITS && !(band > 0)))
+                return r->pending;
+        return fabs(value - r->value) > band;
+}
+
+/* Whether the item is to be reported now. */
+static bool item_is_due(const ModbusItem *item, double value, bool fresh, usec_t now) {
+        const ModbusReported *r = item->reported;
+
+        if (fresh)
+                return true;
+        if (item_differs(item, value) && now >= usec_add(r->at, r->conf->min_interval))
+                return true;
+        return now >= usec_add(r->at, r->conf->max_interval);
+}
+
+static void item_report(const ModbusItem *item, const uint8_t *bits, bool changes, bool fresh, usec_t now,
+                        ModbusChanged changed, void *userdata) {
+        double value = modbus_value_number(item->value, bits, item->offset, item->n_bits);
+        ModbusReported *r = item->reported;
+
+        r->pending = r->pending || changes;
+        if (!item_is_due(item, value, fresh, now))
+                return;
+        changed(item, bits, fresh || !item_differs(item, value), userdata);
+        r->value = value;
+        r->at = now;
+        r->pending = false;
+}
+
+void modbus_group_set_data(ModbusGroup *g, const uint8_t *data, size_t size, usec_t now, ModbusChanged changed,
                            void *userdata) {
         size_t bits_size = BITS_BYTES((size_t) g->quantity * modbus_data_type_width(g->type));
         uint8_t small[ANSWER_BYTES_MAX + 1];
@@ -313,12 +374,18 @@ void modbus_group_set_data(ModbusGroup *g, const uint8_t *data, size_t size, Mod
         const uint8_t *bits = group_bits(g, data, size, large ?: small, bits_size);
         bool fresh = g->known != MODBUS_KNOWN_VALUES;
 
-        if (!fresh && memcmp(g->bits, bits, bits_size) == 0)
+        if (!fresh && !g->reporting && memcmp(g->bits, bits, bits_size) == 0)
                 return;
 
-        for (size_t i = 0; i < g->n_items; i++)
-                if (fresh || !modbus_bits_equal(g->bits, bits, g->items[i].offset, g->items[i].n_bits))
-                        changed(&g->items[i], bits, fresh, userdata);
+        for (size_t i = 0; i < g->n_items; i++) {
+                const ModbusItem *item = &g->items[i];
+                bool changes = fresh || !modbus_bits_equal(g->bits, bits, item->offset, item->n_bits);
+
+                if (item->reported)
+                        item_report(item, bits, changes, fresh, now, changed, userdata);
+                else if (changes)
+                        changed(item, bits, fresh, userdata);
+        }
 
         if (!g->bits)
                 g->bits = g_malloc(bits_size);

@@ -8,6 +8,14 @@
 #include "devices/modbus/modbus-codec.h"
 #include "devices/modbus/modbus-conf.h"
 
+/* What of an item was reported last; only where `report` is configured. */
+typedef struct ModbusReported {
+        const ModbusReportConf *conf;
+        double value;
+        usec_t at;
+        bool pending;           /* it has changed since */
+} ModbusReported;
+
 /* One data item, as a part of its group's answer. */
 typedef struct ModbusItem {
         const char *name;       /* the configuration's */
@@ -15,6 +23,7 @@ typedef struct ModbusItem {
         uint32_t n_bits;
         uint32_t start, quantity; /* what it alone would read */
         const ModbusValueConf *value; /* NULL: a raw integer */
+        ModbusReported *reported; /* NULL: each change is reported */
 } ModbusItem;
 
 /* What is known of a group's items: all of them share it, because one answer brings them all. */
@@ -37,6 +46,7 @@ typedef struct ModbusGroup {
         ModbusKnown known;
         ModbusResult error;     /* MODBUS_KNOWN_ERROR */
         bool due;               /* in this round, not yet given out */
+        bool reporting;         /* an item has `reported`: unchanged answers have to be looked at, too */
         uint8_t frame_size;
         uint8_t frame[MODBUS_READ_FRAME_MAX]; /* the ready request */
 } ModbusGroup;
@@ -45,6 +55,7 @@ typedef struct ModbusPoll {
         ModbusGroup *groups;
         size_t n_groups;
         ModbusItem *items;      /* all groups' */
+        ModbusReported *reported; /* all items' */
         size_t next;            /* group to look at next in this round */
 
         const ModbusRemoteConf *conf;
@@ -73,7 +84,7 @@ bool modbus_group_set_error(ModbusGroup *g, ModbusResult error, usec_t now, bool
 
 /* Takes in the data of a good answer, which modbus_response_parse() accepted for this group's request.
  * changed() is called for each item that is to be reported, in order; fresh: INTERROGATE, else CHANGE.
- * bits: the new bit string, in which the item lies. */
+ * bits: the new bit string, in which the item lies. now counts only with `reporting`. */
 typedef void (*ModbusChanged)(const ModbusItem *item, const uint8_t *bits, bool fresh, void *userdata);
-void modbus_group_set_data(ModbusGroup *g, const uint8_t *data, size_t size, ModbusChanged changed,
+void modbus_group_set_data(ModbusGroup *g, const uint8_t *data, size_t size, usec_t now, ModbusChanged changed,
                            void *userdata);

@@ -219,7 +219,8 @@ static void unit_answered(ModbusUnit *u, ModbusGroup *g, const ModbusResponse *r
         unit_set_status(u, MODBUS_UNIT_CONNECTED);
 
         if (response->result == MODBUS_SUCCESS) {
-                modbus_group_set_data(g, response->data, response->size, unit_on_changed, u);
+                modbus_group_set_data(g, response->data, response->size,
+                                      g->reporting ? now_usec(CLOCK_MONOTONIC) : 0, unit_on_changed, u);
                 return;
         }
 

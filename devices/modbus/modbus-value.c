@@ -190,19 +190,27 @@ static void write_integer(JsonWriter *w, const ModbusValueConf *v, uint64_t u, b
                 write_number(w, v, u, negative);
 }
 
-static void write_bcd(JsonWriter *w, const ModbusValueConf *v, uint64_t u, size_t n_bits) {
-        uint64_t value = 0;
+/* Negative: a digit above 9. */
+static int64_t bcd_of(uint64_t u, size_t n_bits) {
+        int64_t value = 0;
 
         for (size_t shift = n_bits; shift > 0; shift -= 4) {
-                unsigned digit = u >> (shift - 4) & 0xf;
+                int64_t digit = u >> (shift - 4) & 0xf;
 
-                if (digit > 9) {
-                        json_null(w);
-                        return;
-                }
+                if (digit > 9)
+                        return -1;
                 value = value * 10 + digit;
         }
-        write_integer(w, v, value, false);
+        return value;
+}
+
+static void write_bcd(JsonWriter *w, const ModbusValueConf *v, uint64_t u, size_t n_bits) {
+        int64_t value = bcd_of(u, n_bits);
+
+        if (value < 0)
+                json_null(w);
+        else
+                write_integer(w, v, (uint64_t) value, false);
 }
 
 static void write_float(JsonWriter *w, const ModbusValueConf *v, uint64_t u, size_t n_bits) {
@@ -252,6 +260,38 @@ void modbus_value_write_json(JsonWriter *w, const ModbusValueConf *v, const uint
         default:
                 write_string(w, bytes, size);
         }
+}
+
+static double number_of(const ModbusValueConf *v, const uint8_t *bytes, size_t n_bits) {
+        uint64_t u = get_uint(bytes, BITS_BYTES(n_bits));
+        int64_t bcd;
+
+        switch (v->type) {
+        case MODBUS_VALUE_BOOL:
+                return u != 0;
+        case MODBUS_VALUE_INT:
+                return (double) sign_extend(u, n_bits);
+        case MODBUS_VALUE_FLOAT:
+                return float_of(u, n_bits);
+        case MODBUS_VALUE_BCD:
+                bcd = bcd_of(u, n_bits);
+                return bcd < 0 ? NAN : (double) bcd;
+        default:
+                return (double) u;
+        }
+}
+
+double modbus_value_number(const ModbusValueConf *v, const uint8_t *string, size_t offset, size_t n_bits) {
+        uint8_t bytes[BITS_MAX / 8];
+
+        if (n_bits > BITS_MAX || (v && v->type == MODBUS_VALUE_STRING))
+                return NAN;
+        if (!v)
+                return (double) modbus_bits_get64(string, offset, n_bits);
+
+        modbus_bits_get(string, offset, n_bits, bytes);
+        reorder(v, bytes, BITS_BYTES(n_bits));
+        return scale_up(v, number_of(v, bytes, n_bits));
 }
 
 /* ---- from JSON --------------------------------------------------------------------------------------- */

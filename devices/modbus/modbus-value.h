@@ -16,6 +16,8 @@ int64_t modbus_value_bcd_max(size_t n_bits);
  * null. */
 void modbus_value_write_json(JsonWriter *w, const ModbusValueConf *v, const uint8_t *string, size_t offset,
                              size_t n_bits);
+/* The same as a number, for comparing. v NULL: a raw integer. NaN: it is none, or has more than 64 bits. */
+double modbus_value_number(const ModbusValueConf *v, const uint8_t *string, size_t offset, size_t n_bits);
 /* The bits (BITS_BYTES(n_bits), right-aligned) that make this value. -EBADMSG: it is of another kind; -ERANGE: it
  * does not fit, or lies outside min and max. */
 int modbus_value_parse(const ModbusValueConf *v, JsonSpan value, size_t n_bits, uint8_t *ret_bits);

@@ -60,7 +60,7 @@ static unsigned run(const ModbusFraming *framing, const ModbusExpect *expect, Mo
                         if (modbus_response_parse(expect, s.frame.pdu, s.frame.pdu_size, &response) < 0)
                                 continue;
                         if (response.result == MODBUS_SUCCESS)
-                                modbus_group_set_data(group, response.data, response.size, on_changed, &sum);
+                                modbus_group_set_data(group, response.data, response.size, begin, on_changed, &sum);
                         else
                                 sum += modbus_group_set_error(group, response.result, begin, false);
                 }

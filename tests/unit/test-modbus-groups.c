@@ -134,7 +134,7 @@ static char *read_all(Fixture *f, const char *missing, unsigned *ret_requests) {
                         data[2 * i + 1] = (uint8_t) (g->start + i);
                 }
                 if (!refused)
-                        modbus_group_set_data(g, data, 2 * (size_t) g->quantity, on_split_value, log);
+                        modbus_group_set_data(g, data, 2 * (size_t) g->quantity, 0, on_split_value, log);
                 else if (!modbus_poll_split(&f->poll, g))
                         for (size_t i = 0; i < g->n_items; i++)
                                 g_string_append_printf(log, "%s! ", g->items[i].name);
@@ -303,7 +303,7 @@ static void expect_changes(ModbusGroup *g, const char *data, size_t size, const 
         g_autoptr(GString) s = g_string_new(NULL);
         g_autofree uint8_t *exact = g_memdup2(data, size);
 
-        modbus_group_set_data(g, exact, size, on_changed, s);
+        modbus_group_set_data(g, exact, size, 0, on_changed, s);
         g_assert_cmpstr(s->str, ==, expected);
 }
 
@@ -353,9 +353,9 @@ static void test_coil_padding(void) {
                 g_autoptr(GString) s = g_string_new(NULL);
 
                 g = &f->poll.groups[0];
-                modbus_group_set_data(g, (const uint8_t *) "\x05", 1, on_changed, s);
+                modbus_group_set_data(g, (const uint8_t *) "\x05", 1, 0, on_changed, s);
                 g_string_truncate(s, 0);
-                modbus_group_set_data(g, (const uint8_t *) "\xf5", 1, on_changed,
+                modbus_group_set_data(g, (const uint8_t *) "\xf5", 1, 0, on_changed,
                                       s); /* padding is nobody's */
                 g_assert_cmpstr(s->str, ==, "");
         }
@@ -375,6 +375,81 @@ static void test_queue(void) {
         modbus_poll_done(&f->poll);
 }
 
+/* ---- reports ----------------------------------------------------------------------------------------- */
+
+static void on_report(const ModbusItem *item, const uint8_t *bits, bool fresh, void *userdata) {
+        g_string_append_printf(userdata, "%s=%d%s ", item->name,
+                               (int16_t) modbus_bits_get64(bits, item->offset, item->n_bits), fresh ? "!" : "");
+}
+
+/* Reads of one register, `seconds:value`, or `seconds:E` an error; what of them is reported. */
+static void check_reports(const ModbusReportConf *report, const char *reads, const char *expected) {
+        static const ModbusValueConf number = { .given = true, .type = MODBUS_VALUE_INT, .scale = 1 };
+        g_autofree Fixture *f = g_new0(Fixture, 1);
+        g_auto(GStrv) parts = g_strsplit(reads, " ", -1);
+        g_autoptr(GString) log = g_string_new(NULL);
+
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 0, 0, 16);
+        f->data[0].value = number;
+        f->data[0].report = *report;
+        f->data[0].report.given = true;
+        fixture_init(f);
+        for (char **p = parts; *p; p++) {
+                g_auto(GStrv) pair = g_strsplit(*p, ":", 2);
+                usec_t now = (usec_t) (g_ascii_strtod(pair[0], NULL) * 1e6);
+                int value = atoi(pair[1]);
+                uint8_t data[] = { (uint8_t) (value >> 8), (uint8_t) value };
+
+                if (pair[1][0] == 'E')
+                        (void) modbus_group_set_error(&f->poll.groups[0], MODBUS_FUNCTION_ERROR, now, false);
+                else
+                        modbus_group_set_data(&f->poll.groups[0], data, sizeof(data), now, on_report, log);
+        }
+        g_assert_cmpstr(log->str, ==, expected);
+        modbus_poll_done(&f->poll);
+}
+
+static void test_reports(void) {
+        ModbusReportConf r = { .max_interval = USEC_INFINITY };
+
+        check_reports(&r, "1:5 2:5 3:6 4:6 5:5", "0=5! 0=6 0=5 ");
+        r.deadband = 3;
+        check_reports(&r, "1:10 2:13 3:14 4:11 5:10 6:-4 7:E 8:-4", "0=10! 0=14 0=10 0=-4 0=-4! ");
+        r.deadband_percent = 50; /* the greater of both */
+        check_reports(&r, "1:10 2:15 3:16 4:24 5:25 6:2 7:5 8:6", "0=10! 0=16 0=25 0=2 0=6 ");
+        r = (ModbusReportConf) { .min_interval = 2 * USEC_PER_SEC, .max_interval = USEC_INFINITY };
+        check_reports(&r, "1:1 1.5:2 2:3 2.9:4 3:5 3.5:6 4:5 6:5 7:6", "0=1! 0=5 0=6 "); /* back again: no change */
+        r = (ModbusReportConf) { .max_interval = 10 * USEC_PER_SEC };
+        check_reports(&r, "1:1 5:1 10.9:1 11:1 12:2 21:2 22:2", "0=1! 0=1! 0=2 0=2! ");
+        r = (ModbusReportConf) { .deadband = 5, .min_interval = USEC_PER_SEC, .max_interval = 3 * USEC_PER_SEC };
+        check_reports(&r, "1:0 1.5:9 2:9 3:11 5:11", "0=0! 0=9 0=11! "); /* small changes come in the end */
+}
+
+/* Texts and wide numbers, which a double does not tell apart; neighbours without `report` stay as they are. */
+static void test_reports_of_others(void) {
+        g_autofree Fixture *f = g_new0(Fixture, 1);
+        g_autoptr(GString) log = g_string_new(NULL);
+        uint8_t data[18] = { [15] = 1 };
+        ModbusGroup *g;
+
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 0, 0, 128);
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 8, 0, 16);
+        f->data[0].report = (ModbusReportConf) { .given = true, .deadband = 1, .max_interval = USEC_INFINITY };
+        fixture_init(f);
+        g = &f->poll.groups[0];
+        modbus_group_set_data(g, data, sizeof(data), 1, on_changed, log);
+        g_string_truncate(log, 0);
+        data[17] = 7;
+        modbus_group_set_data(g, data, sizeof(data), 2, on_changed, log);
+        g_assert_nonnull(strstr(log->str, "1"));
+        g_assert_null(strstr(log->str, "0="));
+        g_string_truncate(log, 0);
+        data[15] = 2;
+        modbus_group_set_data(g, data, sizeof(data), 3, on_changed, log);
+        g_assert_cmpuint(log->len, >, 0);
+        modbus_poll_done(&f->poll);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 
@@ -382,6 +457,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-groups/holes", test_holes);
         g_test_add_func("/modbus-groups/split", test_split);
         g_test_add_func("/modbus-groups/split-offsets", test_split_offsets);
+        g_test_add_func("/modbus-groups/reports", test_reports);
+        g_test_add_func("/modbus-groups/reports-of-others", test_reports_of_others);
         g_test_add_func("/modbus-groups/partitions", test_partitions);
         g_test_add_func("/modbus-groups/offsets", test_offsets);
         g_test_add_func("/modbus-groups/nothing", test_nothing);
