@@ -8,9 +8,10 @@
 #include "event/server/store-internal.h"
 
 /* Pages of 4 KiB in the write-ahead log: trimming, in the background, writes it back from the first number on; a commit, which somebody may
- * wait for, from the second on. */
+ * wait for, from the second on. The second one is less than what the log is cut back to, so that it does not grow again each
+ * time: the disk takes twice as long for a file that grows. */
 #define LOG_PAGES_BACKGROUND 1000
-#define LOG_PAGES_MAX 8000
+#define LOG_PAGES_MAX 4000
 
 /* Free pages that stay in the file for the next events, and the part of all pages that does. */
 #define FREE_PAGES_KEPT 256
