@@ -31,7 +31,8 @@ bool event_type_has_prefix(EventType type, EventType prefix, EventType *ret_rest
 bool event_type_matches(EventType type, EventType query);
 /* Refuses a `*` that is not last. */
 bool event_query_type_valid(EventType query);
-bool event_query_types_valid(const EventType *queries, size_t n); /* with the quirk of order, wire.md 3.4 */
+/* With the quirk of order (wire.md 3.4), as far as a bounded number of comparisons finds it. */
+bool event_query_types_valid(const EventType *queries, size_t n);
 /* `a/b/c`, a slash inside a subtype as `\/`; for logs and people. Caller frees. */
 char *event_type_format(EventType type);
 
