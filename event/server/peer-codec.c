@@ -127,6 +127,8 @@ int init_request_decode(SbsReader *r, PeerScratch *s, PeerInit *ret) {
         res = types_decode(r, s);
         if (res < 0)
                 return res;
+        if (s->list.subtypes->len > PEER_INIT_SUBTYPES_MAX)
+                return -EMSGSIZE;
         init.subscriptions = scratch_types(s);
         init.n_subscriptions = s->types->len;
         res = optional_integer_decode(r, &init.has_server_id, &init.server_id);

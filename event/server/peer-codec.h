@@ -27,7 +27,10 @@ typedef struct PeerScratch {
 void peer_scratch_init(PeerScratch *s);
 void peer_scratch_done(PeerScratch *s);
 
-/* All: -EBADMSG malformed, -EMSGSIZE beyond the bounds of eventer-codec.h. What they return is valid until the next call. */
+/* Subtypes of all subscriptions together: a client costs 48 bytes for each as long as it is connected. A gateway has five a device. */
+#define PEER_INIT_SUBTYPES_MAX (1U << 16)
+
+/* All: -EBADMSG malformed, -EMSGSIZE beyond this bound and those of eventer-codec.h. What they return is valid until the next call. */
 int init_request_decode(SbsReader *r, PeerScratch *s, PeerInit *ret);
 /* Array(RegisterEvent). -EBADMSG also for a JSON payload that json_check() refuses and a source timestamp whose us is not 0 to 999999. */
 int register_request_decode(SbsReader *r, PeerScratch *s, const Event **ret, size_t *ret_n);

@@ -7,7 +7,7 @@
 
 typedef struct Peer Peer;
 
-#define PEER_INIT_MAX (1U << 20)                /* bytes of a frame before the client was accepted */
+#define PEER_INIT_MAX (2U << 20)                /* bytes of a frame before the client was accepted: CONF_DEVICES_MAX subscriptions with the longest names */
 #define PEER_INIT_USEC (10 * USEC_PER_SEC)      /* from the beginning to its init request */
 #define PEER_REFUSED_USEC (500 * USEC_PER_MSEC) /* a refused client that does not close is closed (wire.md 3.6) */
 

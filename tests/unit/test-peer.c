@@ -673,12 +673,12 @@ static void test_frame_bound(void) {
                 Stage stage;
                 int r;
         } frames[] = {
-                { "03 10 00 00", STAGE_NEW, 0 },
-                { "03 10 00 01", STAGE_NEW, -EMSGSIZE },
-                { "05 00 00 10 00 01", STAGE_NEW, -EMSGSIZE },
+                { "03 20 00 00", STAGE_NEW, 0 },
+                { "03 20 00 01", STAGE_NEW, -EMSGSIZE },
+                { "05 00 00 20 00 01", STAGE_NEW, -EMSGSIZE },
                 { "08 ff ff ff ff ff ff ff ff", STAGE_NEW, -EMSGSIZE },
                 { "04 04 00 00 00", STAGE_NEW, -EMSGSIZE },
-                { "03 10 00 01", STAGE_REFUSED, -EMSGSIZE },
+                { "03 20 00 01", STAGE_REFUSED, -EMSGSIZE },
                 { "04 04 00 00 00", STAGE_ACCEPTED, 0 },
                 { "04 04 00 00 01", STAGE_ACCEPTED, -EMSGSIZE },
                 { "00", STAGE_NEW, -EBADMSG },
@@ -695,7 +695,7 @@ static void test_frame_bound(void) {
 /* The largest init request fits, with surplus bytes; and one byte more does not. */
 static void test_init_bound(void) {
         for (size_t more = 0; more <= 1; more++) {
-                size_t overhead = 5 + 1 + strlen(INIT) + 3, size = PEER_INIT_MAX - overhead + more;
+                size_t overhead = 5 + 1 + strlen(INIT) + 4, size = PEER_INIT_MAX - overhead + more;
                 static const uint8_t init[PLAIN_INIT_SIZE] = PLAIN_INIT;
                 g_autofree uint8_t *body = g_malloc0(size);
                 _fixture_ f;
@@ -708,6 +708,28 @@ static void test_init_bound(void) {
                         g_assert_cmpint(r, ==, -EMSGSIZE);
                 else
                         g_assert_cmpint(r, ==, 4 + PEER_INIT_MAX);
+        }
+}
+
+static void test_init_subtypes_bound(void) {
+        for (unsigned more = 0; more <= 1; more++) {
+                static const uint8_t head[] = { 0x81, 'c', 0x80, 0x81 }, tail[] = { 0x80, 0x00 }; /* one type, of … */
+                _cleanup_(buffer_done) Buffer body = { 0 };
+                _fixture_ f;
+                int64_t r;
+
+                buffer_append(&body, head, sizeof head);
+                sbs_write_integer(&body, PEER_INIT_SUBTYPES_MAX + more);
+                for (unsigned i = 0; i < PEER_INIT_SUBTYPES_MAX + more; i++)
+                        sbs_write_string(&body, "", 0);
+                buffer_append(&body, tail, sizeof tail);
+                fixture_new(&f, STAGE_NEW);
+                r = feed(&f, INIT, false, buffer_begin(&body), buffer_size(&body));
+                if (more)
+                        g_assert_cmpint(r, ==, -EMSGSIZE);
+                else
+                        g_assert_cmpint(r, >, PEER_INIT_SUBTYPES_MAX);
+                g_assert_cmpstr(f.heard.calls->str, ==, more ? "" : "i");
         }
 }
 
@@ -835,6 +857,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/peer/before-error", test_before_error);
         g_test_add_func("/peer/frame-bound", test_frame_bound);
         g_test_add_func("/peer/init-bound", test_init_bound);
+        g_test_add_func("/peer/init-subtypes-bound", test_init_subtypes_bound);
         g_test_add_func("/peer/init-time", test_init_time);
         g_test_add_func("/peer/supervision", test_supervision);
         g_test_add_func("/peer/supervision-waiting", test_supervision_waiting);
