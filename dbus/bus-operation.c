@@ -98,7 +98,7 @@ static int set_export_error(sd_bus_error *ret, int error, const char *detail) {
                                         "The gateway keeps no events itself: there is no embedded event server.");
         case -EINVAL:
                 return sd_bus_error_set(ret, SD_BUS_ERROR_INVALID_ARGS,
-                                        "The descriptor is not a regular file open for writing.");
+                                        "The descriptor is not a regular file open for writing, without appending.");
         case -EBUSY:
                 return sd_bus_error_set(ret, SD_BUS_ERROR_LIMITS_EXCEEDED, "An export is under way already.");
         case -ESHUTDOWN:

@@ -54,6 +54,10 @@ static int write_piece(CopyJob *j, const uint8_t *data, size_t size, off_t at) {
                                 continue;
                         return copy_failed(j, "write into the file");
                 }
+                if (n == 0) { /* no file system of ours, but it must not keep us here */
+                        errno = EIO;
+                        return copy_failed(j, "write into the file");
+                }
                 data += n;
                 size -= (size_t) n;
                 at += n;

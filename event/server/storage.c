@@ -596,7 +596,7 @@ int storage_export(Storage *s, int fd, void (*callback)(int error, const char *d
         flags = fcntl(fd, F_GETFL);
         if (flags < 0 || fstat(fd, &st) < 0)
                 return -errno;
-        if (!S_ISREG(st.st_mode) || (flags & O_ACCMODE) == O_RDONLY || (flags & O_PATH))
+        if (!S_ISREG(st.st_mode) || (flags & O_ACCMODE) == O_RDONLY || (flags & (O_PATH | O_APPEND)))
                 return -EINVAL;
         duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (duplicate < 0)

@@ -74,5 +74,5 @@ typedef struct StorageQuery StorageQuery;
 StorageQuery *storage_query(Storage *s, StoreQuery *query, StorageQueryCallback callback, void *userdata); /* takes query */
 StorageQuery *storage_query_cancel(StorageQuery *q); /* no callback; NULL accepted, returns NULL */
 /* Copies the database into a regular file (a duplicate of fd is used), by way of a file beside it that is deleted. -EBUSY: one is under
- * way; -EINVAL: not a regular file that can be written. The callback comes in a later turn, unless the storage is closed; the callee may close it. */
+ * way; -EINVAL: not a regular file that can be written anywhere. The callback comes in a later turn, unless the storage is closed; the callee may close it. */
 int storage_export(Storage *s, int fd, void (*callback)(int error, const char *detail, void *userdata), void *userdata);

@@ -474,6 +474,9 @@ static void test_export_refused(Fixture *f, gconstpointer data) {
 
         g_assert_cmpint(storage_export(f->storage, fd, on_exported, f), ==, -EINVAL);
         safe_close(fd);
+        fd = open(f->path, O_WRONLY | O_APPEND | O_CLOEXEC); /* what is there would stay in front */
+        g_assert_cmpint(storage_export(f->storage, fd, on_exported, f), ==, -EINVAL);
+        safe_close(fd);
         g_assert_cmpint(pipe2(fds, O_CLOEXEC), ==, 0);
         g_assert_cmpint(storage_export(f->storage, fds[1], on_exported, f), ==, -EINVAL);
         safe_close(fds[0]);
