@@ -158,7 +158,8 @@ static void bus_release_delayed(ModbusBus *b) {
 
 static void bus_on_attempt(int error, const ModbusResponse *response, void *userdata);
 
-static void bus_transmit(ModbusBus *b) {
+static void bus_transmit(ModbusBus *b, bool retry) {
+        modbus_counters_begin(b->counters, retry, b->clock.now(b->clock.userdata));
         b->link->vtable->submit(b->link, &b->current->request, bus_on_attempt, b);
 }
 
@@ -173,7 +174,8 @@ static void bus_begin(ModbusBus *b, JobList *queue) {
         b->probing = queue == &b->probes;
         if (b->probing)
                 b->probe_begun = b->clock.now(b->clock.userdata);
-        bus_transmit(b);
+        bus_transmit(b, job->transmitted);
+        job->transmitted = true;
 }
 
 /* Puts the next request on the free line, or sees to being woken for it. */
@@ -205,7 +207,7 @@ static void bus_run(ModbusBus *b) {
 static bool bus_repeat(ModbusBus *b, ModbusJob *job) {
         if (job->immediate_left > 0) {
                 job->immediate_left--;
-                bus_transmit(b);
+                bus_transmit(b, true);
                 return true;
         }
         if (job->delayed_left > 0) {
@@ -223,16 +225,12 @@ static bool bus_repeat(ModbusBus *b, ModbusJob *job) {
 }
 
 static void bus_count(ModbusBus *b, int error, const ModbusResponse *response) {
-        if (error < 0) {
-                b->counters->timeouts++;
-                return;
-        }
+        usec_t now = b->clock.now(b->clock.userdata);
 
-        if (response->result != MODBUS_SUCCESS)
-                b->counters->exceptions++;
-        b->counters->round_trip = b->link->round_trip;
-        if (b->options.request_delay > 0)
-                b->last_answer = b->clock.now(b->clock.userdata);
+        modbus_counters_end(b->counters, error < 0 ? USEC_INFINITY : b->link->round_trip,
+                            error >= 0 && response->result != MODBUS_SUCCESS, now);
+        if (error >= 0 && b->options.request_delay > 0)
+                b->last_answer = now;
 }
 
 static void bus_on_attempt(int error, const ModbusResponse *response, void *userdata) {
@@ -303,6 +301,7 @@ int modbus_bus_submit_always(ModbusBus *b, ModbusJob *job) {
         job->immediate_left = queue == &b->probes ? 0 : b->options.immediate_count;
         job->delayed_left = queue == &b->probes ? 0 : b->options.delayed_count;
         job->state = MODBUS_JOB_QUEUED;
+        job->transmitted = false;
         bus_release_delayed(b); /* those whose time has come stand before */
         list_append(queue, job);
         bus_run(b);

@@ -6,6 +6,7 @@
  * interfaces. Loop thread. */
 #pragma once
 
+#include "devices/modbus/modbus-counters.h"
 #include "devices/modbus/modbus-link.h"
 
 #define MODBUS_BUS_QUEUE_MAX 1024U
@@ -35,13 +36,6 @@ typedef struct ModbusClock {
         void *userdata;
 } ModbusClock;
 
-/* What a line counts, for the status table. */
-typedef struct ModbusCounters {
-        uint64_t timeouts;      /* attempts without an answer */
-        uint64_t exceptions;    /* error responses */
-        uint64_t round_trip;    /* of the last answer, microseconds */
-} ModbusCounters;
-
 /* One request, embedded in what its submitter has; the bus links it in while it is submitted. */
 struct ModbusJob {
         ModbusRequest request;  /* unchanged while submitted */
@@ -54,6 +48,7 @@ struct ModbusJob {
         ModbusJob *previous, *next;
         usec_t due;             /* of a delayed repetition */
         uint64_t immediate_left, delayed_left;
+        bool transmitted;       /* at least once */
         enum { MODBUS_JOB_IDLE, MODBUS_JOB_QUEUED, MODBUS_JOB_DELAYED, MODBUS_JOB_ON_LINE } state;
 };
 

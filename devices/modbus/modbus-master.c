@@ -550,6 +550,15 @@ static const StatusField master_status_fields[] = {
           offsetof(ModbusMaster, writes.dropped) },
         { "LastRoundTripUSec", "us", "from the last request to its answer", STATUS_USEC,
           offsetof(ModbusMaster, counters.round_trip) },
+        { "RoundTrip50USec", "us", "half of the last 128 answers came sooner", STATUS_USEC,
+          offsetof(ModbusMaster, counters.round_trip_50) },
+        { "RoundTrip99USec", "us", "99 % of the last 128 answers came sooner", STATUS_USEC,
+          offsetof(ModbusMaster, counters.round_trip_99) },
+        { "Requests", NULL, "requests transmitted", STATUS_COUNTER, offsetof(ModbusMaster, counters.requests) },
+        { "Answers", NULL, "answers, error answers too", STATUS_COUNTER, offsetof(ModbusMaster, counters.answers) },
+        { "Retries", NULL, "requests transmitted again", STATUS_COUNTER, offsetof(ModbusMaster, counters.retries) },
+        { "Load", "%", "part of the last second in which the line was in use", STATUS_GAUGE,
+          offsetof(ModbusMaster, counters.load) },
         {}
 };
 

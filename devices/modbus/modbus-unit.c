@@ -26,6 +26,9 @@ const StatusField modbus_unit_fields[] = {
         { "Status", NULL, "status as in its last event", STATUS_STRING, offsetof(ModbusUnit, status_name) },
         { "Enabled", NULL, "whether its last enable event enables it", STATUS_BOOL,
           offsetof(ModbusUnit, enabled) },
+        { "Reads", NULL, "reads answered, also with an error", STATUS_COUNTER, offsetof(ModbusUnit, reads) },
+        { "LastAnswer", "us", "when it answered a read last, since 1970; 0: never", STATUS_USEC,
+          offsetof(ModbusUnit, last_answer) },
         { "Timeouts", NULL, "reads that got no answer, after all repetitions", STATUS_COUNTER,
           offsetof(ModbusUnit, timeouts) },
         { "Exceptions", NULL, "reads answered with an error", STATUS_COUNTER,
@@ -239,6 +242,8 @@ static void unit_on_read(ModbusJob *job, int error, const ModbusResponse *respon
         if (error < 0)
                 return;
 
+        u->reads++;
+        u->last_answer = now_usec(CLOCK_REALTIME);
         unit_set_silent(u, false);
         if (response->result == MODBUS_INVALID_DATA_ADDRESS && modbus_poll_split(&u->poll, g)) {
                 u->exceptions++;

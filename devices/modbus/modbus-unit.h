@@ -51,7 +51,8 @@ struct ModbusUnit {
         /* for the status table */
         uint64_t device_id;
         const char *status_name;
-        uint64_t timeouts, exceptions;
+        uint64_t reads, timeouts, exceptions;
+        uint64_t last_answer;   /* CLOCK_REALTIME; 0: none yet */
         uint64_t next_probe;    /* CLOCK_REALTIME; 0: it answers */
         uint64_t recovery;      /* microseconds */
 };

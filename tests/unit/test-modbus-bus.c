@@ -335,6 +335,53 @@ static void test_bound(void) {
         fixture_free(f);
 }
 
+/* ---- counters ---------------------------------------------------------------------------------------- */
+
+static void test_counters(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { .immediate_count = 1, .delayed_count = 1, .retry_delay = 50000 });
+        Job a, b;
+
+        submit(f, job_init(&a, f, 'a'));
+        run_until(f, 1000); /* four attempts */
+        g_assert_cmpuint(f->counters.requests, ==, 4);
+        g_assert_cmpuint(f->counters.retries, ==, 3);
+        g_assert_cmpuint(f->counters.timeouts, ==, 4);
+        g_assert_cmpuint(f->counters.answers, ==, 0);
+        g_assert_cmpuint(f->counters.round_trip_99, ==, 0);
+
+        f->answering = true;
+        submit(f, job_init(&a, f, 'a'));
+        run_until(f, 1100);
+        f->result = MODBUS_FUNCTION_ERROR;
+        submit(f, job_init(&b, f, 'b'));
+        run_until(f, 1200);
+        g_assert_cmpuint(f->counters.requests, ==, 6);
+        g_assert_cmpuint(f->counters.retries, ==, 3);
+        g_assert_cmpuint(f->counters.answers, ==, 2);
+        g_assert_cmpuint(f->counters.exceptions, ==, 1);
+        g_assert_cmpuint(f->counters.round_trip_50, ==, 10000);
+        g_assert_cmpuint(f->counters.load, ==, 41); /* 420 of 1,010 ms: a clock at 0 is one that has not begun */
+        fixture_free(f);
+}
+
+static void test_percentiles(void) {
+        ModbusCounters c = {};
+
+        for (unsigned i = 0; i < 5; i++) {
+                modbus_counters_begin(&c, false, 1 + i);
+                modbus_counters_end(&c, 100 * (5 - i), false, 1 + i);
+        }
+        g_assert_cmpuint(c.round_trip, ==, 100);
+        g_assert_cmpuint(c.round_trip_50, ==, 300);
+        g_assert_cmpuint(c.round_trip_99, ==, 500);
+        for (unsigned i = 0; i < 16 * 100; i++) { /* 1 to 128, over and over: the first ones are forgotten */
+                modbus_counters_begin(&c, false, 10 + i);
+                modbus_counters_end(&c, 1 + i % 128, false, 10 + i);
+        }
+        g_assert_cmpuint(c.round_trip_50, ==, 64);
+        g_assert_cmpuint(c.round_trip_99, ==, 127);
+}
+
 /* ---- beyond the specification ------------------------------------------------------------------------ */
 
 static Job *job_init_as(Job *j, Fixture *f, char name, ModbusUrgency urgency) {
@@ -453,6 +500,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-bus/cancel-inside-done", test_cancel_inside_done);
         g_test_add_func("/modbus-bus/detach", test_detach);
         g_test_add_func("/modbus-bus/bound", test_bound);
+        g_test_add_func("/modbus-bus/counters", test_counters);
+        g_test_add_func("/modbus-bus/percentiles", test_percentiles);
         g_test_add_func("/modbus-bus/write-priority", test_write_priority);
         g_test_add_func("/modbus-bus/write-priority-cancel", test_write_priority_cancel);
         g_test_add_func("/modbus-bus/probe-budget", test_probe_budget);
