@@ -27,13 +27,13 @@ const StatusField modbus_unit_fields[] = {
         { "Enabled", NULL, "whether its last enable event enables it", STATUS_BOOL,
           offsetof(ModbusUnit, enabled) },
         { "Reads", NULL, "reads answered, also with an error", STATUS_COUNTER, offsetof(ModbusUnit, reads) },
-        { "LastAnswer", "us", "when it answered a read last, since 1970; 0: never", STATUS_USEC,
+        { "LastAnswerTimestamp", "us", "when it answered a read last, since 1970; 0: never", STATUS_USEC,
           offsetof(ModbusUnit, last_answer) },
         { "Timeouts", NULL, "reads that got no answer, after all repetitions", STATUS_COUNTER,
           offsetof(ModbusUnit, timeouts) },
         { "Exceptions", NULL, "reads answered with an error", STATUS_COUNTER,
           offsetof(ModbusUnit, exceptions) },
-        { "NextProbe", "us", "when it is asked again, since 1970; 0: it answers", STATUS_USEC,
+        { "NextProbeTimestamp", "us", "when it is asked again, since 1970; 0: it answers", STATUS_USEC,
           offsetof(ModbusUnit, next_probe) },
         { "RecoveryUSec", "us", "longest time until its return is noticed", STATUS_USEC,
           offsetof(ModbusUnit, recovery) },
@@ -243,7 +243,7 @@ static void unit_on_read(ModbusJob *job, int error, const ModbusResponse *respon
                 return;
 
         u->reads++;
-        u->last_answer = now_usec(CLOCK_REALTIME);
+        u->last_answer = device_tap(u->line->device)->last_received;
         unit_set_silent(u, false);
         if (response->result == MODBUS_INVALID_DATA_ADDRESS && modbus_poll_split(&u->poll, g)) {
                 u->exceptions++;

@@ -208,10 +208,10 @@ static void test_dead_units(void) {
         for (unsigned i = 1; i <= DEAD; i++) {
                 g_assert_cmpuint(asked[i], >=, 2);
                 g_assert_cmpuint(asked[i], <=, 2 + 2);
-                g_assert_cmpuint(unit_status(f.host, i - 1, "NextProbe"), >, 0);
+                g_assert_cmpuint(unit_status(f.host, i - 1, "NextProbeTimestamp"), >, 0);
                 g_assert_cmpuint(unit_status(f.host, i - 1, "RecoveryUSec"), <, 10 * USEC_PER_SEC);
         }
-        g_assert_cmpuint(unit_status(f.host, DEAD, "NextProbe"), ==, 0);
+        g_assert_cmpuint(unit_status(f.host, DEAD, "NextProbeTimestamp"), ==, 0);
         f.host->seen = f.host->registered->len;
         fixture_done(&f);
 }
