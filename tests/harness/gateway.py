@@ -119,6 +119,10 @@ class Gateway:
         self._expect_clean = False
         self.process.kill()
 
+    def expect_any_end(self):
+        """It will be killed by others, or end by itself."""
+        self._expect_clean = False
+
     def _clean_up(self):
         self.process.close()
         self.notify.close()

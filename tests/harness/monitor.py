@@ -4,12 +4,16 @@
 import json
 import pathlib
 
+from hat.drivers import chatter, net
+from hat.monitor.observer import common
+
+from harness import background
 from harness.event_server import EventServer
+from harness.eventer import is_operational
 from harness.paths import VENV_BIN
 from harness.ports import free_port
 from harness.process import Process
 from harness.waiting import DEADLINE, wait_until
-from harness.eventer import is_operational
 
 GATEWAY_GROUP = 'gateway'
 EVENT_GROUP = 'event'
@@ -64,6 +68,25 @@ class Monitor:
 
     def has_slave(self):
         return self._has_socket(self.master_port, '01')
+
+    def components(self):
+        """What it knows at this moment, as hat.monitor's ComponentInfo."""
+        async def ask():
+            connection = await chatter.connect(net.TcpAddress(self.host, self.port))
+            try:
+                _, message = await common.receive_msg(connection)
+                return [common.component_info_from_sbs(i) for i in message['components']]
+            finally:
+                await connection.async_close()
+
+        return background.run(ask(), 5)
+
+    def ready(self, group=GATEWAY_GROUP):
+        """Names of the components of a group that could work."""
+        return {i.name for i in self.components() if i.group == group and i.blessing_res.ready}
+
+    def wait_ready(self, *names, timeout=DEADLINE):
+        wait_until(lambda: set(names) <= self.ready(), lambda: f'{names} are ready: {self.ready()}', timeout, 0.05)
 
     def stop(self):
         return self.process.terminate()
