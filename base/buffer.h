@@ -18,6 +18,9 @@ static inline size_t buffer_size(const Buffer *b) {
 static inline uint8_t *buffer_begin(const Buffer *b) {
         return b->data ? b->data + b->start : NULL;
 }
+static inline uint8_t *buffer_end(const Buffer *b) {
+        return b->data ? b->data + b->end : NULL;
+}
 /* Makes room for size more bytes and returns where to write them; buffer_commit() then counts those
  * written. */
 uint8_t *buffer_reserve(Buffer *b, size_t size);

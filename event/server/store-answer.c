@@ -54,7 +54,7 @@ static int answer_type(Store *s, StoreQuery *q, int64_t type) {
 
 /* Count, then the strings as they are stored. NULL: they are no strings. */
 static uint8_t *put_type(uint8_t *p, const Buffer *bytes) {
-        SbsReader r = { .at = buffer_begin(bytes), .end = buffer_begin(bytes) + buffer_size(bytes) };
+        SbsReader r = { .at = buffer_begin(bytes), .end = buffer_end(bytes) };
         int64_t n = 0;
 
         for (; sbs_left(&r) > 0; n++) {
