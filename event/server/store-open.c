@@ -88,7 +88,7 @@ static int store_ask(Store *s, const char *sql, int64_t *ret) {
 
 /* 1: nothing is in it, 0: it is ours. */
 static int store_identify(Store *s) {
-        int64_t application, version, objects;
+        int64_t application = 0, version = 0, objects = 0;
         int r;
 
         r = store_ask(s, "PRAGMA application_id", &application);
@@ -153,7 +153,7 @@ static int store_read_end(Store *s, StoreStatement which, int64_t from, int64_t 
 
 /* Where history begins and ends, which must agree with what was noted. Costs the same for any number of events. */
 static int store_read_place(Store *s) {
-        int64_t first, last, types, latest;
+        int64_t first = 0, last = 0, types = 0, latest = 0;
         int r;
 
         r = store_read_head(s);

@@ -345,6 +345,7 @@ typedef struct Script {
 static void script_open(Script *x) {
         x->options.path = x->path;
         g_assert_cmpint(store_open(&x->options, &x->store, NULL), ==, 0);
+        g_assert_nonnull(x->store);
         x->store->slice_rows = 1 + choose(x->c, 30);
         x->store->turn_rows = 1 + choose(x->c, 8);
 }
