@@ -18,9 +18,10 @@ from modbus_frames import (ascii_frame, ascii_parse, pack_bits, pack_registers, 
 
 
 class Request:
-    """What came in: `unit`, `function`, `pdu` (function code included), `time` (monotonic)."""
+    """What came in: `unit`, `function`, `pdu` (function code included), `time` (monotonic), `raw` (the whole frame)."""
 
-    def __init__(self, unit, pdu, transaction):
+    def __init__(self, unit, pdu, transaction, raw):
+        self.raw = raw
         self.unit = unit
         self.pdu = pdu
         self.function = pdu[0]
@@ -82,6 +83,7 @@ class FieldDevice:
         self.inputs = [0] * size
         self.fifo = {}
         self.requests = []
+        self.frames = []                # everything on the wire: (from the master?, bytes)
         self.n_connections = 0
         self.answer_hook = None
         self._server = None
@@ -182,6 +184,7 @@ class FieldDevice:
             while True:
                 request = await getattr(self, f'_read_{self.framing}')(reader)
                 self.requests.append(request)
+                self.frames.append((True, request.raw))
                 await self._respond(request, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -191,9 +194,11 @@ class FieldDevice:
 
     @staticmethod
     async def _read_tcp(reader):
-        transaction, protocol, length, unit = struct.unpack('>HHHB', await reader.readexactly(7))
+        head = await reader.readexactly(7)
+        transaction, protocol, length, unit = struct.unpack('>HHHB', head)
         assert protocol == 0 and 2 <= length <= 254
-        return Request(unit, await reader.readexactly(length - 1), transaction)
+        pdu = await reader.readexactly(length - 1)
+        return Request(unit, pdu, transaction, head + pdu)
 
     @staticmethod
     async def _read_rtu(reader):
@@ -204,11 +209,12 @@ class FieldDevice:
                 break
             buffer += await reader.readexactly(1 if size is None else size - len(buffer))
         assert buffer == rtu_frame(buffer[0], buffer[1:-2])
-        return Request(buffer[0], buffer[1:-2], None)
+        return Request(buffer[0], buffer[1:-2], None, buffer)
 
     @staticmethod
     async def _read_ascii(reader):
-        return Request(*ascii_parse(await reader.readuntil(b'\n')), None)
+        line = await reader.readuntil(b'\n')
+        return Request(*ascii_parse(line), None, line)
 
     def _frame(self, request, pdu, unit=None, transaction=None, protocol=0):
         unit = request.unit if unit is None else unit
@@ -247,6 +253,7 @@ class FieldDevice:
         elif mode == 'late':
             await asyncio.sleep(self.delay)
 
+        self.frames.append((False, frame))
         if mode == 'dribble':
             for byte in frame:
                 writer.write(bytes([byte]))

@@ -21,6 +21,7 @@ class RawClient:
     def __init__(self, port, framing='tcp', source=('127.0.0.1', 0)):
         self.framing = framing
         self._transaction = 0
+        self.frames = []                # requests and answers of request(): (from the master?, bytes)
         self.socket = socket.create_connection(('127.0.0.1', port), DEADLINE, source_address=source)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -30,11 +31,14 @@ class RawClient:
         return {'host': host, 'port': port}
 
     def frame(self, unit, pdu):
+        self._transaction += 1
+        return self._build(unit, pdu)
+
+    def _build(self, unit, pdu):
         if self.framing == 'rtu':
             return rtu_frame(unit, pdu)
         if self.framing == 'ascii':
             return ascii_frame(unit, pdu)
-        self._transaction += 1
         return tcp_frame(self._transaction, unit, pdu)
 
     def send(self, data):
@@ -78,9 +82,12 @@ class RawClient:
 
     def request(self, unit, pdu, timeout=DEADLINE):
         """Sends one request and returns the response's PDU; the unit must be the same."""
-        self.send(self.frame(unit, pdu))
+        frame = self.frame(unit, pdu)
+        self.frames.append((True, frame))
+        self.send(frame)
         answered, response = self.receive(timeout)
         assert answered == unit
+        self.frames.append((False, self._build(unit, response)))    # receive() has compared it
         return response
 
     def silent(self, duration=0.3):
@@ -116,6 +123,7 @@ class LineClient(RawClient):
         self.framing = framing
         self.pty = pty
         self._transaction = 0
+        self.frames = []
         self._timeout = DEADLINE
 
     def send(self, data):

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wireshark's dissectors as a judge of Modbus frames: a capture of exported PDUs, read by tshark."""
+
+import struct
+import subprocess
+
+_LINKTYPE_UPPER_PDU = 252
+_TAG_END, _TAG_DISSECTOR, _TAG_PORT_TYPE, _TAG_SOURCE, _TAG_DESTINATION = 0, 12, 24, 25, 26
+_PORT_TYPE_TCP = 2
+_MASTER, _SLAVE = 40000, 502
+_DISSECTORS = {'tcp': 'mbtcp', 'rtu': 'mbrtu'}
+_IDS = {'tcp': ('mbtcp.unit_id', 'mbtcp.trans_id'), 'rtu': ('mbrtu.unit_id', 'mbtcp.trans_id')}
+
+
+def _tag(kind, data=b''):
+    padded = data + bytes(-len(data) % 4)
+    return struct.pack('>HH', kind, len(padded)) + padded
+
+
+def _packet(framing, from_master, frame):
+    source, destination = (_MASTER, _SLAVE) if from_master else (_SLAVE, _MASTER)
+    return (_tag(_TAG_DISSECTOR, _DISSECTORS[framing].encode()) +
+            _tag(_TAG_PORT_TYPE, struct.pack('>I', _PORT_TYPE_TCP)) +
+            _tag(_TAG_SOURCE, struct.pack('>I', source)) + _tag(_TAG_DESTINATION, struct.pack('>I', destination)) +
+            _tag(_TAG_END) + frame)
+
+
+def _write_capture(path, framing, frames):
+    with open(path, 'wb') as file:
+        file.write(struct.pack('<IHHiIII', 0xA1B2C3D4, 2, 4, 0, 0, 65535, _LINKTYPE_UPPER_PDU))
+        for i, (from_master, frame) in enumerate(frames):
+            packet = _packet(framing, from_master, frame)
+            file.write(struct.pack('<IIII', i, 0, len(packet), len(packet)) + packet)
+
+
+def dissect(path, framing, frames):
+    """Frames are pairs (from the master?, bytes). Returns of each what Wireshark reads: a dict of `unit`, `id`, `function`,
+    `exception`, `address` (None where there is none) and `complaints` (malformed, wrong checksum …)."""
+    _write_capture(path, framing, frames)
+    fields = [*_IDS[framing], 'modbus.func_code', 'modbus.exception_code', 'modbus.reference_num', '_ws.malformed',
+              '_ws.expert.message']
+    output = subprocess.run(
+        ['tshark', '-r', path, '-o', 'mbrtu.crc_verification:TRUE', '-o', 'mbrtu.tcp.port:502', '-T', 'fields', '-E', 'separator=/t', '-E',
+         'occurrence=f', *(i for field in fields for i in ('-e', field))],
+        check=True, capture_output=True, text=True).stdout
+    return [_reading(*line.split('\t')) for line in output.splitlines()]
+
+
+def _reading(unit, ident, function, exception, address, malformed, complaint):
+    def number(text):
+        return int(text, 0) if text else None
+
+    return {'unit': number(unit), 'id': number(ident), 'function': number(function), 'exception': number(exception),
+            'address': number(address), 'complaints': [i for i in (malformed, complaint) if i]}
