@@ -68,8 +68,14 @@ static void connection_added(Connection *c) {
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
 
+/* Enough has come of it, or of all. */
+static bool connection_is_full(const Connection *c) {
+        return *c->congested || c->unsent_other >= EVENT_SERVER_ANSWERS_MAX ||
+               c->n_unanswered >= EVENT_SERVER_UNANSWERED_MAX;
+}
+
 static bool connection_is_blocked(const Connection *c) {
-        return *c->congested || peer_is_waiting(c->peer) || c->unsent_other >= EVENT_SERVER_ANSWERS_MAX;
+        return connection_is_full(c) || peer_is_waiting(c->peer);
 }
 
 /* What cannot be processed now is left in the kernel, where it is bounded. */
@@ -100,7 +106,7 @@ static size_t connection_on_received(Stream *s, const uint8_t *data, size_t size
 
         if (c->ended || c->flushing)
                 return size;
-        if (*c->congested || c->unsent_other >= EVENT_SERVER_ANSWERS_MAX) {
+        if (connection_is_full(c)) {
                 connection_pause(c);
                 return 0;
         }

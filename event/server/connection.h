@@ -56,7 +56,7 @@ struct Connection {
         char *who;              /* for people: `tcp HOST:PORT`, `pid 17, uid 0` */
         char *name;             /* the client's, terminated; NULL before it was accepted */
         int64_t own_session;    /* of its CONNECTED event */
-        unsigned n_unanswered;  /* registrations in the queue */
+        unsigned n_unanswered;  /* registrations in the queue; it is not read while there are too many */
         StorageQuery *query;
 };
 
