@@ -107,10 +107,20 @@ void store_checkpoint(Store *s, int pages) {
                 s->log_pages = 0;
 }
 
+/* What goes into a file without a name is gone with this process, so it is not acknowledged. A file that is put back is written on. */
+static int store_check_file(Store *s) {
+        int moved = 0;
+
+        (void) sqlite3_file_control(s->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+        return moved ? store_error_text(s, -ENOENT, "its file was removed or replaced") : 0;
+}
+
 static int store_end(Store *s) {
         int r;
 
-        r = changes_write(&s->changes, s);
+        r = store_check_file(s);
+        if (r >= 0)
+                r = changes_write(&s->changes, s);
         if (r >= 0)
                 r = store_put_head(s);
         if (r >= 0)

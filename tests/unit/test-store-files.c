@@ -406,6 +406,34 @@ static bool private_tmpfs(const char *folder, const char *options) {
         return mount("tmpfs", folder, "tmpfs", 0, options) == 0;
 }
 
+/* Nothing is acknowledged that goes into a file without a name; it goes on where it was when the file is put back. */
+static void test_removed(void) {
+        g_autofree char *aside = NULL;
+        _fixture_ f;
+        Event e;
+
+        fixture_init(&f);
+        fixture_open(&f);
+        aside = g_strconcat(f.path, ".aside", NULL);
+        e = fixture_event(&f, &a);
+        g_assert_cmpint(store_write(f.store, &e, 1), ==, 0);
+        g_assert_cmpint(store_commit(f.store), ==, 0);
+
+        g_assert_cmpint(g_rename(f.path, aside), ==, 0);
+        e = fixture_event(&f, &a);
+        g_assert_cmpint(store_write(f.store, &e, 1), ==, 0);
+        g_assert_cmpint(store_commit(f.store), ==, -ENOENT);
+        g_assert_cmpint(store_probe(f.store), ==, -ENOENT);
+        g_assert_true(g_file_set_contents(f.path, "", 0, NULL)); /* another one */
+        g_assert_cmpint(store_probe(f.store), ==, -ENOENT);
+
+        g_assert_cmpint(g_rename(aside, f.path), ==, 0);
+        g_assert_cmpint(store_probe(f.store), ==, 0);
+        g_assert_cmpint(store_write(f.store, &e, 1), ==, 0);
+        g_assert_cmpint(store_commit(f.store), ==, 0);
+        g_assert_cmpint(store_head(f.store).session, ==, e.id.session);
+}
+
 static void test_full_disk(void) {
         _fixture_ f = { 0 };
         g_autofree char *ballast = NULL, *bytes = g_malloc0(300 << 10);
@@ -531,6 +559,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/store-files/set-aside", test_set_aside);
         g_test_add_func("/store-files/full", test_full);
         g_test_add_func("/store-files/undone-by-query", test_undone_by_query);
+        g_test_add_func("/store-files/removed", test_removed);
         g_test_add_func("/store-files/full-disk", test_full_disk);
         g_test_add_func("/store-files/read-only", test_read_only);
         g_test_add_func("/store-files/export", test_export);
