@@ -146,7 +146,7 @@ static Subscription *compiler_finish(Compiler *c) {
 }
 
 Subscription *subscription_new(const EventType *queries, size_t n) {
-        g_autofree EventType *copy = g_new(EventType, n + 1); /* never NULL */
+        g_autofree EventType *copy = g_new0(EventType, n + 1); /* never NULL */
         Compiler c = {
                 .queries = copy,
                 .nodes = g_array_new(FALSE, FALSE, sizeof(Node)),
