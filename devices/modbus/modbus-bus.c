@@ -20,6 +20,7 @@ struct ModbusBus {
         JobList delayed;        /* in the order of due, because all wait equally long */
         bool busy;              /* an attempt is on the line … */
         ModbusJob *current;     /* … of this job; NULL: its requester is gone */
+        bool retry;             /* … which had been transmitted before */
         bool wrote;             /* the one before it was urgent */
         size_t living;          /* units */
         bool probing;           /* what is on the line is a probe … */
@@ -159,7 +160,7 @@ static void bus_release_delayed(ModbusBus *b) {
 static void bus_on_attempt(int error, const ModbusResponse *response, void *userdata);
 
 static void bus_transmit(ModbusBus *b, bool retry) {
-        modbus_counters_begin(b->counters, retry, b->clock.now(b->clock.userdata));
+        b->retry = retry;
         b->link->vtable->submit(b->link, &b->current->request, bus_on_attempt, b);
 }
 
@@ -225,12 +226,10 @@ static bool bus_repeat(ModbusBus *b, ModbusJob *job) {
 }
 
 static void bus_count(ModbusBus *b, int error, const ModbusResponse *response) {
-        usec_t now = b->clock.now(b->clock.userdata);
-
-        modbus_counters_end(b->counters, error < 0 ? USEC_INFINITY : b->link->round_trip,
-                            error >= 0 && response->result != MODBUS_SUCCESS, now);
+        modbus_counters_add(b->counters, b->retry, error < 0 ? USEC_INFINITY : b->link->round_trip,
+                            error >= 0 && response->result != MODBUS_SUCCESS, b->link->begun_at, b->link->ended_at);
         if (error >= 0 && b->options.request_delay > 0)
-                b->last_answer = now;
+                b->last_answer = b->clock.now(b->clock.userdata);
 }
 
 static void bus_on_attempt(int error, const ModbusResponse *response, void *userdata) {

@@ -5,8 +5,7 @@
 
 #include <stdlib.h>
 
-#define UPDATE_EVERY 16U        /* answers, when there are enough … */
-#define LOAD_WINDOW USEC_PER_SEC
+#define UPDATE_EVERY USEC_PER_SEC
 
 static int compare(const void *a, const void *b) {
         uint32_t left = *(const uint32_t *) a, right = *(const uint32_t *) b;
@@ -28,31 +27,30 @@ static void count_answer(ModbusCounters *c, usec_t round_trip) {
         c->round_trips[c->answers % MODBUS_ROUND_TRIPS] = (uint32_t) MIN(round_trip, (usec_t) UINT32_MAX);
         c->round_trip = round_trip;
         c->answers++;
-        if (c->answers < UPDATE_EVERY || c->answers % UPDATE_EVERY == 0) /* … and the first ones at once */
+}
+
+/* What takes longer than counting, once a second. */
+static void count_second(ModbusCounters *c, usec_t now) {
+        c->load = MIN(c->busy * 100 / (now - c->second_begun), (usec_t) 100);
+        c->second_begun = now;
+        c->busy = 0;
+        if (c->answers > 0)
                 update_percentiles(c);
 }
 
-void modbus_counters_begin(ModbusCounters *c, bool retry, usec_t now) {
+void modbus_counters_add(ModbusCounters *c, bool retry, usec_t round_trip, bool exception, usec_t begun_at,
+                         usec_t ended_at) {
         c->requests++;
         c->retries += retry;
-        c->attempt_begun = now;
-        if (c->load_begun == 0)
-                c->load_begun = now;
-}
-
-void modbus_counters_end(ModbusCounters *c, usec_t round_trip, bool exception, usec_t now) {
-        usec_t window = usec_sub(now, c->load_begun);
-
+        c->exceptions += exception;
         if (round_trip == USEC_INFINITY)
                 c->timeouts++;
         else
                 count_answer(c, round_trip);
-        c->exceptions += exception;
 
-        c->busy += usec_sub(now, c->attempt_begun);
-        if (window >= LOAD_WINDOW) {
-                c->load = MIN(c->busy * 100 / window, (usec_t) 100);
-                c->load_begun = now;
-                c->busy = 0;
-        }
+        if (c->second_begun == 0)
+                c->second_begun = begun_at;
+        c->busy += usec_sub(ended_at, begun_at);
+        if (ended_at >= c->second_begun + UPDATE_EVERY)
+                count_second(c, ended_at);
 }

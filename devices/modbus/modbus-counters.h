@@ -15,14 +15,14 @@ typedef struct ModbusCounters {
         uint64_t timeouts;      /* attempts without an answer */
         uint64_t exceptions;    /* error responses */
         uint64_t round_trip;    /* of the last answer, microseconds */
-        uint64_t round_trip_50, round_trip_99; /* percentiles of the last ones, brought up to date now and then */
+        uint64_t round_trip_50, round_trip_99; /* percentiles of the last ones, brought up to date once a second */
         uint64_t load;          /* percent of the last second in which the line was in use */
 
         /* behind them */
         uint32_t round_trips[MODBUS_ROUND_TRIPS];
-        usec_t load_begun, busy, attempt_begun;
+        usec_t second_begun, busy;
 } ModbusCounters;
 
-void modbus_counters_begin(ModbusCounters *c, bool retry, usec_t now);
-/* How an attempt ended; round_trip: USEC_INFINITY without an answer. */
-void modbus_counters_end(ModbusCounters *c, usec_t round_trip, bool exception, usec_t now);
+/* How an attempt went; round_trip: USEC_INFINITY without an answer. */
+void modbus_counters_add(ModbusCounters *c, bool retry, usec_t round_trip, bool exception, usec_t begun_at,
+                         usec_t ended_at);

@@ -244,6 +244,7 @@ static void link_empty_pair(const LibraryLink *l) {
 
 static void link_finish(LibraryLink *l, int error, const ModbusResponse *response) {
         l->state = LIBRARY_IDLE;
+        l->link.ended_at = now_usec(CLOCK_MONOTONIC);
         deadline_set(l->deadline, USEC_INFINITY);
         if (error < 0)
                 tap_error(l->tap);
@@ -322,6 +323,7 @@ static void library_link_submit(ModbusLink *link, const ModbusRequest *request, 
 
         assert(l->state == LIBRARY_IDLE);
 
+        l->link.begun_at = now_usec(CLOCK_MONOTONIC);
         l->expect = request->expect;
         l->callback = callback;
         l->callback_userdata = userdata;

@@ -57,6 +57,7 @@ static void link_on_deadline(void *userdata) {
                 modbus_channel_discard_output(&l->channel);
 
         tap_error(l->tap);
+        l->link.ended_at = now_usec(CLOCK_MONOTONIC);
         link_finish(l, -ETIMEDOUT, NULL);
 }
 
@@ -94,6 +95,7 @@ static void stream_link_submit(ModbusLink *link, const ModbusRequest *request, M
                 return;
         }
         link_start_clock(l);
+        l->link.begun_at = l->sent_at;
         l->draining = modbus_channel_unsent(&l->channel) > 0; /* then the clock starts anew */
         if (l->draining && l->channel.serial)
                 deadline_set(l->deadline,
@@ -228,7 +230,8 @@ static size_t link_received(const uint8_t *data, size_t size, void *userdata) {
                 return consumed;
         }
 
-        l->link.round_trip = usec_sub(loop_now(l), l->sent_at);
+        l->link.ended_at = loop_now(l);
+        l->link.round_trip = usec_sub(l->link.ended_at, l->sent_at);
         l->receiving = true;
         l->freed = &freed;
         link_finish(l, 0, &response);

@@ -39,6 +39,7 @@ typedef struct ModbusLinkVTable {
 struct ModbusLink {
         const ModbusLinkVTable *vtable;
         usec_t round_trip;      /* of the last response: from transmission to its arrival */
+        usec_t begun_at, ended_at; /* of the last attempt, monotonic */
 };
 
 typedef struct ModbusLinkHandler {

@@ -26,7 +26,8 @@ static void make_values(const ModbusItem *item, const uint8_t *bits) {
                         continue;
                 json_writer_init_growing(&w);
                 modbus_value_write_json(&w, &v, bits, item->offset, item->n_bits);
-                assert(json_writer_end(&w, &text) >= 0 && json_check(text.text, text.size, NULL) >= 0);
+                if (json_writer_end(&w, &text) < 0 || json_check(text.text, text.size, NULL) < 0)
+                        abort();
                 json_writer_done(&w);
         }
 }

@@ -110,6 +110,8 @@ static void attempt_ends(Fixture *f) {
         ModbusResponse response = { .result = f->result };
 
         f->link.round_trip = 10 * USEC_PER_MSEC;
+        f->link.begun_at = f->transmitted;
+        f->link.ended_at = f->now;
         if (f->answering)
                 callback(0, &response, f->userdata);
         else
@@ -341,43 +343,45 @@ static void test_counters(void) {
         Fixture *f = fixture_new(&(ModbusBusOptions) { .immediate_count = 1, .delayed_count = 1, .retry_delay = 50000 });
         Job a, b;
 
+        f->now = USEC_PER_SEC;
         submit(f, job_init(&a, f, 'a'));
-        run_until(f, 1000); /* four attempts */
+        run_until(f, 1900); /* four attempts */
         g_assert_cmpuint(f->counters.requests, ==, 4);
         g_assert_cmpuint(f->counters.retries, ==, 3);
         g_assert_cmpuint(f->counters.timeouts, ==, 4);
         g_assert_cmpuint(f->counters.answers, ==, 0);
-        g_assert_cmpuint(f->counters.round_trip_99, ==, 0);
 
         f->answering = true;
         submit(f, job_init(&a, f, 'a'));
-        run_until(f, 1100);
+        run_until(f, 1990);
+        g_assert_cmpuint(f->counters.load, ==, 0); /* of the first second, which is not over */
         f->result = MODBUS_FUNCTION_ERROR;
         submit(f, job_init(&b, f, 'b'));
-        run_until(f, 1200);
+        run_until(f, 2100);
         g_assert_cmpuint(f->counters.requests, ==, 6);
         g_assert_cmpuint(f->counters.retries, ==, 3);
         g_assert_cmpuint(f->counters.answers, ==, 2);
         g_assert_cmpuint(f->counters.exceptions, ==, 1);
         g_assert_cmpuint(f->counters.round_trip_50, ==, 10000);
-        g_assert_cmpuint(f->counters.load, ==, 41); /* 420 of 1,010 ms: a clock at 0 is one that has not begun */
+        g_assert_cmpuint(f->counters.load, ==, 42); /* 420 ms of it */
         fixture_free(f);
 }
 
 static void test_percentiles(void) {
         ModbusCounters c = {};
+        usec_t now = 1;
 
         for (unsigned i = 0; i < 5; i++) {
-                modbus_counters_begin(&c, false, 1 + i);
-                modbus_counters_end(&c, 100 * (5 - i), false, 1 + i);
+                modbus_counters_add(&c, false, 100 * (5 - i), false, now, now);
+                now += 250 * USEC_PER_MSEC;
         }
         g_assert_cmpuint(c.round_trip, ==, 100);
         g_assert_cmpuint(c.round_trip_50, ==, 300);
         g_assert_cmpuint(c.round_trip_99, ==, 500);
-        for (unsigned i = 0; i < 16 * 100; i++) { /* 1 to 128, over and over: the first ones are forgotten */
-                modbus_counters_begin(&c, false, 10 + i);
-                modbus_counters_end(&c, 1 + i % 128, false, 10 + i);
-        }
+        for (unsigned i = 0; i < 16 * 100; i++) /* 1 to 128, over and over: the first ones are forgotten */
+                modbus_counters_add(&c, false, 1 + i % 128, false, now, now);
+        now += 10 * USEC_PER_SEC;
+        modbus_counters_add(&c, false, 1 + 1600 % 128, false, now, now);
         g_assert_cmpuint(c.round_trip_50, ==, 64);
         g_assert_cmpuint(c.round_trip_99, ==, 127);
 }
