@@ -4,6 +4,7 @@
 import json
 import pathlib
 
+from hat import juggler
 from hat.drivers import chatter, net
 from hat.monitor.observer import common
 
@@ -29,6 +30,7 @@ class Monitor:
         self.host = host
         self.port = free_port()
         self.master_port = free_port()
+        self.ui_port = free_port()
         self.process = None
         self._log = self.directory / f'{name}.log'
         self._conf = self.directory / f'{name}.json'
@@ -43,6 +45,7 @@ class Monitor:
             'group_algorithms': {},
             'server': {'host': host, 'port': self.port, 'default_rank': rank},
             'master': {'host': '127.0.0.1', 'port': self.master_port},
+            'ui': {'host': '127.0.0.1', 'port': self.ui_port},
             'slave': {'parents': [{'host': '127.0.0.1', 'port': i.master_port} for i in parents],
                       'connect_timeout': 1, 'connect_retry_count': 2, 'connect_retry_delay': 0.2}}))
 
@@ -84,6 +87,19 @@ class Monitor:
     def ready(self, group=GATEWAY_GROUP):
         """Names of the components of a group that could work."""
         return {i.name for i in self.components() if i.group == group and i.blessing_res.ready}
+
+    def set_rank(self, name, rank):
+        """As somebody at its web page does it."""
+        cid = next(i.cid for i in self.components() if i.name == name)
+
+        async def ask():
+            client = await juggler.connect(f'ws://127.0.0.1:{self.ui_port}/ws')
+            try:
+                await client.send('set_rank', {'cid': cid, 'rank': rank})
+            finally:
+                await client.async_close()
+
+        background.run(ask())
 
     def wait_ready(self, *names, timeout=DEADLINE):
         wait_until(lambda: set(names) <= self.ready(), lambda: f'{names} are ready: {self.ready()}', timeout, 0.05)

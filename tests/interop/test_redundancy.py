@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from harness.bus import is_root
+from harness.bus import Bus, is_root
 from harness.config import HAT, Form, data, master, remote
 from harness.eventer import Eventer, payload
 from harness.gateway import Gateway
@@ -177,6 +177,40 @@ def test_kill_and_stop(form, installation, capsys):
     assert running == [False, False, True]      # said by the one that ends, by the one that begins, and when it runs
     assert site.device.owners() == ['127.0.0.1', '127.0.0.2', '127.0.0.1']
     a.stop()
+
+
+def test_standby_on_dbus(installation, bus, bus_client, gatewayctl):
+    """What the one that waits says of itself, and when it is its turn."""
+    site = installation(FORMS[1])
+    with Bus() as other_bus:
+        a = site.start('127.0.0.1', bus=other_bus)
+        site.wait_polled('127.0.0.1')
+        site.start('127.0.0.2')
+        wait_until(lambda: bus_client.manager('MonitorBlessed') == '127.0.0.1', 'it knows who is blessed')
+        manager = bus_client.manager()
+        assert (manager['MonitorState'], manager['MonitorRank'], manager['EventServer']) == ('waiting', 1, '')
+        assert manager['State'] == 'running'
+        # nothing is known of the device before an event server was asked
+        assert bus_client.device(PLC, 'State') == 'disabled' and not bus_client.device(PLC, 'EnabledKnown')
+        status = gatewayctl('status').stdout
+        assert 'Monitor server: waiting, rank 1; 127.0.0.1 is blessed' in status
+
+        a.stop()
+        wait_until(lambda: bus_client.device(PLC, 'State') == 'running', 'it is its turn')
+        manager = bus_client.manager()
+        assert (manager['MonitorState'], manager['MonitorBlessed']) == ('blessed', '127.0.0.2')
+        assert 'Monitor server: blessed, rank 1' in gatewayctl('status').stdout
+
+        # somebody gives the other one the better rank: the blessing goes, and with it the device
+        a = site.start('127.0.0.1', bus=other_bus, wait=False)
+        site.monitor.wait_ready('127.0.0.1', '127.0.0.2')
+        site.monitor.set_rank('127.0.0.2', 2)
+        wait_until(lambda: bus_client.device(PLC, 'State') == 'waiting', 'the blessing is taken away')
+        assert bus_client.device(PLC, 'StateReason') == 'not-blessed'
+        assert bus_client.device(PLC, 'Enabled') and not bus_client.device(PLC, 'EnabledKnown')
+        wait_until(lambda: bus_client.manager('MonitorRank') == 2, 'it knows its rank')
+        site.wait_polled('127.0.0.1', len(site.device.requests))
+        assert site.device.owners() == ['127.0.0.1', '127.0.0.2', '127.0.0.1']
 
 
 @pytest.mark.timeout(150)
