@@ -101,9 +101,12 @@ static void compiler_add_children(Compiler *c, guint parent, Range range) {
 static void compiler_do_node(Compiler *c, guint i) {
         Node *node = &g_array_index(c->nodes, Node, i);
         Range range = g_array_index(c->ranges, Range, i);
-        const EventType *first = &c->queries[range.begin];
+        const EventType *first;
         bool part = false;
 
+        if (range.begin == range.end) /* nothing at all is wanted */
+                return;
+        first = &c->queries[range.begin];
         for (guint j = range.begin; j < range.end; j++) {
                 const EventType *q = &c->queries[j];
 
@@ -146,7 +149,7 @@ static Subscription *compiler_finish(Compiler *c) {
 }
 
 Subscription *subscription_new(const EventType *queries, size_t n) {
-        g_autofree EventType *copy = g_new0(EventType, n + 1); /* never NULL */
+        g_autofree EventType *copy = g_memdup2(queries, n * sizeof *queries);
         Compiler c = {
                 .queries = copy,
                 .nodes = g_array_new(FALSE, FALSE, sizeof(Node)),
@@ -154,8 +157,6 @@ Subscription *subscription_new(const EventType *queries, size_t n) {
         };
         Subscription *s;
 
-        if (n > 0)
-                memcpy(copy, queries, n * sizeof *queries);
         (void) compiler_add(&c, ROOT, (Subtype) { 0 }, (Range) { 0, (guint) n, 0 });
         for (guint i = 0; i < c.nodes->len; i++)
                 compiler_do_node(&c, i);
