@@ -73,6 +73,9 @@ DeviceReason device_reason_from_errno(int error) {
         case ENOBUFS:
         case EINVAL:
                 return DEVICE_REASON_INTERNAL;
+        case ENOTTY:
+        case EOPNOTSUPP:
+                return DEVICE_REASON_CONFIG; /* no such line, or one that cannot do what is asked */
         default:
                 return DEVICE_REASON_IO;
         }

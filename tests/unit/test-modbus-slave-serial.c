@@ -260,6 +260,17 @@ static void test_port_comes_and_goes(void) {
         end(&f);
 }
 
+static void test_no_line(void) {
+        Fixture f = {};
+
+        f.host = serial_slave_new(&(Settings) { .serial = "/dev/null" });
+        fake_host_start(f.host);
+        fake_host_wait(f.host, &f.host->started);
+        g_assert_cmpint(f.host->link_reason, ==, DEVICE_REASON_CONFIG);
+        g_assert_cmpstr(f.host->link_detail, ==, "cannot open /dev/null: it is not a serial line");
+        end(&f);
+}
+
 /* Somebody else has it: he is named, and it is tried again. */
 static void test_busy(void) {
         static const SerialHandler nobody = {};
@@ -306,6 +317,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-slave-serial/ascii", test_ascii);
         g_test_add_func("/modbus-slave-serial/mbap", test_mbap);
         g_test_add_func("/modbus-slave-serial/port-comes-and-goes", test_port_comes_and_goes);
+        g_test_add_func("/modbus-slave-serial/no-line", test_no_line);
         g_test_add_func("/modbus-slave-serial/busy", test_busy);
         g_test_add_func("/modbus-slave-serial/flow", test_flow);
         return g_test_run();
