@@ -21,6 +21,7 @@ INCLUDES = {
     "link/": ["base/", "link/"],
     "event/": ["base/", "link/", "event/"],
     "devices/": ["base/", "link/", "event/event.h", "devices/device.h"],
+    "devices/gpio/": ["base/", "link/", "event/event.h", "devices/device.h", "devices/gpio/"],
     "devices/modbus/": ["base/", "link/", "event/event.h", "devices/device.h", "devices/modbus/"],
     "daemon/": ["base/", "link/", "event/", "devices/device.h", "daemon/"],
     "daemon/main.c": ["base/", "link/", "event/", "devices/device.h", "daemon/", "dbus/"],

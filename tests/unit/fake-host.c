@@ -102,8 +102,10 @@ void device_set_link(Device *d, DeviceLink link, DeviceReason reason, const char
 void device_register(Device *d, const char *const *subtypes, const Timestamp *source, JsonSpan payload) {
         FakeHost *h = d->host;
         g_autofree char *type = g_strjoinv("/", (char **) subtypes);
+        Timestamp time = source ? *source : (Timestamp) {};
 
-        g_assert_null(source);
+        g_assert_true(!source || h->with_sources);
+        g_array_append_val(h->sources, time);
         g_assert_cmpint(json_check(payload.text, payload.size, NULL), >=, 0);
         g_assert_false(h->ended);
         g_ptr_array_add(h->registered, g_strdup_printf("%s %.*s", type, (int) payload.size, payload.text));
@@ -175,6 +177,7 @@ FakeHost *fake_host_new(const DeviceType *type, const char *conf) {
         h->conf = conf_arena_alloc(h->arena, type->conf_size);
         h->log = (LogContext) { .device_type = type->name, .device_name = "test" };
         h->registered = g_ptr_array_new_with_free_func(g_free);
+        h->sources = g_array_new(FALSE, FALSE, sizeof(Timestamp));
         h->answers = g_ptr_array_new_null_terminated(0, g_free, TRUE);
         h->auto_answer = true;
         h->borrowed_fd = -EBADF;
@@ -202,6 +205,7 @@ FakeHost *fake_host_free(FakeHost *h) {
         sd_event_source_disable_unref(h->answering);
         sd_event_source_disable_unref(h->finishing);
         g_ptr_array_unref(h->registered);
+        g_array_unref(h->sources);
         g_ptr_array_unref(h->answers);
         g_free(h->detail);
         g_free(h->link_detail);

@@ -24,6 +24,8 @@ struct DeviceHost {
         ConfArena *arena;
 
         GPtrArray *registered; /* char *: `read/x {"result": "SUCCESS"}`, without the prefix and `gateway` */
+        GArray *sources;                /* Timestamp of each, zero without one */
+        bool with_sources;              /* else the device must not give any */
         size_t seen;                    /* how many of them fake_host_expect() has taken */
         FakeQuery *query;               /* the one that waits, or NULL */
         bool auto_answer; /* answer queries with `answers` in a later turn; the default, with no events */

@@ -342,14 +342,14 @@ static void test_devices_refused(void) {
                 "- 5\n"
                 "- {name: a}\n"
                 "- {type: modbus_mastr, nam: b}\n"
-                "- {type: gpio, name: c}\n"
+                "- {type: bacnet, name: c}\n"
                 "- {type: 7, name: d}\n",
                 "f:4:3: /devices/0: expected an object, got 5\n"
                 "f:5:3: /devices/1/type: required key is missing: expected a string\n"
                 "f:6:3: /devices/2/name: required key is missing: expected a string of 1 to 128 bytes\n"
-                "f:6:10: /devices/2/type: error: device type not built in: got \"modbus_mastr\", this build has modbus_master, modbus_slave; "
+                "f:6:10: /devices/2/type: error: device type not built in: got \"modbus_mastr\", this build has modbus_master, modbus_slave, gpio; "
                 "did you mean \"modbus_master\"?\n"
-                "f:7:10: /devices/3/type: error: device type not built in: got \"gpio\", this build has modbus_master, modbus_slave\n"
+                "f:7:10: /devices/3/type: error: device type not built in: got \"bacnet\", this build has modbus_master, modbus_slave, gpio\n"
                 "f:8:10: /devices/4/type: expected a string, got 7\n");
         refused("name: g\n" FIXED "devices:\n"
                 "- {module: hat.gateway.devices.snmp.manager, name: c}\n",
@@ -589,8 +589,8 @@ int main(int argc, char *argv[]) {
         int fd, r;
 
         g_test_init(&argc, &argv, NULL);
-        if (!device_type_find("modbus_master") || !device_type_find("modbus_slave")) {
-                printf("1..0 # SKIP needs both Modbus device types in the build\n");
+        if (!device_type_find("modbus_master") || !device_type_find("modbus_slave") || !device_type_find("gpio")) {
+                printf("1..0 # SKIP needs all device types in the build\n");
                 return 0;
         }
 
