@@ -178,13 +178,15 @@ void gpio_conf_verify(const void *conf, ConfErrors *e) {
         }
 }
 
-/* As far as the configuration says: a name and a path of a node are one chip, a label may be another word for it. */
+/* As far as the configuration says: a name and a path of a node are one chip, a label may be another word for it. A line that
+ * one device has twice is told already. */
 void gpio_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e) {
         const GpioConf *g = conf;
         const GpioLineConf *lines = g->lines.items;
         const char *chip = g_str_has_prefix(g->chip, NODES) && gpio_chip_is_node(g->chip + strlen(NODES))
                          ? g->chip + strlen(NODES)
                          : g->chip;
+        g_autoptr(GHashTable) own = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
         for (size_t i = 0; i < g->lines.n; i++) {
                 g_autofree char *name = NULL, *key = NULL;
@@ -193,7 +195,8 @@ void gpio_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e) {
                 if (!lines[i].line || !line_parse(lines[i].line, &offset, &name))
                         continue;
                 key = name ? g_strdup_printf("%s line \"%s\"", chip, name) : g_strdup_printf("%s line %u", chip, offset);
-                conf_claim(c, e, "GPIO line", key, &lines[i].line);
+                if (g_hash_table_add(own, g_strdup(key)))
+                        conf_claim(c, e, "GPIO line", key, &lines[i].line);
         }
 }
 
