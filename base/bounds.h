@@ -23,6 +23,7 @@
 #define EVENT_SERVER_NOTIFY_MAX (8U << 20)       /* unsent notifications of one client: it is cut off */
 #define EVENT_SERVER_ANSWERS_MAX (1U << 20)      /* unsent answers of one client: it is not read */
 #define EVENT_SERVER_UNANSWERED_MAX 4096U        /* registrations of one client that wait for the disk: it is not read */
+#define EVENT_SERVER_HELD_MAX (128U << 20)       /* unfinished input and unsent output of all clients: one beyond its share is cut off */
 #define EVENT_SERVER_STALL_USEC (40 * USEC_PER_SEC) /* unsent bytes and no progress: it is cut off */
 #define EVENT_SERVER_LINES_MAX 10U               /* log lines about clients … */
 #define EVENT_SERVER_LINES_USEC (60 * USEC_PER_SEC) /* … in this time; about the disk: one */

@@ -172,12 +172,14 @@ static void stream_check_loss(Stream *s) {
 
 /* ---- input -------------------------------------------------------------------------------------------- */
 
-/* A burst's memory does not stay for the few bytes behind it. */
+/* The memory of a burst or of a long frame does not stay for the few bytes behind it. */
 static void input_shrink(Buffer *input) {
         Buffer small = { 0 };
+        size_t size = buffer_size(input);
 
-        if (buffer_size(input) <= MOVE_MAX && input->allocated > SCRATCH_SIZE) {
-                buffer_append(&small, buffer_begin(input), buffer_size(input));
+        if ((size <= MOVE_MAX && input->allocated > SCRATCH_SIZE) ||
+            (size <= input->allocated / 4 && input->allocated > 2 * SCRATCH_SIZE)) {
+                buffer_append(&small, buffer_begin(input), size);
                 buffer_done(input);
                 *input = small;
         }
@@ -435,6 +437,10 @@ static bool stream_on_writable(Stream *s) {
 
 size_t stream_unsent(const Stream *s) {
         return buffer_size(&s->output);
+}
+
+size_t stream_output_memory(const Stream *s) {
+        return s->output.end;
 }
 
 usec_t stream_last_progress(const Stream *s) {

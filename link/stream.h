@@ -58,6 +58,8 @@ DEFINE_CLEANUP(Stream, stream_free);
 int stream_write(Stream *s, const void *data, size_t size);
 int stream_writev(Stream *s, const struct iovec *iov, size_t n);
 size_t stream_unsent(const Stream *s);
+/* Bytes of memory that hold them: what has left counts until all of it has. */
+size_t stream_output_memory(const Stream *s);
 /* When unsent bytes last left for the kernel, or began to wait for it (monotonic): a stalled peer shows here
  * while stream_unsent() > 0; else it means nothing. */
 usec_t stream_last_progress(const Stream *s);

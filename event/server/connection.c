@@ -59,10 +59,34 @@ static void connection_write(Connection *c) {
         connection_account(c);
 }
 
+/* ---- what all hold together --------------------------------------------------------------------------------------- */
+
+static void connection_count_held(Connection *c) {
+        size_t held = c->unread + buffer_size(peer_output(c->peer)) + stream_output_memory(c->stream);
+
+        c->pool->held = c->pool->held - c->held + held;
+        c->held = held;
+}
+
+/* Whether it may hold so much more: within an equal share always, beyond it while there is room. The gateway itself pays for nobody. */
+static bool connection_may_hold(const Connection *c, size_t more) {
+        return c->pool->held + more <= EVENT_SERVER_HELD_MAX || c->kind == CONNECTION_OWN ||
+               c->held + more <= EVENT_SERVER_HELD_MAX / c->pool->n;
+}
+
+/* Returns whether so much may be added to the output; else the client is cut off. */
+static bool connection_has_room(Connection *c, size_t size) {
+        if (connection_may_hold(c, size))
+                return true;
+        connection_end(c, -EDQUOT);
+        return false;
+}
+
 /* Behind everything that added to the output. */
 static void connection_added(Connection *c) {
         if (buffer_size(peer_output(c->peer)) >= CONNECTION_WRITE_SIZE)
                 connection_write(c);
+        connection_count_held(c);
         connection_mark(c);
 }
 
@@ -70,7 +94,7 @@ static void connection_added(Connection *c) {
 
 /* Enough has come of it, or of all. */
 static bool connection_is_full(const Connection *c) {
-        return *c->congested || c->unsent_other >= EVENT_SERVER_ANSWERS_MAX ||
+        return c->pool->congested || c->unsent_other >= EVENT_SERVER_ANSWERS_MAX ||
                c->n_unanswered >= EVENT_SERVER_UNANSWERED_MAX;
 }
 
@@ -100,9 +124,9 @@ void connection_resume(Connection *c) {
         }
 }
 
-static size_t connection_on_received(Stream *s, const uint8_t *data, size_t size, void *userdata) {
-        Connection *c = userdata;
-        int64_t used = 0;
+/* Returns the bytes that are done with. */
+static size_t connection_receive(Connection *c, const uint8_t *data, size_t size) {
+        int64_t used;
 
         if (c->ended || c->flushing)
                 return size;
@@ -124,6 +148,17 @@ static size_t connection_on_received(Stream *s, const uint8_t *data, size_t size
                 connection_pause(c);
         }
         return (size_t) used;
+}
+
+static size_t connection_on_received(Stream *s, const uint8_t *data, size_t size, void *userdata) {
+        Connection *c = userdata;
+        size_t kept = size - connection_receive(c, data, size);
+
+        if (kept > c->unread && !connection_has_room(c, kept - c->unread))
+                kept = 0;
+        c->unread = kept;
+        connection_count_held(c);
+        return size - kept;
 }
 
 /* ---- time --------------------------------------------------------------------------------------------------------- */
@@ -163,6 +198,7 @@ void connection_flush(Connection *c) {
                 c->unsent_since = USEC_INFINITY;
         else if (before == 0 || c->unsent_since == USEC_INFINITY)
                 c->unsent_since = connection_now(c);
+        connection_count_held(c);
         connection_resume(c);
         deadline_set(c->deadline, MIN(peer_deadline(c->peer), connection_stall_deadline(c)));
 }
@@ -234,6 +270,8 @@ static void connection_send_events(Connection *c, size_t n, const void *bytes, s
                 connection_end(c, -ENOBUFS);
                 return;
         }
+        if (!connection_has_room(c, size))
+                return;
         peer_notify(c->peer, n, bytes, size);
         c->unsent_notified += buffer_size(out) - before;
         connection_added(c);
@@ -281,15 +319,16 @@ void connection_send_status(Connection *c, EventerStatus status) {
 }
 
 void connection_answer_registered(Connection *c, int64_t conversation, const Session *session) {
-        if (!connection_is_accepted(c))
+        size_t size = session ? session->size : 0;
+
+        if (!connection_is_accepted(c) || !connection_has_room(c, size))
                 return;
-        peer_answer_registered(c->peer, conversation, session ? session->events : NULL,
-                               session ? session->size : 0);
+        peer_answer_registered(c->peer, conversation, session ? session->events : NULL, size);
         connection_added(c);
 }
 
 void connection_answer_query(Connection *c, const Buffer *result) {
-        if (!connection_is_accepted(c) || !peer_is_waiting(c->peer))
+        if (!connection_is_accepted(c) || !peer_is_waiting(c->peer) || !connection_has_room(c, buffer_size(result)))
                 return;
         peer_answer_query(c->peer, buffer_begin(result), buffer_size(result));
         connection_added(c);
@@ -300,13 +339,15 @@ void connection_close_flushed(Connection *c, usec_t limit) {
                 return;
         connection_write(c);
         c->flushing = true;
+        c->unread = 0;
+        connection_count_held(c);
         deadline_set(c->deadline, USEC_INFINITY);
         stream_close_flushed(c->stream, limit);
 }
 
 /* ---- life --------------------------------------------------------------------------------------------------------- */
 
-int connection_new(sd_event *event, int fd, ConnectionKind kind, char *who, const bool *congested,
+int connection_new(sd_event *event, int fd, ConnectionKind kind, char *who, ConnectionPool *pool,
                    const ConnectionHandler *handler, void *userdata, Connection **ret) {
         static const StreamOptions options = {
                 .connect_timeout = USEC_INFINITY,
@@ -318,7 +359,8 @@ int connection_new(sd_event *event, int fd, ConnectionKind kind, char *who, cons
 
         c->handler = handler;
         c->userdata = userdata;
-        c->congested = congested;
+        c->pool = pool;
+        pool->n++;
         c->event = sd_event_ref(event);
         c->kind = kind;
         c->who = who;
@@ -342,6 +384,8 @@ Connection *connection_free(Connection *c) {
         if (!c)
                 return NULL;
 
+        c->pool->n--;
+        c->pool->held -= c->held;
         c->stream = stream_free(c->stream);
         c->deadline = deadline_free(c->deadline);
         c->peer = peer_free(c->peer);

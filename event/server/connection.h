@@ -21,6 +21,13 @@ typedef enum ConnectionKind {
         CONNECTION_TCP,
 } ConnectionKind;
 
+/* What the connections of one server share; each keeps its part of the sums itself. All zero at first, outlives them. */
+typedef struct ConnectionPool {
+        bool congested;         /* nobody is read */
+        size_t n;               /* connections */
+        size_t held;            /* bytes of unfinished input and unsent output, of all: EVENT_SERVER_HELD_MAX */
+} ConnectionPool;
+
 /* The first three are called inside the stream's callbacks. The callee must not free the connection in any of them. */
 typedef struct ConnectionHandler {
         void (*init)(Connection *c, const PeerInit *init, void *userdata); /* connection_accept() or connection_refuse(), inside */
@@ -33,7 +40,7 @@ typedef struct ConnectionHandler {
 struct Connection {
         const ConnectionHandler *handler;
         void *userdata;
-        const bool *congested;  /* the server's: nobody is read */
+        ConnectionPool *pool;
         sd_event *event;
         Stream *stream;
         Peer *peer;
@@ -49,6 +56,7 @@ struct Connection {
         int error;              /* why it ended: 0 the client closed */
         usec_t unsent_since;    /* while something is unsent */
         size_t unsent_notified, unsent_other; /* by kind; see connection_account() */
+        size_t unread, held;    /* unfinished input that the stream keeps; its part of the pool's sum */
 
         /* The server's. */
         GList link, dirty_link;
@@ -71,7 +79,7 @@ typedef struct SessionView {
 } SessionView;
 
 /* Takes fd over on success only. who: taken over in any case. */
-int connection_new(sd_event *event, int fd, ConnectionKind kind, char *who, const bool *congested,
+int connection_new(sd_event *event, int fd, ConnectionKind kind, char *who, ConnectionPool *pool,
                    const ConnectionHandler *handler, void *userdata, Connection **ret);
 Connection *connection_free(Connection *c);
 DEFINE_CLEANUP(Connection, connection_free);
@@ -95,5 +103,5 @@ void connection_resume(Connection *c);
 void connection_flush(Connection *c);
 /* No more messages of the client; what is unsent leaves within limit. */
 void connection_close_flushed(Connection *c, usec_t limit);
-/* dirty() is called, ended is set; nothing else happens in this turn. -ENOBUFS: cut off. */
+/* dirty() is called, ended is set; nothing else happens in this turn. Cut off: -ENOBUFS it does not read, -EDQUOT it held too much. */
 void connection_end(Connection *c, int error);

@@ -6,8 +6,9 @@
 
 #include <errno.h>
 
-/* Types that the scratch keeps room for between messages. */
-#define TYPES_KEEP 4096U
+/* What the scratch keeps room for between messages: every client has one. */
+#define KEEP 256U
+#define SUBTYPES_KEEP (8 * KEEP)
 /* A bound of a query beyond these microseconds makes the reference close the connection (wire.md 3.10). */
 #define BOUND_US_END ((int64_t) 1 << 32)
 
@@ -22,14 +23,17 @@ void peer_scratch_done(PeerScratch *s) {
         *s = (PeerScratch) { 0 };
 }
 
+void peer_scratch_trim(PeerScratch *s) {
+        if (s->list.events->len <= KEEP && s->list.subtypes->len <= SUBTYPES_KEEP && s->types->len <= KEEP)
+                return;
+        peer_scratch_done(s);
+        peer_scratch_init(s);
+}
+
 /* ---- types of subscriptions and queries --------------------------------------------------------------------------- */
 
 static void scratch_clear(PeerScratch *s) {
         event_list_clear(&s->list);
-        if (s->types->len > TYPES_KEEP) {
-                g_array_unref(s->types);
-                s->types = g_array_new(FALSE, FALSE, sizeof(EventType));
-        }
         g_array_set_size(s->types, 0);
 }
 

@@ -26,6 +26,8 @@ typedef struct PeerScratch {
 } PeerScratch;
 void peer_scratch_init(PeerScratch *s);
 void peer_scratch_done(PeerScratch *s);
+/* Gives back what an unusually large message took; what was decoded is gone. */
+void peer_scratch_trim(PeerScratch *s);
 
 /* Subtypes of all subscriptions together: a client costs 48 bytes for each as long as it is connected. A gateway has five a device. */
 #define PEER_INIT_SUBTYPES_MAX (1U << 16)

@@ -227,6 +227,7 @@ static int64_t peer_receive_frames(Peer *p, const uint8_t *data, size_t size, us
                 if (r == 0)
                         continue;
                 r = peer_process(p, &m);
+                peer_scratch_trim(&p->scratch);
                 if (r < 0)
                         return r;
         }

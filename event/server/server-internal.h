@@ -23,7 +23,7 @@ struct EventServer {
         char *unix_address, *tcp_address; /* the first of each, NULL: none */
         GQueue connections, dirty; /* by their links */
         unsigned n_persisted;   /* clients that want to know what is on disk */
-        bool congested;         /* no client is read */
+        ConnectionPool pool;
         int flush_fd;           /* an eventfd, see client.c */
         sd_event_source *flush_event_source;
         bool flush_armed;

@@ -89,6 +89,8 @@ static const char *end_describe(const Connection *c) {
                 return c->name ? "does not answer" : "did not say in time who it is";
         case -ENOBUFS:
                 return "does not read what it asked for";
+        case -EDQUOT:
+                return "held more than its share of the memory for all clients";
         default:
                 return g_strerror(-c->error);
         }
@@ -108,7 +110,7 @@ static void log_end(EventServer *s, const Connection *c) {
 
 static void server_remove(EventServer *s, Connection *c) {
         log_end(s, c);
-        s->counters.cut += c->error == -ENOBUFS;
+        s->counters.cut += c->error == -ENOBUFS || c->error == -EDQUOT;
         g_queue_unlink(&s->connections, &c->link);
         c->query = storage_query_cancel(c->query);
         sessions_forget(s, c);
@@ -218,7 +220,7 @@ static int server_add(EventServer *s, int fd, ConnectionKind kind, char *who) {
         Connection *c;
         int r;
 
-        r = connection_new(s->event, fd, kind, who, &s->congested, &server_connection_handler, s, &c);
+        r = connection_new(s->event, fd, kind, who, &s->pool, &server_connection_handler, s, &c);
         if (r < 0)
                 return r;
         g_queue_push_tail_link(&s->connections, &c->link);
@@ -336,7 +338,7 @@ static void server_on_congested(bool congested, void *userdata) {
         EventServer *s = userdata;
 
         log_debug("Event server: %s.", congested ? "the disk is slower than the clients, which wait" : "clients are read again");
-        s->congested = congested;
+        s->pool.congested = congested;
         if (!congested)
                 for (GList *l = s->connections.head; l; l = l->next)
                         connection_resume(l->data);
@@ -673,6 +675,7 @@ EventServerCounters event_server_get_counters(const EventServer *s) {
 
         counters.clients = s->connections.length;
         counters.dropped = storage_dropped(s->storage);
+        counters.held = s->pool.held;
         return counters;
 }
 

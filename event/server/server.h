@@ -48,8 +48,9 @@ const char *event_server_get_address(const EventServer *s);
 /* NULL, or a sentence: the disk takes nothing. Borrowed. */
 const char *event_server_get_trouble(const EventServer *s);
 typedef struct EventServerCounters {
-        uint64_t clients, refused, cut;         /* now; ever turned away; ever cut off because they did not read */
+        uint64_t clients, refused, cut;         /* now; ever turned away; ever cut off: did not read, held too much */
         uint64_t events, dropped;               /* registered; sessions lost because the disk took nothing */
+        uint64_t held;                          /* bytes now: EVENT_SERVER_HELD_MAX */
 } EventServerCounters;
 EventServerCounters event_server_get_counters(const EventServer *s);
 

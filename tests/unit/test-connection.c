@@ -9,7 +9,7 @@ typedef struct Fixture {
         sd_event *event;
         Connection *connection;
         RawClient client;
-        bool congested;
+        ConnectionPool pool;
         unsigned n_registered;
 } Fixture;
 
@@ -45,7 +45,7 @@ static void fixture_set_up(Fixture *f, gconstpointer data) {
 
         f->event = loop_new();
         g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), ==, 0);
-        g_assert_cmpint(connection_new(f->event, fds[0], CONNECTION_UNIX, g_strdup("test"), &f->congested, &handler, f,
+        g_assert_cmpint(connection_new(f->event, fds[0], CONNECTION_UNIX, g_strdup("test"), &f->pool, &handler, f,
                                        &f->connection),
                         ==, 0);
         raw_client_init(&f->client, f->event, fds[1]);
@@ -86,19 +86,79 @@ static void test_unanswered(Fixture *f, gconstpointer data) {
 }
 
 static void test_congested(Fixture *f, gconstpointer data) {
-        f->congested = true;
+        f->pool.congested = true;
         register_nothing(f);
         (void) loop_settle(f->event);
         g_assert_cmpuint(f->n_registered, ==, 0);
 
-        f->congested = false;
+        f->pool.congested = false;
         connection_resume(f->connection);
         LOOP_UNTIL(f->event, f->n_registered == 1);
+}
+
+/* The beginning of a frame that is far from complete. */
+static void send_partial(Fixture *f, size_t size) {
+        g_autofree uint8_t *bytes = g_malloc0(size);
+
+        memcpy(bytes, "\x04\x03\x00\x00\x00", MIN(size, 5U)); /* so many bytes are to follow: 48 MiB */
+        raw_client_write(&f->client, bytes, size);
+}
+
+/* Others hold all there is. An equal share is there for everybody, and the gateway never pays. */
+static void test_share(Fixture *f, gconstpointer data) {
+        const size_t share = 128U << 10, others = EVENT_SERVER_HELD_MAX;
+
+        connection_flush(f->connection);
+        g_assert_cmpuint(f->pool.held, ==, 0);
+        f->pool.n += EVENT_SERVER_HELD_MAX / share - 1;
+        f->pool.held += others;
+        send_partial(f, share);
+        LOOP_UNTIL(f->event, f->connection->unread == share);
+        g_assert_cmpuint(f->pool.held, ==, others + share);
+        g_assert_false(f->connection->ended);
+
+        f->connection->kind = CONNECTION_OWN;
+        send_partial(f, 1);
+        LOOP_UNTIL(f->event, f->connection->unread == share + 1);
+        g_assert_false(f->connection->ended);
+
+        f->connection->kind = CONNECTION_UNIX;
+        send_partial(f, 1);
+        LOOP_UNTIL(f->event, f->connection->ended);
+        g_assert_cmpint(f->connection->error, ==, -EDQUOT);
+        g_assert_cmpuint(f->pool.held, ==, others);
+}
+
+/* Output counts until it has left. */
+static void test_share_output(Fixture *f, gconstpointer data) {
+        const size_t size = 10U << 20;
+        g_autofree uint8_t *bytes = g_malloc0(size);
+        const SessionView view = { .number = 1, .n = 1, .bytes = bytes, .size = size };
+        const Subtype all = SUBTYPE("*");
+        const EventType type = { &all, 1 };
+        _cleanup_(buffer_done) Buffer scratch = { 0 };
+
+        f->connection->subscription = subscription_free(f->connection->subscription);
+        f->connection->subscription = subscription_new(&type, 1);
+        f->pool.n = 1000;
+        f->client.mute = true;
+        connection_notify(f->connection, &view, &scratch);
+        g_assert_cmpuint(f->pool.held, >, size / 2);
+        connection_notify(f->connection, &(SessionView) { .number = 1, .n = 1, .bytes = bytes, .size = 1 }, &scratch);
+        g_assert_cmpint(f->connection->error, ==, -ENOBUFS); /* its own bound comes first */
+
+        f->connection->ended = false;
+        f->connection->unsent_notified = 0;
+        f->pool.held += EVENT_SERVER_HELD_MAX - size;
+        connection_notify(f->connection, &view, &scratch);
+        g_assert_cmpint(f->connection->error, ==, -EDQUOT);
 }
 
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add("/connection/unanswered", Fixture, NULL, fixture_set_up, test_unanswered, fixture_tear_down);
         g_test_add("/connection/congested", Fixture, NULL, fixture_set_up, test_congested, fixture_tear_down);
+        g_test_add("/connection/share", Fixture, NULL, fixture_set_up, test_share, fixture_tear_down);
+        g_test_add("/connection/share-output", Fixture, NULL, fixture_set_up, test_share_output, fixture_tear_down);
         return g_test_run();
 }

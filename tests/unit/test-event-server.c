@@ -426,6 +426,135 @@ static void test_slow_reader_of_answers(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(event_server_get_counters(f->server).cut, ==, 0);
 }
 
+/* ---- what all clients hold together ------------------------------------------------------------------------------- */
+
+#define GREEDY 60U
+#define HELD_SLACK (1U << 20) /* what the many who are within their share may add */
+
+typedef struct Crowd {
+        RawClient clients[GREEDY];
+} Crowd;
+
+static void crowd_start(Crowd *crowd, Fixture *f, const char *subscription) {
+        for (size_t i = 0; i < GREEDY; i++) {
+                raw_client_connect(crowd->clients + i, f->event, f->socket);
+                client_init(crowd->clients + i, "greedy", subscription, false);
+                raw_client_expect(crowd->clients + i, "init operational");
+        }
+}
+
+static void crowd_done(Crowd *crowd, Fixture *f) {
+        for (size_t i = 0; i < GREEDY; i++)
+                raw_client_done(crowd->clients + i);
+        LOOP_UNTIL(f->event, event_server_get_counters(f->server).held == 0);
+}
+
+static void check_held(const Fixture *f) {
+        g_assert_cmpuint(event_server_get_counters(f->server).held, <=, EVENT_SERVER_HELD_MAX + HELD_SLACK);
+}
+
+/* Honest work goes on. */
+static void check_honest(RawClient *c) {
+        raw_client_register(c, true, "honest=1");
+        LOOP_UNTIL(c->event, raw_client_has_line(c) && c->lines->len == 2);
+        g_assert_true(g_str_has_suffix(c->lines->pdata[0], ":1 honest=1"));
+        g_assert_cmpstr(c->lines->pdata[1], ==, "registered 1");
+        g_ptr_array_set_size(c->lines, 0);
+}
+
+static void test_greedy_frames(Fixture *f, gconstpointer data) {
+        static const uint8_t head[] = { 0x04, 0x03, 0x00, 0x00, 0x00 }; /* 48 MiB are to follow */
+        RawClient *honest = client(f, "honest", "honest");
+        const size_t piece = 1U << 20;
+        g_autofree uint8_t *bytes = g_malloc0(piece);
+        Crowd crowd;
+
+        crowd_start(&crowd, f, NULL);
+        for (size_t i = 0; i < GREEDY; i++)
+                raw_client_write(crowd.clients + i, head, sizeof(head));
+        for (size_t n = 0; n < 6; n++)
+                for (size_t i = 0; i < GREEDY; i++) {
+                        raw_client_write(crowd.clients + i, bytes, piece);
+                        check_held(f);
+                }
+        check_honest(honest);
+        g_assert_cmpuint(event_server_get_counters(f->server).cut, >=, GREEDY / 2);
+        g_assert_cmpuint(event_server_get_counters(f->server).held, >, EVENT_SERVER_HELD_MAX / 4);
+        crowd_done(&crowd, f);
+        check_honest(honest);
+}
+
+/* Each stays below its own bound of notifications. */
+static void test_greedy_readers(Fixture *f, gconstpointer data) {
+        RawClient *honest = client(f, "honest", "honest"), *fast = client(f, "fast", "x"), *c = client(f, "c", NULL);
+        Crowd crowd;
+
+        crowd_start(&crowd, f, "x");
+        for (size_t i = 0; i < GREEDY; i++)
+                crowd.clients[i].mute = true;
+        for (size_t n = 0; n < 6; n++) {
+                register_bytes(c, 1U << 20);
+                LOOP_UNTIL(f->event, raw_client_has_line(fast));
+                g_ptr_array_set_size(fast->lines, 0);
+                check_held(f);
+        }
+        g_assert_cmpuint(event_server_get_counters(f->server).cut, >=, GREEDY / 2);
+        g_assert_cmpuint(event_server_get_counters(f->server).held, >, EVENT_SERVER_HELD_MAX / 4);
+        check_honest(honest);
+        crowd_done(&crowd, f);
+        raw_client_register(c, false, "x");
+        LOOP_UNTIL(f->event, raw_client_has_line(fast));
+}
+
+/* Many answers of the same large events. */
+static void test_greedy_queries(Fixture *f, gconstpointer data) {
+        RawClient *honest = client(f, "honest", "honest"), *c = client(f, "c", NULL);
+        Crowd crowd;
+
+        register_bytes(c, 3U << 20);
+        raw_client_register(c, true);
+        raw_client_expect(c, "registered 0");
+        crowd_start(&crowd, f, NULL);
+        for (size_t i = 0; i < GREEDY; i++) {
+                crowd.clients[i].mute = true;
+                raw_client_query(crowd.clients + i, &(EventerQuery) { .kind = QUERY_LATEST });
+        }
+        LOOP_UNTIL(f->event, ({
+                           check_held(f);
+                           event_server_get_counters(f->server).cut >= GREEDY / 4;
+                   }));
+        check_honest(honest);
+        crowd_done(&crowd, f);
+}
+
+/* A session that does not fit for all its subscribers; then one that does, for the only one. */
+static void test_large(Fixture *f, gconstpointer data) {
+        const size_t n = 15;
+        g_autofree char *digits = g_strnfill((4U << 20) - 1024, '1');
+        g_autoptr(GPtrArray) events = g_ptr_array_new_with_free_func(g_free);
+        RawClient *honest = client(f, "honest", "honest"), *c = client(f, "c", NULL);
+        Crowd crowd;
+
+        for (size_t i = 0; i < n; i++)
+                g_ptr_array_add(events, g_strdup_printf("x/%zu=\"%s\"", i, digits));
+        g_ptr_array_add(events, NULL);
+
+        crowd_start(&crowd, f, "x/*");
+        for (size_t i = 0; i < GREEDY; i++)
+                crowd.clients[i].mute = true;
+        raw_client_register_list(c, false, (const char *const *) events->pdata);
+        LOOP_UNTIL(f->event, event_server_get_counters(f->server).cut >= GREEDY - 2);
+        check_held(f);
+        check_honest(honest);
+        crowd_done(&crowd, f);
+
+        raw_client_register_list(c, true, (const char *const *) events->pdata);
+        raw_client_expect(c, "registered 15");
+        raw_client_query(c, &(EventerQuery) { .kind = QUERY_LATEST });
+        LOOP_UNTIL(f->event, raw_client_has_line(c));
+        g_assert_cmpstr(c->lines->pdata[0], ==, "result 20"); /* x/?, engine, three clients, honest */
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         ADD("connected", test_connected);
@@ -447,5 +576,9 @@ int main(int argc, char *argv[]) {
         ADD("slow-client", test_slow_client);
         ADD("big-session", test_big_session);
         ADD("slow-reader-of-answers", test_slow_reader_of_answers);
+        ADD("greedy-frames", test_greedy_frames);
+        ADD("greedy-readers", test_greedy_readers);
+        ADD("greedy-queries", test_greedy_queries);
+        ADD("large", test_large);
         return g_test_run();
 }
