@@ -131,6 +131,7 @@ static void north_leave_done(North *n) {
         n->lost = 0;
         n->complained = false;
         north_reconcile(n);
+        n->handler->changed(n->userdata);
 }
 
 /* The present connection ended by itself. */

@@ -20,6 +20,7 @@ typedef struct Fixture {
         Config config;
         North *north;
         NorthState state;
+        char *told;    /* the last address */
         bool hold;     /* the devices do not end at once */
         NorthMonitor *alone; /* the part below the north */
 } Fixture;
@@ -29,6 +30,8 @@ typedef struct Fixture {
 static void on_changed(void *userdata) {
         Fixture *f = userdata;
 
+        g_free(f->told);
+        f->told = g_strdup(north_get_address(f->north));
         if (north_get_state(f->north) == f->state)
                 return;
         f->state = north_get_state(f->north);
@@ -131,6 +134,7 @@ static void tear_down(Fixture *f, gconstpointer unused) {
         fake_monitor_done(&f->monitor);
         resolver_free(f->resolver);
         sd_event_unref(f->event);
+        g_free(f->told);
         g_string_free(trace, TRUE);
 }
 
@@ -299,7 +303,9 @@ static void test_withdrawn_while_retrying(Fixture *f, gconstpointer unused) {
         LOOP_UNTIL(f->event, north_is_leaving(f->north));
         loop_settle(f->event);
         g_assert_false(fake_monitor_has_line(&f->monitor));
+        g_assert_cmpstr(f->told, ==, north_get_address(f->north));
         end_work(f);
+        g_assert_cmpstr(f->told, ==, "");
         fake_monitor_expect(&f->monitor, "gw-a@gateways null ready 0");
         g_assert_cmpstr(trace->str, ==, "disconnected leave");
 }
