@@ -385,6 +385,30 @@ def test_monitor_master_lost(installation, tmp_path):
     assert len(site.device.owners(since)) <= 2
 
 
+# ---- many times
+
+def test_many_handovers(installation):
+    """The rank of one goes up and down: the work goes to and fro, in order, and neither process grows."""
+    site = installation(FORMS[1])
+    gateways = site.start_pair()
+    site.monitor.set_rank('127.0.0.2', 2)
+    measured = []
+    for i in range(40):
+        since = len(site.device.requests)
+        site.monitor.set_rank('127.0.0.1', 1 if i % 2 else 3)
+        site.wait_polled('127.0.0.1' if i % 2 else '127.0.0.2', since)
+        if i in (9, 39):
+            measured.append([(g.process.n_fds(), g.process.memory_kib()) for g in gateways])
+    assert site.device.overlaps() == []
+    assert site.device.owners() == ['127.0.0.1', '127.0.0.2'] * 20 + ['127.0.0.1']
+    for before, after in zip(*measured):
+        assert after[0] == before[0]
+        if not sanitized():
+            assert after[1] <= before[1] + 64
+    for gateway in gateways:
+        gateway.stop()
+
+
 # ---- beside the reference
 
 class HatGateway:
