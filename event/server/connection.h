@@ -62,7 +62,8 @@ struct Connection {
         GList link, dirty_link;
         bool is_dirty, refused;
         char *who;              /* for people: `tcp HOST:PORT`, `pid 17, uid 0` */
-        char *name;             /* the client's, terminated; NULL before it was accepted */
+        char *name;             /* the client's, name_size bytes, which may be anything; NULL before it was accepted */
+        size_t name_size;
         int64_t own_session;    /* of its CONNECTED event */
         unsigned n_unanswered;  /* registrations in the queue; it is not read while there are too many */
         StorageQuery *query;

@@ -21,6 +21,7 @@
 #include "event/server/server-internal.h"
 
 #define DESCRIPTORS_SPARE 64U
+#define NAME_SHOWN_MAX 128U /* bytes of a client's name in a log line */
 
 static usec_t server_now(const EventServer *s) {
         usec_t now;
@@ -55,16 +56,16 @@ static bool may_log(EventServer *s) {
 
 /* ---- events of the server itself (wire.md 5.5) -------------------------------------------------------------------- */
 
-static int64_t register_state(EventServer *s, const char *subject, const char *name, const char *json) {
+/* name: NULL text: none */
+static int64_t register_state(EventServer *s, const char *subject, Subtype name, const char *json) {
         char id[24];
         Subtype subtypes[4] = { SUBTYPE("event") };
-        Event e = { .type = { .subtypes = subtypes, .n = name ? 4 : 3 } };
+        Event e = { .type = { .subtypes = subtypes, .n = name.text ? 4 : 3 } };
 
         (void) snprintf(id, sizeof(id), "%" PRId64, s->server_id);
         subtypes[1] = (Subtype) { id, strlen(id) };
         subtypes[2] = (Subtype) { subject, strlen(subject) };
-        if (name)
-                subtypes[3] = (Subtype) { name, strlen(name) };
+        subtypes[3] = name;
         e.payload = (Payload) { .kind = PAYLOAD_JSON, .json = { json, strlen(json) } };
         return sessions_register_own(s, &e, 1);
 }
@@ -96,16 +97,25 @@ static const char *end_describe(const Connection *c) {
         }
 }
 
+static Subtype client_name(const Connection *c) {
+        return (Subtype) { c->name, c->name_size };
+}
+
+/* For `%.*s`. */
+static int shown_size(Subtype name) {
+        return (int) MIN(name.size, NAME_SHOWN_MAX);
+}
+
 static void log_end(EventServer *s, const Connection *c) {
         bool usual = c->error == 0 || c->error == -ECONNRESET || c->error == -ECANCELED;
 
         if (c->refused && c->error == -ETIMEDOUT) /* it was said why */
                 return;
         if (usual)
-                log_debug("Event server: client '%s' (%s) is gone.", c->name ?: "", c->who);
+                log_debug("Event server: client '%.*s' (%s) is gone.", shown_size(client_name(c)), c->name ?: "", c->who);
         else if (may_log(s))
-                log_warning("Event server: client '%s' (%s) %s, and was disconnected.", c->name ?: "", c->who,
-                            end_describe(c));
+                log_warning("Event server: client '%.*s' (%s) %s, and was disconnected.", shown_size(client_name(c)),
+                            c->name ?: "", c->who, end_describe(c));
 }
 
 static void server_remove(EventServer *s, Connection *c) {
@@ -115,7 +125,7 @@ static void server_remove(EventServer *s, Connection *c) {
         c->query = storage_query_cancel(c->query);
         sessions_forget(s, c);
         if (c->name && s->status == EVENTER_OPERATIONAL)
-                (void) register_state(s, "eventer", c->name, "\"DISCONNECTED\"");
+                (void) register_state(s, "eventer", client_name(c), "\"DISCONNECTED\"");
         if (c->persisted) {
                 s->n_persisted--;
                 update_prompt(s);
@@ -134,6 +144,8 @@ static bool token_equal(Subtype a, const char *b) {
 }
 
 static const char *init_check(const EventServer *s, const Connection *c, const PeerInit *init) {
+        if (init->client_name.size > EVENT_SERVER_NAME_MAX)
+                return "invalid client name";
         if (!event_query_types_valid(init->subscriptions, init->n_subscriptions))
                 return "invalid query event type";
         if (init->has_token ? !s->client_token || !token_equal(init->client_token, s->client_token)
@@ -144,7 +156,6 @@ static const char *init_check(const EventServer *s, const Connection *c, const P
 
 static void server_on_init(Connection *c, const PeerInit *init, void *userdata) {
         EventServer *s = userdata;
-        g_autofree char *name = g_strndup(init->client_name.text, init->client_name.size);
         const char *refusal;
 
         refusal = init_check(s, c, init);
@@ -152,14 +163,17 @@ static void server_on_init(Connection *c, const PeerInit *init, void *userdata) 
                 s->counters.refused++;
                 c->refused = true;
                 if (may_log(s))
-                        log_warning("Event server: client '%s' (%s) was refused: %s.", name, c->who, refusal);
+                        log_warning("Event server: client '%.*s' (%s) was refused: %s.", shown_size(init->client_name),
+                                    init->client_name.text, c->who, refusal);
                 connection_refuse(c, refusal);
                 return;
         }
 
         if (s->status == EVENTER_OPERATIONAL)
-                c->own_session = register_state(s, "eventer", name, "\"CONNECTED\"");
-        c->name = TAKE_PTR(name);
+                c->own_session = register_state(s, "eventer", init->client_name, "\"CONNECTED\"");
+        c->name_size = init->client_name.size;
+        c->name = g_malloc(c->name_size + 1); /* also one of no bytes is a name */
+        memcpy(c->name, init->client_name.text, c->name_size);
         if (init->persisted) {
                 s->n_persisted++;
                 update_prompt(s);
@@ -181,7 +195,8 @@ static void server_on_result(int error, const Buffer *result, void *userdata) {
                 return;
         }
         if (may_log(c->userdata))
-                log_warning("Event server: a query of client '%s' (%s) failed, and it was disconnected: %s.", c->name, c->who,
+                log_warning("Event server: a query of client '%.*s' (%s) failed, and it was disconnected: %s.",
+                            shown_size(client_name(c)), c->name, c->who,
                             error == -EMSGSIZE ? "its answer does not fit in a message" : g_strerror(-error));
         connection_end(c, -ECANCELED);
 }
@@ -529,7 +544,7 @@ int event_server_new(sd_event *event, const EventServerOptions *options, const E
         r = set_up_storage(s, options);
         if (r < 0)
                 return r;
-        (void) register_state(s, "engine", NULL, "\"STARTED\"");
+        (void) register_state(s, "engine", (Subtype) { 0 }, "\"STARTED\"");
 
         *ret = TAKE_PTR(s);
         return 0;
@@ -695,7 +710,7 @@ void event_server_stop(EventServer *s, usec_t limit, void (*stopped)(void *userd
         s->status = EVENTER_STOPPING;
         for (GList *l = s->connections.head; l; l = l->next)
                 connection_send_status(l->data, s->status);
-        (void) register_state(s, "engine", NULL, "\"STOPPED\"");
+        (void) register_state(s, "engine", (Subtype) { 0 }, "\"STOPPED\"");
         update_prompt(s);
         deadline_set_relative(s->limit, limit);
         server_arm_flush(s);

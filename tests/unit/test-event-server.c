@@ -26,6 +26,47 @@ static void test_connected(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(event_server_get_counters(f->server).clients, ==, 1);
 }
 
+static void init_named(RawClient *c, const char *name, size_t size) {
+        _cleanup_(buffer_done) Buffer b = { 0 };
+
+        sbs_write_string(&b, name, size);
+        for (size_t i = 0; i < 4; i++) /* no token, no subscription, no server id, not persisted */
+                sbs_write_integer(&b, 0);
+        raw_client_send(c, false, "HatEventer.MsgInitReq", &b);
+}
+
+/* A name is what the client says, every byte of it, up to a bound. */
+static void test_names(Fixture *f, gconstpointer data) {
+        static const char with_nul[] = "a\0b";
+        const Subtype subtypes[] = { SUBTYPE("event"), SUBTYPE("1"), SUBTYPE("eventer"), { with_nul, 3 } };
+        EventType type = { subtypes, ELEMENTSOF(subtypes) };
+        const EventerInit init = raw_init("watch", &type);
+        g_autofree char *longest = g_strnfill(EVENT_SERVER_NAME_MAX + 1, 'n');
+        RawClient *watch = client_new(f), *c = client_new(f);
+
+        raw_client_init_request(watch, &init);
+        raw_client_expect(watch, "init operational");
+        init_named(c, longest, EVENT_SERVER_NAME_MAX + 1);
+        raw_client_expect(c, "refused invalid client name");
+        raw_client_expect_end(c);
+        c = client_new(f);
+        init_named(c, longest, EVENT_SERVER_NAME_MAX);
+        raw_client_expect(c, "init operational");
+        c = client_new(f);
+        init_named(c, "", 0);
+        raw_client_expect(c, "init operational");
+
+        c = client_new(f);
+        init_named(c, with_nul, 3);
+        raw_client_expect(c, "init operational");
+        LOOP_UNTIL(f->event, raw_client_has_line(watch));
+        g_assert_true(g_str_has_prefix(watch->lines->pdata[0], "events 5:1 "));
+        g_ptr_array_set_size(watch->lines, 0);
+        raw_client_done(c);
+        LOOP_UNTIL(f->event, raw_client_has_line(watch));
+        g_assert_true(g_str_has_prefix(watch->lines->pdata[0], "events 6:1 "));
+}
+
 /* Clients leave the low numbers to those who must have one. */
 static void test_descriptors(Fixture *f, gconstpointer data) {
         struct rlimit limit;
@@ -558,6 +599,7 @@ static void test_large(Fixture *f, gconstpointer data) {
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         ADD("connected", test_connected);
+        ADD("names", test_names);
         ADD("descriptors", test_descriptors);
         ADD("token", test_token);
         ADD("token-required", test_token_required);
