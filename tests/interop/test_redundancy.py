@@ -388,7 +388,7 @@ def test_monitor_master_lost(installation, tmp_path):
 # ---- many times
 
 def test_many_handovers(installation):
-    """The rank of one goes up and down: the work goes to and fro, in order, and neither process grows."""
+    """The rank of one goes up and down: the work goes from one to the other and back, in order, and neither process grows."""
     site = installation(FORMS[1])
     gateways = site.start_pair()
     site.monitor.set_rank('127.0.0.2', 2)
