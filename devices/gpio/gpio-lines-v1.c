@@ -41,7 +41,7 @@ bool gpio_lines_debounce(void) {
         return false;
 }
 
-/* The library forgets errno in few places. */
+/* Should the library ever fail without saying why. */
 static int last_error(void) {
         return errno > 0 ? -errno : -EIO;
 }
@@ -174,16 +174,17 @@ static int group_request(Group *g) {
 static void lines_find_fault(GpioLines *l, const Group *g, size_t n, GpioFault *fault) {
         for (size_t i = n; i-- > 0;) {
                 struct gpiod_line *line = l->members[i].line;
+                bool used;
 
                 if (l->members[i].group != g)
                         continue;
-                if (fault->consumer && !(gpiod_line_update(line) >= 0 && gpiod_line_is_used(line)))
-                        continue;
-                if (gpiod_line_update(line) >= 0 && gpiod_line_is_used(line)) {
+                used = gpiod_line_update(line) >= 0 && gpiod_line_is_used(line);
+                if (used) {
                         g_free(fault->consumer);
                         fault->consumer = g_strdup(gpiod_line_consumer(line) ?: "");
                 }
-                fault->line = i;
+                if (used || !fault->consumer)
+                        fault->line = i;
         }
 }
 
