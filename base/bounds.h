@@ -28,6 +28,7 @@
 #define EVENT_SERVER_STALL_USEC (40 * USEC_PER_SEC) /* unsent bytes and no progress: it is cut off */
 #define EVENT_SERVER_LINES_MAX 10U               /* log lines about clients … */
 #define EVENT_SERVER_LINES_USEC (60 * USEC_PER_SEC) /* … in this time; about the disk: one */
+#define STORE_EVENT_MAX (4U << 20)               /* bytes of one registered event, encoded; beyond: failure */
 #define STORAGE_QUEUE_MAX (8U << 20)             /* bytes of sessions on their way to the disk: no client is read; free again at a quarter */
 #define STORAGE_KEPT_MAX (8U << 20)              /* … and of those kept while the disk takes nothing */
 #define STORAGE_QUERIES_MAX 4U                   /* under way at once, each with its answer in memory; others wait */

@@ -63,3 +63,5 @@ void sessions_forget(EventServer *s, Connection *c);
 
 /* The flush comes at the end of this turn. */
 void server_arm_flush(EventServer *s);
+/* The client registered `what`, which was not taken. */
+void server_log_refused(EventServer *s, const Connection *c, const char *what);

@@ -106,6 +106,12 @@ static int shown_size(Subtype name) {
         return (int) MIN(name.size, NAME_SHOWN_MAX);
 }
 
+void server_log_refused(EventServer *s, const Connection *c, const char *what) {
+        if (may_log(s))
+                log_warning("Event server: client '%.*s' (%s) registered %s; nothing of it was taken.",
+                            shown_size(client_name(c)), c->name, c->who, what);
+}
+
 static void log_end(EventServer *s, const Connection *c) {
         bool usual = c->error == 0 || c->error == -ECONNRESET || c->error == -ECANCELED;
 
@@ -197,7 +203,8 @@ static void server_on_result(int error, const Buffer *result, void *userdata) {
         if (may_log(c->userdata))
                 log_warning("Event server: a query of client '%.*s' (%s) failed, and it was disconnected: %s.",
                             shown_size(client_name(c)), c->name, c->who,
-                            error == -EMSGSIZE ? "its answer does not fit in a message" : g_strerror(-error));
+                            error == -EMSGSIZE ? "the latest events of so many types do not fit in a message of 64 MiB"
+                                               : g_strerror(-error));
         connection_end(c, -ECANCELED);
 }
 
@@ -595,8 +602,8 @@ int event_server_register_initial(EventServer *s, const EventServerInitial *init
                         events[n_new].payload = (Payload) { .kind = PAYLOAD_JSON, .json = initial[i].payload };
                 n_new++;
         }
-        if (n_new > 0)
-                (void) sessions_register_own(s, events, n_new);
+        if (n_new > 0 && sessions_register_own(s, events, n_new) == 0)
+                return -EFBIG;
         return 0;
 }
 

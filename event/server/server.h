@@ -34,7 +34,7 @@ int event_server_new(sd_event *event, const EventServerOptions *options, const E
                      EventServer **ret);
 EventServer *event_server_free(EventServer *s); /* hard end: what waits is still committed */
 DEFINE_CLEANUP(EventServer, event_server_free);
-/* Registers each one whose type has no event yet. Before anybody connects. */
+/* Registers each one whose type has no event yet. Before anybody connects. -EFBIG: STORE_EVENT_MAX, or more than fits in one message. */
 int event_server_register_initial(EventServer *s, const EventServerInitial *initial, size_t n);
 
 /* As listener_open() and listener_borrow(); several of each are fine. TCP: a numeric host, or localhost. Errors are the caller's to log. */

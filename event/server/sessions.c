@@ -6,7 +6,6 @@
 #include <errno.h>
 
 #include "base/bounds.h"
-#include "base/log.h"
 #include "event/server/server-internal.h"
 
 #define ENCODED_KEEP (1U << 20) /* memory that stays for the next session */
@@ -176,7 +175,7 @@ static void advance_timestamp(EventServer *s) {
                 s->timestamp = now;
 }
 
-/* Into s->encoded, with the view of it. -EMSGSIZE: no client could be sent that. */
+/* Into s->encoded, with the view of it. -EMSGSIZE: no client could be sent that; -EFBIG: one event is too large. */
 static int encode_session(EventServer *s, const Event *events, size_t n, SessionView *ret) {
         Buffer *b = &s->encoded;
         uint32_t *ends;
@@ -194,6 +193,8 @@ static int encode_session(EventServer *s, const Event *events, size_t n, Session
                 e.timestamp = s->timestamp;
                 event_encode(b, &e);
                 ends[i] = (uint32_t) (buffer_size(b) - head);
+                if (ends[i] - (i > 0 ? ends[i - 1] : 0) > STORE_EVENT_MAX)
+                        return -EFBIG;
         }
         if (buffer_size(b) > CHATTER_FRAME_MAX - HEAD_MAX)
                 return -EMSGSIZE;
@@ -250,7 +251,7 @@ void sessions_register(EventServer *s, Connection *owner, const Event *events, s
                 r = register_session(s, owner, events, n, wants_response, conversation);
                 if (r >= 0)
                         return;
-                log_warning("A client of the event server registered more than fits in one message; it was refused.");
+                server_log_refused(s, owner, r == -EFBIG ? "an event of more than 4 MiB" : "more than fits in one message");
         }
         if (wants_response)
                 answer_at_once(s, owner, conversation, r);

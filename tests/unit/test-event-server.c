@@ -10,6 +10,23 @@
 #include "tests/unit/event-server-fixture.h"
 #include "tests/unit/full-disk.h"
 
+#define LARGE_SIZE ((4U << 20) - 1024)
+
+/* n events x/FIRST …, each as large as one may be. */
+static void register_large_from(RawClient *c, bool wants_response, size_t first, size_t n) {
+        g_autofree char *digits = g_strnfill(LARGE_SIZE, '1');
+        g_autoptr(GPtrArray) events = g_ptr_array_new_with_free_func(g_free);
+
+        for (size_t i = first; i < first + n; i++)
+                g_ptr_array_add(events, g_strdup_printf("x/%zu=\"%s\"", i, digits));
+        g_ptr_array_add(events, NULL);
+        raw_client_register_list(c, wants_response, (const char *const *) events->pdata);
+}
+
+static void register_large(RawClient *c, bool wants_response, size_t n) {
+        register_large_from(c, wants_response, 0, n);
+}
+
 /* ---- handshake ---------------------------------------------------------------------------------------------------- */
 
 /* Others hear of a client, it does not hear of itself; names hold what they like. */
@@ -431,13 +448,45 @@ static void test_slow_client(Fixture *f, gconstpointer data) {
 
 /* A single session of any size cuts nobody off. */
 static void test_big_session(Fixture *f, gconstpointer data) {
-        RawClient *a = client(f, "a", "x"), *c = client(f, "c", NULL);
+        RawClient *a = client(f, "a", "x/*"), *c = client(f, "c", NULL);
 
-        register_bytes(c, 3 * EVENT_SERVER_NOTIFY_MAX);
+        register_large(c, false, 3 * EVENT_SERVER_NOTIFY_MAX / LARGE_SIZE);
         LOOP_UNTIL(f->event, raw_client_has_line(a));
         raw_client_register(c, true, "x");
         raw_client_expect(c, "registered 1");
         g_assert_cmpuint(event_server_get_counters(f->server).cut, ==, 0);
+}
+
+/* An event that would leave no room for others in an answer. */
+static void test_big_event(Fixture *f, gconstpointer data) {
+        RawClient *a = client(f, "a", "*"), *c = client(f, "c", NULL);
+        g_autofree char *digits = g_strnfill(STORE_EVENT_MAX, '1'), *event = g_strdup_printf("x=\"%s\"", digits);
+
+        raw_client_expect(a, "events 3:1 event/1/eventer/c=\"CONNECTED\"");
+        raw_client_register(c, true, "y", event);
+        raw_client_expect(c, "failure");
+        raw_client_register(c, false, event);
+        raw_client_register(c, true, "y");
+        raw_client_expect(c, "registered 1");
+        raw_client_expect(a, "events 4:1 y");
+}
+
+/* All latest events together are more than an answer holds: who asks for some is answered. */
+static void test_latest_too_large(Fixture *f, gconstpointer data) {
+        const Subtype subtypes[] = { SUBTYPE("x"), SUBTYPE("0") };
+        const EventType one = { subtypes, 2 };
+        RawClient *c = client(f, "c", NULL), *other = client(f, "other", NULL);
+
+        register_large(c, false, 10);
+        raw_client_register(c, true, "y");
+        raw_client_expect(c, "registered 1");
+        register_large_from(c, false, 10, 10);
+        raw_client_register(c, true, "y");
+        raw_client_expect(c, "registered 1");
+        raw_client_query(other, &(EventerQuery) { .kind = QUERY_LATEST });
+        raw_client_expect_end(other);
+        raw_client_query(c, &(EventerQuery) { .kind = QUERY_LATEST, .types = &one, .n_types = 1 });
+        raw_client_expect(c, "result 1");
 }
 
 /* Answers do not count, and hold up only who asked for them. */
@@ -570,26 +619,19 @@ static void test_greedy_queries(Fixture *f, gconstpointer data) {
 
 /* A session that does not fit for all its subscribers; then one that does, for the only one. */
 static void test_large(Fixture *f, gconstpointer data) {
-        const size_t n = 15;
-        g_autofree char *digits = g_strnfill((4U << 20) - 1024, '1');
-        g_autoptr(GPtrArray) events = g_ptr_array_new_with_free_func(g_free);
         RawClient *honest = client(f, "honest", "honest"), *c = client(f, "c", NULL);
         Crowd crowd;
-
-        for (size_t i = 0; i < n; i++)
-                g_ptr_array_add(events, g_strdup_printf("x/%zu=\"%s\"", i, digits));
-        g_ptr_array_add(events, NULL);
 
         crowd_start(&crowd, f, "x/*");
         for (size_t i = 0; i < GREEDY; i++)
                 crowd.clients[i].mute = true;
-        raw_client_register_list(c, false, (const char *const *) events->pdata);
+        register_large(c, false, 15);
         LOOP_UNTIL(f->event, event_server_get_counters(f->server).cut >= GREEDY - 2);
         check_held(f);
         check_honest(honest);
         crowd_done(&crowd, f);
 
-        raw_client_register_list(c, true, (const char *const *) events->pdata);
+        register_large(c, true, 15);
         raw_client_expect(c, "registered 15");
         raw_client_query(c, &(EventerQuery) { .kind = QUERY_LATEST });
         LOOP_UNTIL(f->event, raw_client_has_line(c));
@@ -617,6 +659,8 @@ int main(int argc, char *argv[]) {
         ADD("flood", test_flood);
         ADD("slow-client", test_slow_client);
         ADD("big-session", test_big_session);
+        ADD("big-event", test_big_event);
+        ADD("latest-too-large", test_latest_too_large);
         ADD("slow-reader-of-answers", test_slow_reader_of_answers);
         ADD("greedy-frames", test_greedy_frames);
         ADD("greedy-readers", test_greedy_readers);
