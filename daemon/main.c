@@ -258,6 +258,7 @@ static int daemon_start_event(Daemon *d) {
         int r;
 
         (void) signal(SIGPIPE, SIG_IGN);
+        (void) signal(SIGXFSZ, SIG_IGN); /* LimitFSIZE=: a full disk as any other */
         r = sd_event_new(&d->event); /* the default loop would ask for the thread's id in each turn */
         if (r < 0)
                 return r;

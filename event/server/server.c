@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bounds.h"
@@ -701,8 +702,25 @@ EventServerCounters event_server_get_counters(const EventServer *s) {
         return counters;
 }
 
+static bool is_database(const EventServer *s, int fd) {
+        static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };
+        struct stat target, own;
+
+        if (fstat(fd, &target) < 0)
+                return false;
+        for (size_t i = 0; i < ELEMENTSOF(suffixes); i++) {
+                g_autofree char *path = g_strconcat(s->path, suffixes[i], NULL);
+
+                if (stat(path, &own) >= 0 && own.st_dev == target.st_dev && own.st_ino == target.st_ino)
+                        return true;
+        }
+        return false;
+}
+
 int event_server_export(EventServer *s, int fd, void (*callback)(int error, const char *detail, void *userdata),
                         void *userdata) {
+        if (is_database(s, fd))
+                return -ETXTBSY;
         return storage_export(s->storage, fd, callback, userdata);
 }
 

@@ -367,6 +367,29 @@ static void test_export(Fixture *f, gconstpointer data) {
         LOOP_UNTIL(f->event, raw_client_has_line(f->clients));
 }
 
+/* A copy over the database that is open would be the end of it. */
+static void test_export_itself(Fixture *f, gconstpointer data) {
+        static const char *const suffixes[] = { "", "-wal", ".link" };
+        g_autofree char *other = g_strconcat(f->path, ".link", NULL);
+        RawClient *c = client(f, "c", NULL);
+        int result = 1;
+
+        raw_client_register(c, true, "x");
+        raw_client_expect(c, "registered 1");
+        g_assert_cmpint(link(f->path, other), ==, 0);
+        for (size_t i = 0; i < ELEMENTSOF(suffixes); i++) {
+                g_autofree char *path = g_strconcat(f->path, suffixes[i], NULL);
+                _cleanup_(safe_closep) int fd = open(path, O_RDWR | O_CLOEXEC);
+
+                g_assert_cmpint(fd, >=, 0);
+                g_assert_cmpint(event_server_export(f->server, fd, on_exported, &result), ==, -ETXTBSY);
+        }
+        (void) loop_settle(f->event);
+        g_assert_cmpint(result, ==, 1);
+        raw_client_query_all(c);
+        raw_client_expect(c, "result 3");
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         ADD("full-disk", test_full_disk);
@@ -381,5 +404,6 @@ int main(int argc, char *argv[]) {
         ADD("addresses", test_addresses);
         ADD("own-client", test_own_client);
         ADD("export", test_export);
+        ADD("export-itself", test_export_itself);
         return g_test_run();
 }
