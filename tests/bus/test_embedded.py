@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -226,6 +227,17 @@ def test_export_wants_a_regular_file_to_write(start_service, system_bus_client, 
     assert (tmp_path / 'file').stat().st_size == 0
 
 
+def test_export_never_writes_over_the_database(start_service, system_bus_client, state):
+    gateway = start_service(config(), **in_state(state))
+    system_bus_client.call(PATH, DEVICE, 'Enable')
+    for name in 'events.db', 'events.db-wal':
+        with open(state / name, 'r+b') as file:
+            assert refused_export(system_bus_client, file.fileno()) == FREEDESKTOP_ERROR + 'InvalidArgs'
+    gateway.stop()
+    start_service(config(), **in_state(state))
+    wait_state(system_bus_client, 'running')
+
+
 def test_export_without_a_server_of_our_own(service, system_bus_client, tmp_path):
     assert system_bus_client.manager('EventStorage') == 'none'
     with open(tmp_path / 'copy.db', 'wb') as file:
@@ -305,6 +317,20 @@ def fill(disk):
         while True:
             file.write(b'x' * 4096)
     return filler
+
+
+def test_file_size_limit(gatewayd, bus, bus_client, root_state):
+    """LimitFSIZE=: as a full disk, not the end of the process."""
+    gateway = gatewayd(config(), **in_state(root_state))
+    wait_until(lambda: bus_client.manager('State') == 'running', 'ready')
+    _, hard = resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (1, hard))
+    with pytest.raises(BusError):
+        bus_client.call(PATH, DEVICE, 'Enable')
+    assert bus_client.manager('EventStorage') == 'failing'
+    resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    wait_until(lambda: bus_client.manager('EventStorage') == 'working', 'it recovers')
+    gateway.stop()
 
 
 def test_disk_full(gatewayd, bus, bus_client, small_disk):
