@@ -37,6 +37,16 @@ static void scratch_clear(PeerScratch *s) {
         g_array_set_size(s->types, 0);
 }
 
+/* The memory of the subtypes grows only with bytes that are there: a type is judged once it was read. */
+static int bounded_type_decode(SbsReader *r, GArray *subtypes, guint max, EventType *ret) {
+        int res;
+
+        res = event_type_decode(r, subtypes, ret);
+        if (res < 0)
+                return res;
+        return subtypes->len > max ? -EMSGSIZE : 0;
+}
+
 /* Array(EventType). */
 static int types_decode(SbsReader *r, PeerScratch *s) {
         const Subtype *at;
@@ -46,13 +56,13 @@ static int types_decode(SbsReader *r, PeerScratch *s) {
         res = sbs_read_count(r, &n);
         if (res < 0)
                 return res;
-        if (n > EVENT_LIST_EVENTS_MAX)
+        if (n > PEER_TYPES_MAX)
                 return -EMSGSIZE;
 
         for (size_t i = 0; i < n; i++) {
                 EventType type;
 
-                res = event_type_decode(r, s->list.subtypes, &type);
+                res = bounded_type_decode(r, s->list.subtypes, PEER_TYPES_SUBTYPES_MAX, &type);
                 if (res < 0)
                         return res;
                 g_array_append_val(s->types, type);
@@ -170,7 +180,7 @@ static int register_event_decode(SbsReader *r, GArray *subtypes, Event *e) {
         int res;
 
         *e = (Event) { 0 };
-        res = event_type_decode(r, subtypes, &e->type);
+        res = bounded_type_decode(r, subtypes, PEER_EVENTS_SUBTYPES_MAX, &e->type);
         if (res < 0)
                 return res;
         res = source_decode(r, e);
@@ -195,7 +205,7 @@ int register_request_decode(SbsReader *r, PeerScratch *s, const Event **ret, siz
         res = sbs_read_count(r, &n);
         if (res < 0)
                 return res;
-        if (n > EVENT_LIST_EVENTS_MAX)
+        if (n > PEER_EVENTS_MAX)
                 return -EMSGSIZE;
 
         g_array_set_size(events, (guint) n);

@@ -31,8 +31,14 @@ void peer_scratch_trim(PeerScratch *s);
 
 /* Subtypes of all subscriptions together: a client costs 48 bytes for each as long as it is connected. A gateway has five a device. */
 #define PEER_INIT_SUBTYPES_MAX (1U << 16)
+/* One request holds up the loop for all: types and subtypes of a subscription or query, events and subtypes of a registration. A gateway asks
+ * for one type a device, of six subtypes, and registers up to 1 MiB at once. */
+#define PEER_TYPES_MAX (1U << 16)
+#define PEER_TYPES_SUBTYPES_MAX (1U << 18)
+#define PEER_EVENTS_MAX (1U << 17)
+#define PEER_EVENTS_SUBTYPES_MAX (1U << 20)
 
-/* All: -EBADMSG malformed, -EMSGSIZE beyond this bound and those of eventer-codec.h. What they return is valid until the next call. */
+/* All: -EBADMSG malformed, -EMSGSIZE beyond these bounds. What they return is valid until the next call. */
 int init_request_decode(SbsReader *r, PeerScratch *s, PeerInit *ret);
 /* Array(RegisterEvent). -EBADMSG also for a JSON payload that json_check() refuses and a source timestamp whose us is not 0 to 999999. */
 int register_request_decode(SbsReader *r, PeerScratch *s, const Event **ret, size_t *ret_n);

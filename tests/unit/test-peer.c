@@ -433,40 +433,6 @@ static void test_event_bound(void) {
         g_array_unref(memory);
 }
 
-/* Lists are bounded before their memory is asked for, and what a burst took is given back. */
-static void test_scratch(void) {
-        _cleanup_(buffer_done) Buffer b = { 0 };
-        PeerScratch s;
-        const Event *events;
-        EventerQuery q;
-        SbsReader r;
-        size_t n;
-
-        peer_scratch_init(&s);
-        sbs_write_integer(&b, EVENT_LIST_EVENTS_MAX + 1);
-        (void) memset(buffer_reserve(&b, 4 * EVENT_LIST_EVENTS_MAX), 0x80, 4 * EVENT_LIST_EVENTS_MAX);
-        buffer_commit(&b, 4 * EVENT_LIST_EVENTS_MAX);
-        r = (SbsReader) { .at = buffer_begin(&b), .end = buffer_begin(&b) + buffer_size(&b) };
-        g_assert_cmpint(register_request_decode(&r, &s, &events, &n), ==, -EMSGSIZE);
-        g_assert_cmpuint(s.list.events->len, ==, 0);
-
-        buffer_clear(&b);
-        sbs_write_integer(&b, 0); /* latest, … */
-        sbs_write_integer(&b, 1); /* … of types: */
-        sbs_write_integer(&b, 100000);
-        (void) memset(buffer_reserve(&b, 100000), 0x80, 100000);
-        buffer_commit(&b, 100000);
-        r = (SbsReader) { .at = buffer_begin(&b), .end = buffer_begin(&b) + buffer_size(&b) };
-        g_assert_cmpint(query_decode(&r, &s, &q), ==, 0);
-        g_assert_cmpuint(q.n_types, ==, 100000);
-        b.data[0] = b.data[1] = 0x80;
-        r = (SbsReader) { .at = buffer_begin(&b), .end = buffer_begin(&b) + 2 };
-        g_assert_cmpint(query_decode(&r, &s, &q), ==, 0);
-        g_assert_null(q.types);
-        g_assert_cmpuint(s.types->len, ==, 0);
-        peer_scratch_done(&s);
-}
-
 /* ---- rules -------------------------------------------------------------------------------------------------------- */
 
 /* Every type of message in every state: what is called, what comes back. */
@@ -848,7 +814,6 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/peer/query-values", test_query_values);
         g_test_add_func("/peer/event-encode", test_event_encode);
         g_test_add_func("/peer/event-bound", test_event_bound);
-        g_test_add_func("/peer/scratch", test_scratch);
         g_test_add_func("/peer/states", test_states);
         g_test_add_func("/peer/answers", test_answers);
         g_test_add_func("/peer/refusal", test_refusal);
