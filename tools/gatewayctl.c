@@ -94,8 +94,7 @@ static void help(void) {
               "  -r, --reverse             event history: oldest first\n"
               "      --source-time=MOMENT  event register: when it happened\n"
               "      --force               event export: replace the file\n"
-              "      --json=MODE           short, pretty or off\n"
-              "  -j                        pretty on a terminal, else short\n"
+              "  -j, --json[=MODE]         short, pretty or off (pretty on a terminal, else short)\n"
               "      --no-legend           no header and footer\n"
               "      --no-pager            accepted; there is no pager\n"
               "  -q, --quiet               nothing but errors\n"
@@ -147,7 +146,7 @@ static const struct option long_options[] = {
         { "full", no_argument, NULL, 'l' },
         { "help", no_argument, NULL, 'h' },
         { "host", required_argument, NULL, 'H' },
-        { "json", required_argument, NULL, ARG_JSON },
+        { "json", optional_argument, NULL, ARG_JSON },
         { "limit", required_argument, NULL, ARG_LIMIT },
         { "link", required_argument, NULL, ARG_LINK },
         { "no-legend", no_argument, NULL, ARG_NO_LEGEND },
@@ -307,10 +306,11 @@ static ExitStatus parse_option(Parsed *p, int c, const char *text) {
                 p->done = true;
                 return CTL_OK;
         case 'j':
+        case ARG_JSON:
+                if (text)
+                        return parse_json(text, &o->json);
                 o->json = output_is_terminal() ? JSON_PRETTY : JSON_SHORT;
                 return CTL_OK;
-        case ARG_JSON:
-                return parse_json(text, &o->json);
         case ARG_NO_PAGER:
                 return CTL_OK;
         case ARG_NO_LEGEND:

@@ -240,6 +240,7 @@ def test_json(gateway, gatewayctl, bus):
 
     assert gatewayctl('list', '--json=short').stdout.count('\n') == 1
     assert gatewayctl('list', '-j').stdout.count('\n') == 1
+    assert gatewayctl('list', '--json').stdout.count('\n') == 1
     assert json.loads(gatewayctl('list', '--json=pretty').stdout) == gatewayctl.json('list')
     assert gatewayctl('list', '--json=off').stdout == gatewayctl('list').stdout
 
