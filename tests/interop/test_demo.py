@@ -67,6 +67,37 @@ def assert_shown(text):
     assert text.endswith('ended.\n')
 
 
+def take(port, listens):
+    """A socket that has the port, or None; nothing to close where somebody else listens on it. What a connection left
+    behind keeps a listener from nothing, but for a minute a socket that only binds it."""
+    taken = socket.socket()
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, listens)
+    try:
+        taken.bind(('127.0.0.1', port))
+    except OSError:
+        taken.close()
+        with socket.socket() as client:
+            return contextlib.nullcontext(port) if client.connect_ex(('127.0.0.1', port)) == 0 else None
+    if listens:
+        taken.listen()
+    return taken
+
+
+# First of all, as other tests leave connections behind.
+@pytest.mark.parametrize('listens', [True, False], ids=['listens', 'only bound'])
+def test_ports_taken(listens, folder, tmp_path):
+    """Where somebody has the usual ports, others do; also when that is seen only by trying."""
+    with contextlib.ExitStack() as stack:
+        for port in (1502, 23012):
+            stack.enter_context(wait_until(lambda: take(port, listens), f'port {port} is ours', 90, 0.5))
+        demo = stack.enter_context(start(folder, tmp_path / 'demo.log'))
+        demo.wait_line(READ, 60)
+        assert not re.search(r'tcp:127\.0\.0\.1:(1502|23012)\b', demo.text())
+        demo.signal(signal.SIGINT)
+        assert demo.wait() == 0, demo.log_text()
+    assert_nothing_left(folder)
+
+
 def test_for_seconds(folder, tmp_path):
     with start(folder, tmp_path / 'demo.log', '--for=5') as demo:
         assert demo.wait(60) == 0, demo.log_text()
@@ -148,26 +179,6 @@ def test_does_not_start(folder, tmp_path):
     with Process([DEMO], log=tmp_path / 'demo.log', env={'TMPDIR': str(folder), 'GATEWAYD_BUILD': str(build)}) as demo:
         assert demo.wait(60) == 1
         assert 'gatewayd ended by itself with status 78.\nThe end of its log:\nthe reason is this\n' in demo.text()
-    assert_nothing_left(folder)
-
-
-@pytest.mark.parametrize('listens', [True, False], ids=['listens', 'only bound'])
-def test_ports_taken(listens, folder, tmp_path):
-    """Where somebody has the usual ports, others do; also when that is seen only by trying."""
-    with contextlib.ExitStack() as stack:
-        for port in (1502, 23012):
-            taken = stack.enter_context(socket.socket())
-            try:
-                taken.bind(('127.0.0.1', port))
-            except OSError:
-                continue                # somebody else has it: as good
-            if listens:
-                taken.listen()
-        demo = stack.enter_context(start(folder, tmp_path / 'demo.log'))
-        demo.wait_line(READ, 60)
-        assert not re.search(r'tcp:127\.0\.0\.1:(1502|23012)\b', demo.text())
-        demo.signal(signal.SIGINT)
-        assert demo.wait() == 0, demo.log_text()
     assert_nothing_left(folder)
 
 
