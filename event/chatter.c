@@ -165,3 +165,30 @@ int chatter_elapse(Chatter *c, usec_t now, Buffer *out) {
         c->pinged = now;
         return 0;
 }
+
+/* ---- ends --------------------------------------------------------------------------------------------------------- */
+
+const char *chatter_describe_end(int error) {
+        switch (error) {
+        case 0:
+                return "the connection was closed as asked";
+        case -EBADMSG:
+                return "sent a malformed message";
+        case -EMSGSIZE:
+                return "sent a message that is too large";
+        case -EPROTO:
+                return "sent an unexpected message";
+        case -ETIMEDOUT:
+                return "does not answer";
+        case -ECONNRESET:
+                return "closed the connection";
+        case -ECONNREFUSED:
+                return "refused the connection";
+        case -ENXIO:
+                return "the host name is not known";
+        case -ENOBUFS:
+                return "reads too slowly, too much is unsent";
+        default:
+                return g_strerror(-error);
+        }
+}

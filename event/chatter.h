@@ -51,3 +51,6 @@ int64_t chatter_reply_head(Chatter *c, const ChatterMessage *to, bool last, cons
 /* Supervision. chatter_elapse() sends a ping into out when it is time; -ETIMEDOUT: the peer is gone. */
 usec_t chatter_deadline(const Chatter *c);
 int chatter_elapse(Chatter *c, usec_t now, Buffer *out);
+
+/* Why a connection ended (0: it was asked for), for people, to stand behind the peer's name. */
+const char *chatter_describe_end(int error);

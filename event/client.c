@@ -13,6 +13,7 @@
 #include "base/deadline.h"
 #include "base/log.h"
 #include "event/backlog.h"
+#include "event/chatter.h"
 #include "link/stream.h"
 
 typedef enum ClientState {
@@ -112,32 +113,6 @@ static void request_answer(EventRequest *r, int error, const Event *events, size
         g_free(r);
 }
 
-/* What each error says to people, behind the server's name; others say it with strerror(). */
-static const char *client_describe(int error) {
-        switch (error) {
-        case 0:
-                return "the connection was closed as asked";
-        case -EBADMSG:
-                return "sent a malformed message";
-        case -EMSGSIZE:
-                return "sent a message that is too large";
-        case -EPROTO:
-                return "sent an unexpected message";
-        case -ETIMEDOUT:
-                return "does not answer";
-        case -ECONNRESET:
-                return "closed the connection";
-        case -ECONNREFUSED:
-                return "refused the connection";
-        case -ENXIO:
-                return "the host name is not known";
-        case -ENOBUFS:
-                return "reads too slowly, too much is unsent";
-        default:
-                return g_strerror(-error);
-        }
-}
-
 /* The end, once; only from the loop. Requests hear of it first. */
 static void client_finish(EventClient *c, int error) {
         EventerRequest *request;
@@ -150,7 +125,7 @@ static void client_finish(EventClient *c, int error) {
         while (!c->freed && (request = eventer_steal_request(c->eventer)))
                 request_answer((EventRequest *) request, error == 0 ? -ESHUTDOWN : error, NULL, 0, false);
         if (!c->freed)
-                c->handler.closed(c, error, c->detail ?: client_describe(error), c->userdata);
+                c->handler.closed(c, error, c->detail ?: chatter_describe_end(error), c->userdata);
 }
 
 /* The end in a later turn: for what is noticed inside a call of the owner. */

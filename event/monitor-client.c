@@ -9,6 +9,7 @@
 #include "base/bounds.h"
 #include "base/deadline.h"
 #include "base/log.h"
+#include "event/chatter.h"
 #include "link/stream.h"
 
 #define HEARTBEATS 5 /* in MONITOR_LATE_USEC */
@@ -66,28 +67,7 @@ static void client_leave(MonitorClient *c) {
 }
 
 static const char *describe(int error) {
-        switch (error) {
-        case 0:
-                return "the connection was closed as asked";
-        case -ESTALE:
-                return "we were frozen and may have lost the blessing";
-        case -EBADMSG:
-                return "sent a malformed message";
-        case -EMSGSIZE:
-                return "sent a message that is too large";
-        case -EPROTO:
-                return "sent an unexpected message";
-        case -ETIMEDOUT:
-                return "does not answer";
-        case -ECONNRESET:
-                return "closed the connection";
-        case -ECONNREFUSED:
-                return "refused the connection";
-        case -ENXIO:
-                return "the host name is not known";
-        default:
-                return g_strerror(-error);
-        }
+        return error == -ESTALE ? "we were frozen and may have lost the blessing" : chatter_describe_end(error);
 }
 
 static void client_finish(MonitorClient *c, int error) {

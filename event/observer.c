@@ -206,30 +206,6 @@ ObserverState observer_get_state(const Observer *o) {
 
 /* ---- what comes --------------------------------------------------------------------------------------------------- */
 
-static int read_optional_string(SbsReader *r, bool *ret_has, Subtype *ret) {
-        unsigned has;
-        int res;
-
-        *ret = (Subtype) {};
-        res = sbs_read_choice(r, 2, &has);
-        if (res < 0)
-                return res;
-        *ret_has = has;
-        return has ? sbs_read_string(r, &ret->text, &ret->size) : 0;
-}
-
-static int read_optional_integer(SbsReader *r, bool *ret_has, int64_t *ret) {
-        unsigned has;
-        int res;
-
-        *ret = 0;
-        res = sbs_read_choice(r, 2, &has);
-        if (res < 0)
-                return res;
-        *ret_has = has;
-        return has ? sbs_read_integer(r, ret) : 0;
-}
-
 static int read_optional_float(SbsReader *r, double *ret) {
         unsigned has;
         int res;
@@ -246,11 +222,13 @@ static int read_component(SbsReader *r, ObserverComponent *c) {
         size_t size;
 
         if (sbs_read_integer(r, &c->cid) < 0 || sbs_read_integer(r, &c->mid) < 0 ||
-            read_optional_string(r, &c->has_name, &c->name) < 0 ||
-            read_optional_string(r, &c->has_group, &c->group) < 0 || sbs_read_string(r, &data, &size) < 0 ||
+            sbs_read_optional_string(r, &c->has_name, &c->name.text, &c->name.size) < 0 ||
+            sbs_read_optional_string(r, &c->has_group, &c->group.text, &c->group.size) < 0 ||
+            sbs_read_string(r, &data, &size) < 0 ||
             json_check(data, size, &c->data) < 0 || sbs_read_integer(r, &c->rank) < 0 ||
-            read_optional_integer(r, &c->has_requested, &c->requested) < 0 ||
-            read_optional_float(r, &c->timestamp) < 0 || read_optional_integer(r, &c->has_token, &c->token) < 0 ||
+            sbs_read_optional_integer(r, &c->has_requested, &c->requested) < 0 ||
+            read_optional_float(r, &c->timestamp) < 0 ||
+            sbs_read_optional_integer(r, &c->has_token, &c->token) < 0 ||
             sbs_read_boolean(r, &c->ready) < 0)
                 return -EBADMSG;
         return 0;

@@ -165,6 +165,38 @@ int sbs_read_choice(SbsReader *r, unsigned n, unsigned *ret) {
         return 0;
 }
 
+int sbs_read_optional_integer(SbsReader *r, bool *ret_has, int64_t *ret) {
+        int64_t value = 0;
+        unsigned has;
+        int res;
+
+        res = sbs_read_choice(r, 2, &has);
+        if (res >= 0 && has)
+                res = sbs_read_integer(r, &value);
+        if (res < 0)
+                return res;
+        *ret_has = has;
+        *ret = value;
+        return 0;
+}
+
+int sbs_read_optional_string(SbsReader *r, bool *ret_has, const char **ret, size_t *ret_size) {
+        const char *text = NULL;
+        size_t size = 0;
+        unsigned has;
+        int res;
+
+        res = sbs_read_choice(r, 2, &has);
+        if (res >= 0 && has)
+                res = sbs_read_string(r, &text, &size);
+        if (res < 0)
+                return res;
+        *ret_has = has;
+        *ret = text;
+        *ret_size = size;
+        return 0;
+}
+
 size_t sbs_put_any_integer(uint8_t *p, int64_t value) {
         /* The smallest n with -2^(7n-1) <= value < 2^(7n-1): 7 bits each hold the value's bits and one
          * for the sign. */

@@ -31,6 +31,9 @@ int sbs_read_bytes(SbsReader *r, const uint8_t **ret, size_t *ret_size);
 int sbs_read_count(SbsReader *r, size_t *ret);
 /* A choice index below n; also Optional with n = 2. */
 int sbs_read_choice(SbsReader *r, unsigned n, unsigned *ret);
+/* Optional(Integer), Optional(String); none: 0, NULL. */
+int sbs_read_optional_integer(SbsReader *r, bool *ret_has, int64_t *ret);
+int sbs_read_optional_string(SbsReader *r, bool *ret_has, const char **ret, size_t *ret_size);
 
 /* Writes into p, which has room for SBS_INTEGER_MAX; returns the bytes used. */
 size_t sbs_put_any_integer(uint8_t *p, int64_t value);

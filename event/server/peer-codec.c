@@ -105,28 +105,6 @@ static int optional_types_decode(SbsReader *r, PeerScratch *s, EventerQuery *q) 
 
 /* ---- init --------------------------------------------------------------------------------------------------------- */
 
-static int optional_string_decode(SbsReader *r, bool *ret_has, Subtype *ret) {
-        unsigned has;
-        int res;
-
-        res = sbs_read_choice(r, 2, &has);
-        if (res < 0)
-                return res;
-        *ret_has = has;
-        return has ? sbs_read_string(r, &ret->text, &ret->size) : 0;
-}
-
-static int optional_integer_decode(SbsReader *r, bool *ret_has, int64_t *ret) {
-        unsigned has;
-        int res;
-
-        res = sbs_read_choice(r, 2, &has);
-        if (res < 0)
-                return res;
-        *ret_has = has;
-        return has ? sbs_read_integer(r, ret) : 0;
-}
-
 int init_request_decode(SbsReader *r, PeerScratch *s, PeerInit *ret) {
         PeerInit init = { 0 };
         int res;
@@ -135,7 +113,7 @@ int init_request_decode(SbsReader *r, PeerScratch *s, PeerInit *ret) {
         res = sbs_read_string(r, &init.client_name.text, &init.client_name.size);
         if (res < 0)
                 return res;
-        res = optional_string_decode(r, &init.has_token, &init.client_token);
+        res = sbs_read_optional_string(r, &init.has_token, &init.client_token.text, &init.client_token.size);
         if (res < 0)
                 return res;
         res = types_decode(r, s);
@@ -145,7 +123,7 @@ int init_request_decode(SbsReader *r, PeerScratch *s, PeerInit *ret) {
                 return -EMSGSIZE;
         init.subscriptions = scratch_types(s);
         init.n_subscriptions = s->types->len;
-        res = optional_integer_decode(r, &init.has_server_id, &init.server_id);
+        res = sbs_read_optional_integer(r, &init.has_server_id, &init.server_id);
         if (res < 0)
                 return res;
         res = sbs_read_boolean(r, &init.persisted);
@@ -268,7 +246,7 @@ static int page_decode(SbsReader *r, PeerScratch *s, EventerQuery *q) {
         bool has_max;
         int res;
 
-        res = optional_integer_decode(r, &has_max, &s->max_results);
+        res = sbs_read_optional_integer(r, &has_max, &s->max_results);
         if (res < 0)
                 return res;
         if (has_max)
