@@ -114,7 +114,7 @@ def test_register_without_payload(ctl, eventer):
 
 def test_register_from_standard_input(ctl, eventer):
     assert ctl.lines('register', 'a', '-', input='{"x":\n 1}\n') == [['a', '{"x":1}']]
-    big = 'ž' * 3000000                 # more than a pipe holds, or a command line may have
+    big = 'ž' * 600000                  # more than a pipe holds, or a command line may have
     ctl('register', 'b', '-', input=json.dumps(big))
     eventer.wait('b', big)
     assert 'not JSON' in ctl('register', 'c', '-', status=2, input='')
