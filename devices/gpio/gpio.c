@@ -1,169 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Device type gpio (spec gpio.md): the lines of one chip, from its opening to its loss; what one line does is gpio-line.c's.
- * Owns the request of all lines, one timer for everything that is due, and a watch on the folder of chips. Loop thread. */
+/* Device type gpio (spec gpio.md): the lines of one chip, from its opening to its loss. Owns the request of all lines, one timer for
+ * everything that is due, and a watch on the folder of chips. Loop thread. */
+
+#include "devices/gpio/gpio-device.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <sys/inotify.h>
 
-#include "base/deadline.h"
-#include "base/ratelimit.h"
-#include "devices/device.h"
 #include "devices/gpio/gpio-chip.h"
-#include "devices/gpio/gpio-clock.h"
-#include "devices/gpio/gpio-conf.h"
-#include "devices/gpio/gpio-line.h"
-#include "devices/gpio/gpio-write.h"
 
-/* Edges taken in one turn. */
-#define EVENTS_MAX 512U
-/* … and so often before what is due in it. */
-#define TAKES_MAX 3U
 /* A chip that comes back is tried at once, but not faster than this. */
 #define RETURN_GAP_USEC (100 * USEC_PER_MSEC)
-/* A line that does not read as its last edge says: one more may be on its way for so long. */
-#define DOUBT_USEC (10 * USEC_PER_MSEC)
-/* Lost edges with less time between them are one burst. */
-#define BURST_USEC USEC_PER_SEC
-
-typedef enum GpioState {
-        GPIO_STARTING,  /* nothing was tried yet */
-        GPIO_WAITING,   /* for the next try */
-        GPIO_CONNECTED,
-        GPIO_STOPPED,   /* only the end is still to be told */
-} GpioState;
-
-typedef enum GpioStatus { GPIO_STATUS_NONE, GPIO_STATUS_CONNECTING, GPIO_STATUS_CONNECTED, GPIO_STATUS_DISCONNECTED } GpioStatus;
-typedef enum GpioCause { GPIO_INTERROGATE, GPIO_CHANGE, GPIO_WRITE } GpioCause;
-
-typedef struct GpioLine {
-        const GpioLineConf *conf;
-        GpioLineSettings settings;
-        GpioInput in;
-        GpioOutput out;
-        GpioStamp stamp;
-        usec_t poll_at, count_at, doubt_at;
-        bool touched;           /* by the edges of this turn */
-
-        int told;               /* value of the last state, or the one that is to be told … */
-        bool untold;            /* … when the event server takes events again */
-        GpioCause cause;
-        Timestamp source;
-
-        uint64_t offset, value; /* status */
-        const char *name, *direction;
-        char *consumer;
-} GpioLine;
-
-typedef struct GpioDevice {
-        Device device;
-        GpioState state;
-        GpioStatus status;
-        GpioLines *lines;
-        GpioLine *line;         /* in the order of the configuration */
-        size_t n;
-        char *path;             /* of the chip, when it was found */
-        GpioClock clock;
-        Deadline *timer;
-        sd_event_source *io, *watch;
-        usec_t tried_at, retry_at;
-        usec_t lost_at;         /* last edge that was found lost; 0: none */
-        uint64_t lost;
-        bool held;              /* the event server is congested */
-        RateLimit warnings;
-        JsonWriter json;        /* kept: edges allocate nothing */
-        GpioEvent events[EVENTS_MAX];
-} GpioDevice;
-
-static const GpioConf *gpio_conf(const GpioDevice *g) {
-        return g->device.conf;
-}
-
-/* ---- what is told ------------------------------------------------------------------------------------ */
-
-static void gpio_set_status(GpioDevice *g, GpioStatus status) {
-        static const JsonSpan payloads[] = {
-                [GPIO_STATUS_CONNECTING] = JSON_LITERAL("\"CONNECTING\""),
-                [GPIO_STATUS_CONNECTED] = JSON_LITERAL("\"CONNECTED\""),
-                [GPIO_STATUS_DISCONNECTED] = JSON_LITERAL("\"DISCONNECTED\""),
-        };
-        static const char *const subtypes[] = { "status", NULL };
-
-        if (g->status == status)
-                return;
-        g->status = status;
-        device_register(&g->device, subtypes, NULL, payloads[status]);
-}
-
-static void gpio_register_line(GpioDevice *g, const char *name, const char *what, const Timestamp *source) {
-        const char *const subtypes[] = { "line", name, what, NULL };
-        JsonSpan payload;
-
-        if (json_writer_end(&g->json, &payload) >= 0)
-                device_register(&g->device, subtypes, source, payload);
-}
-
-static void gpio_tell(GpioDevice *g, GpioLine *l) {
-        static const char *const causes[] = {
-                [GPIO_INTERROGATE] = "INTERROGATE",
-                [GPIO_CHANGE] = "CHANGE",
-                [GPIO_WRITE] = "WRITE",
-        };
-        JsonWriter *w = &g->json;
-
-        l->untold = false;
-        json_writer_reset(w);
-        json_open_object(w);
-        json_key(w, "value");
-        json_int(w, l->told);
-        json_key(w, "cause");
-        json_string(w, causes[l->cause]);
-        json_close_object(w);
-        gpio_register_line(g, l->conf->name, "state", &l->source);
-}
-
-/* time: monotonic. While the event server is congested only the last state of a line counts. */
-static void gpio_state(GpioDevice *g, GpioLine *l, int value, GpioCause cause, usec_t time) {
-        l->told = value;
-        l->value = (uint64_t) value;
-        l->cause = cause;
-        l->source = gpio_stamp(&l->stamp, &g->clock, time);
-        if (g->held)
-                l->untold = true;
-        else
-                gpio_tell(g, l);
-}
-
-static void gpio_register_count(GpioDevice *g, GpioLine *l, uint64_t delta, usec_t time) {
-        JsonWriter *w = &g->json;
-        GpioStamp stamp = {};
-        Timestamp source = gpio_stamp(&stamp, &g->clock, time);
-
-        json_writer_reset(w);
-        json_open_object(w);
-        json_key(w, "value");
-        json_uint(w, l->in.count);
-        json_key(w, "delta");
-        json_uint(w, delta);
-        json_close_object(w);
-        gpio_register_line(g, l->conf->name, "counter", &source);
-}
-
-/* Now, with the clocks read anew. */
-static usec_t gpio_now(GpioDevice *g) {
-        GpioReading reading = gpio_reading_take();
-
-        gpio_clock_update(&g->clock, reading);
-        return reading.after;
-}
 
 /* ---- the timer --------------------------------------------------------------------------------------- */
-
-static usec_t line_due(const GpioLine *l) {
-        usec_t input = MIN(l->in.stable_at, l->doubt_at);
-
-        return MIN(MIN(input, l->out.until), MIN(l->poll_at, l->count_at));
-}
 
 static void gpio_set_timer(GpioDevice *g) {
         usec_t due = USEC_INFINITY;
@@ -171,8 +20,7 @@ static void gpio_set_timer(GpioDevice *g) {
         if (g->state == GPIO_WAITING)
                 due = g->retry_at;
         else if (g->state == GPIO_CONNECTED)
-                for (size_t i = 0; i < g->n; i++)
-                        due = MIN(due, line_due(&g->line[i]));
+                due = gpio_next_due(g);
         else
                 due = 0; /* the first try, or the end */
         if (deadline_get(g->timer) != due)
@@ -314,7 +162,17 @@ static int gpio_interrogate(GpioDevice *g, char **ret_detail) {
         return 0;
 }
 
-static int gpio_on_edges(sd_event_source *source, int fd, uint32_t revents, void *userdata);
+static int gpio_on_edges(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        GpioDevice *g = userdata;
+        int r;
+
+        r = revents & EPOLLIN ? gpio_take_edges(g) : -ENODEV;
+        if (r < 0)
+                gpio_lost(g, r);
+        else
+                gpio_set_timer(g);
+        return 0;
+}
 
 /* Rules 1 and 2. */
 static void gpio_connect(GpioDevice *g) {
@@ -338,212 +196,6 @@ static void gpio_connect(GpioDevice *g) {
         g->state = GPIO_CONNECTED;
         device_set_link(&g->device, DEVICE_LINK_UP, DEVICE_REASON_NONE, NULL);
         gpio_set_timer(g);
-}
-
-/* ---- edges ------------------------------------------------------------------------------------------- */
-
-/* Rule 5: once per burst. */
-static void gpio_count_lost(GpioDevice *g, const GpioLine *l, uint64_t n, usec_t now) {
-        if (n == 0)
-                return;
-        if (g->lost_at == 0 || now >= usec_add(g->lost_at, BURST_USEC))
-                log_context(LOG_WARNING, device_log(&g->device), "Edges of line %s were lost: they come too fast.",
-                            l->conf->name);
-        g->lost_at = now;
-        g->lost += n;
-}
-
-static void gpio_sample(GpioDevice *g, GpioLine *l, int value, usec_t now) {
-        GpioChange change;
-
-        if (gpio_input_sample(&l->in, value, now, &change))
-                gpio_state(g, l, change.value, GPIO_CHANGE, change.time);
-}
-
-static int event_compare_time(const void *a, const void *b, void *userdata) {
-        uint64_t x = ((const GpioEvent *) a)->time, y = ((const GpioEvent *) b)->time;
-
-        return x < y ? -1 : x > y;
-}
-
-static void gpio_edge(GpioDevice *g, const GpioEvent *e, usec_t now) {
-        GpioLine *l = &g->line[e->line];
-        GpioChange change;
-        uint64_t lost = 0;
-
-        if (gpio_input_edge(&l->in, e->value, e->time / NSEC_PER_USEC, e->sequence, &lost, &change))
-                gpio_state(g, l, change.value, GPIO_CHANGE, change.time);
-        gpio_count_lost(g, l, lost, now);
-        l->touched = true;
-        if (lost > 0)
-                l->doubt_at = 0;
-        else if (l->doubt_at > 0)
-                l->doubt_at = USEC_INFINITY;
-}
-
-/* After the last edge of a line: it is read where edges were lost, or, where only that shows a loss, always. */
-static int gpio_check(GpioDevice *g, size_t i, usec_t now) {
-        GpioLine *l = &g->line[i];
-        int value;
-
-        if (l->doubt_at > now && (!l->in.alternate || l->in.sequence > 0))
-                return 0;
-        value = gpio_lines_get(g->lines, i);
-        if (value < 0)
-                return value;
-
-        if (l->doubt_at == USEC_INFINITY) {
-                if (gpio_input_contradicts(&l->in, value))
-                        l->doubt_at = usec_add(now, DOUBT_USEC);
-                return 0;
-        }
-        if (l->doubt_at > now)
-                return 0;
-        if (l->doubt_at > 0 && gpio_input_contradicts(&l->in, value))
-                gpio_count_lost(g, l, 1, now);
-        l->doubt_at = USEC_INFINITY;
-        gpio_sample(g, l, value, now);
-        return 0;
-}
-
-/* In order of time. Each line is already, and mostly only one has edges. */
-static void sort_events(GpioEvent *events, int n) {
-        for (int i = 1; i < n; i++)
-                if (events[i].time < events[i - 1].time) {
-                        g_qsort_with_data(events, n, sizeof(GpioEvent), event_compare_time, NULL); /* stable */
-                        return;
-                }
-}
-
-/* Takes what waits, at most EVENTS_MAX. Returns 0 when nothing did. */
-static int gpio_take_edges(GpioDevice *g) {
-        usec_t now;
-        int n, r = 0;
-
-        n = gpio_lines_read(g->lines, g->events, EVENTS_MAX);
-        if (n <= 0)
-                return n;
-
-        now = gpio_now(g);
-        sort_events(g->events, n);
-        for (int i = 0; i < n; i++)
-                gpio_edge(g, &g->events[i], now);
-        for (int i = 0; i < n && r >= 0; i++) {
-                GpioLine *l = &g->line[g->events[i].line];
-
-                if (l->touched)
-                        r = gpio_check(g, g->events[i].line, now);
-                l->touched = false;
-        }
-        return r < 0 ? r : n;
-}
-
-static int gpio_on_edges(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        GpioDevice *g = userdata;
-        int r;
-
-        r = revents & EPOLLIN ? gpio_take_edges(g) : -ENODEV;
-        if (r < 0)
-                gpio_lost(g, r);
-        else
-                gpio_set_timer(g);
-        return 0;
-}
-
-/* ---- what is due ------------------------------------------------------------------------------------- */
-
-/* On a grid from the first time on; what was missed is left out. */
-static usec_t next_on_grid(usec_t at, usec_t interval, usec_t now) {
-        return usec_add(at, MAX(interval, (now - at) / interval * interval + interval));
-}
-
-/* drained: no edges wait. */
-static int gpio_input_due(GpioDevice *g, size_t i, bool drained, usec_t now) {
-        GpioLine *l = &g->line[i];
-        bool poll = l->poll_at <= now, stable = l->in.stable_at <= now;
-        GpioChange change;
-        int value;
-
-        if (l->doubt_at <= now && drained)
-                return gpio_check(g, i, now);
-        if (l->doubt_at <= now)
-                l->doubt_at = usec_add(now, DOUBT_USEC);
-        if (!poll && !stable)
-                return 0;
-
-        value = gpio_lines_get(g->lines, i);
-        if (value == -ENODEV)
-                return value;
-        if (poll)
-                l->poll_at = next_on_grid(l->poll_at, l->conf->poll_interval, now);
-        if (value < 0) {
-                unsigned suppressed;
-
-                if (stable)
-                        l->in.stable_at = usec_add(now, l->in.debounce);
-                if (rate_limit_take(&g->warnings, now, &suppressed))
-                        log_context(LOG_WARNING, device_log(&g->device), "Cannot read line %s: %s.", l->conf->name,
-                                    g_strerror(-value));
-                return 0;
-        }
-
-        if (stable && gpio_input_expire(&l->in, value, now, &change))
-                gpio_state(g, l, change.value, GPIO_CHANGE, change.time);
-        if (poll)
-                gpio_sample(g, l, value, now);
-        return 0;
-}
-
-static void gpio_count_due(GpioDevice *g, GpioLine *l, usec_t now) {
-        uint64_t delta;
-
-        if (l->count_at > now)
-                return;
-        if (gpio_input_count(&l->in, &delta))
-                gpio_register_count(g, l, delta, l->count_at);
-        l->count_at = next_on_grid(l->count_at, l->conf->counter.interval, now);
-}
-
-/* The end of a pulse; a line that does not fall back is tried again a little later. */
-static int gpio_output_due(GpioDevice *g, size_t i, usec_t now) {
-        GpioLine *l = &g->line[i];
-        unsigned suppressed;
-        int r;
-
-        if (!gpio_output_expired(&l->out, now))
-                return 0;
-        r = gpio_lines_set(g->lines, i, l->out.back);
-        if (r == -ENODEV)
-                return r;
-        if (r < 0) {
-                l->out.until = usec_add(now, DOUBT_USEC);
-                if (rate_limit_take(&g->warnings, now, &suppressed))
-                        log_context(LOG_WARNING, device_log(&g->device), "Cannot end the pulse of line %s: %s.", l->conf->name,
-                                    g_strerror(-r));
-                return 0;
-        }
-        gpio_output_written(&l->out, l->out.back, 0, now);
-        if (l->out.value != l->told)
-                gpio_state(g, l, l->out.value, GPIO_WRITE, now);
-        return 0;
-}
-
-static int gpio_due(GpioDevice *g) {
-        bool drained;
-        usec_t now;
-        int r;
-
-        for (unsigned tries = 0; (r = gpio_take_edges(g)) > 0 && tries < TAKES_MAX; tries++) {
-        } /* they came before */
-        drained = r == 0;
-        now = gpio_now(g);
-        for (size_t i = 0; i < g->n && r >= 0; i++) {
-                if (line_due(&g->line[i]) > now)
-                        continue;
-                r = g->line[i].settings.output ? gpio_output_due(g, i, now) : gpio_input_due(g, i, drained, now);
-                gpio_count_due(g, &g->line[i], now);
-        }
-        return r;
 }
 
 static void gpio_on_timer(void *userdata) {
@@ -603,19 +255,6 @@ static GpioLine *gpio_find_line(GpioDevice *g, Subtype name) {
                 if (subtype_is(name, g->line[i].conf->name))
                         return &g->line[i];
         return NULL;
-}
-
-static void gpio_answer(GpioDevice *g, const char *name, JsonSpan request_id, GpioResult result) {
-        JsonWriter *w = &g->json;
-
-        json_writer_reset(w);
-        json_open_object(w);
-        json_key(w, "request_id");
-        json_raw(w, request_id);
-        json_key(w, "result");
-        json_string(w, gpio_result_to_string(result));
-        json_close_object(w);
-        gpio_register_line(g, name, "write", NULL);
 }
 
 /* Rule 6, in the order of the results. *ret_error: the line could not be set. */
@@ -781,9 +420,8 @@ static void gpio_flow(Device *d, bool open) {
         GpioDevice *g = (GpioDevice *) d;
 
         g->held = !open;
-        for (size_t i = 0; open && i < g->n; i++)
-                if (g->line[i].untold)
-                        gpio_tell(g, &g->line[i]);
+        if (open)
+                gpio_tell_held(g);
 }
 
 static void gpio_points(const void *conf, DevicePointCallback callback, void *userdata) {
