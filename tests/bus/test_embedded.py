@@ -86,7 +86,7 @@ def test_without_event_server_in_the_configuration(start_service, system_bus_cli
     path = pathlib.Path(manager['EventServer'].removeprefix('unix:'))
     assert path.name == 'eventer.sock' and stat.S_IMODE(path.stat().st_mode) == 0o660
     assert manager['EventStorage'] == 'working' and manager['EventStorageDetail'] == ''
-    wait_until(lambda: system_bus_client.manager('EventServerState') == 'operational', 'the server is operational')
+    system_bus_client.wait_operational()
     wait_until(lambda: system_bus_client.device(PLC, 'EnabledKnown'), 'the query was answered')
     assert system_bus_client.device(PLC, 'State') == 'disabled'
 
@@ -103,7 +103,7 @@ def test_without_event_server_in_the_configuration(start_service, system_bus_cli
 def test_kill_keeps_what_was_answered(start_service, system_bus_client, state):
     for enable in (True, False, True):
         gateway = start_service(config(), **in_state(state))
-        wait_until(lambda: system_bus_client.manager('EventServerState') == 'operational', 'the server is operational')
+        system_bus_client.wait_operational()
         system_bus_client.call(PATH, DEVICE, 'SetEnabled', 'ba{sv}', enable, {})
         gateway.kill()
         wait_until(lambda: system_bus_client.owner() is None, 'the name is free')
@@ -128,7 +128,7 @@ def test_initial_counts_once(start_service, system_bus_client, state):
 def test_memory_forgets(start_service, system_bus_client, state):
     in_memory = config(path=':memory:')
     gateway = start_service(in_memory, **in_state(state))
-    wait_until(lambda: system_bus_client.manager('EventServerState') == 'operational', 'the server is operational')
+    system_bus_client.wait_operational()
     system_bus_client.call(PATH, DEVICE, 'Enable')
     wait_state(system_bus_client, 'running')
     gateway.stop()
@@ -175,7 +175,7 @@ def test_token(gatewayd, bus, bus_client):
     """It is asked of others over TCP, not of the gateway itself."""
     port = free_port()
     gatewayd(config(path=':memory:', listen=[f'tcp:127.0.0.1:{port}'], client_token='secret'))
-    wait_until(lambda: bus_client.manager('EventServerState') == 'operational', 'the gateway is connected')
+    bus_client.wait_operational()
     with pytest.raises(EventerInitError):
         Eventer(port)
 
@@ -229,6 +229,7 @@ def test_export_wants_a_regular_file_to_write(start_service, system_bus_client, 
 
 def test_export_never_writes_over_the_database(start_service, system_bus_client, state):
     gateway = start_service(config(), **in_state(state))
+    system_bus_client.wait_operational()
     system_bus_client.call(PATH, DEVICE, 'Enable')
     for name in 'events.db', 'events.db-wal':
         with open(state / name, 'r+b') as file:
@@ -261,7 +262,7 @@ def test_database_that_is_corrupt(gatewayd, root_state, bus, bus_client):
     assert database.read_bytes() == b'no database at all ' * 1000
 
     gatewayd(config(on_corruption='set-aside'), **in_state(root_state))
-    wait_until(lambda: bus_client.manager('EventServerState') == 'operational', 'the server is operational')
+    bus_client.wait_operational()
     [aside] = root_state.glob('events.db.corrupt-*')
     assert aside.read_bytes() == b'no database at all ' * 1000
 
@@ -322,7 +323,7 @@ def fill(disk):
 def test_file_size_limit(gatewayd, bus, bus_client, root_state):
     """LimitFSIZE=: as a full disk, not the end of the process."""
     gateway = gatewayd(config(), **in_state(root_state))
-    wait_until(lambda: bus_client.manager('State') == 'running', 'ready')
+    bus_client.wait_operational()
     _, hard = resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (1, hard))
     with pytest.raises(BusError):
@@ -335,7 +336,7 @@ def test_file_size_limit(gatewayd, bus, bus_client, root_state):
 
 def test_disk_full(gatewayd, bus, bus_client, small_disk):
     gateway = gatewayd(config(), log_level='info', **in_state(small_disk))
-    wait_until(lambda: bus_client.manager('EventServerState') == 'operational', 'the server is operational')
+    bus_client.wait_operational()
     wait_until(lambda: bus_client.manager('State') == 'running', 'ready')
     mark = bus_client.mark()
     filler = fill(small_disk)

@@ -123,6 +123,7 @@ def test_connections_of_a_slave(start_service, system_bus_client, event_server):
     port = free_port()
     start_service(NATIVE.config([slave('rtu', port, [slave_data('word')])], event_server.port))
     path = device_path('modbus_slave/rtu')
+    system_bus_client.wait_operational()
     system_bus_client.call(path, DEVICE, 'Enable')
 
     def connections():

@@ -18,7 +18,7 @@ from dbus_fast.aio import MessageBus
 from harness import background
 from harness.paths import POLICY
 from harness.process import Process
-from harness.waiting import DEADLINE, DeadlineError
+from harness.waiting import DEADLINE, DeadlineError, wait_until
 
 NAME = 'io.gatewayd.Gateway1'
 ROOT_PATH = '/io/gatewayd/Gateway1'
@@ -223,6 +223,10 @@ class BusClient:
     def manager(self, name=None):
         properties = self.get_all(ROOT_PATH, MANAGER)
         return properties[name] if name else properties
+
+    def wait_operational(self):
+        """Ready does not mean connected: waits until the gateway is, with an event server that takes what is registered."""
+        wait_until(lambda: self.manager('EventServerState') == 'operational', 'the gateway is connected with its event server')
 
     def managed_objects(self):
         return self.call(ROOT_PATH, 'org.freedesktop.DBus.ObjectManager', 'GetManagedObjects')[0]

@@ -115,5 +115,5 @@ def test_starts_before_the_event_server(own_form, event_server, bus, bus_client,
     assert (properties['State'], properties['EnabledKnown']) == ('disabled', False)
     assert device.n_connections == 0
     event_server.start()
-    wait_until(lambda: bus_client.manager('EventServerState') == 'operational', 'the engine comes')
+    bus_client.wait_operational()
     wait_until(lambda: bus_client.device(PLC, 'EnabledKnown'), 'the enable query is answered')
