@@ -118,6 +118,91 @@ static uint64_t bits_bounded(int64_t n) {
         return MIN((uint64_t) n, BITS_HUGE);
 }
 
+/* ---- what bits mean ------------------------------------------------------------------------------------ */
+
+static const char *const value_type_names[] = {
+        [MODBUS_VALUE_BOOL] = "bool",
+        [MODBUS_VALUE_INT] = "int",
+        [MODBUS_VALUE_UINT] = "uint",
+        [MODBUS_VALUE_FLOAT] = "float",
+        [MODBUS_VALUE_STRING] = "string",
+        [MODBUS_VALUE_BCD] = "bcd",
+        NULL,
+};
+static const char *const order_names[] = {
+        [MODBUS_ORDER_BIG] = "big",
+        [MODBUS_ORDER_LITTLE] = "little",
+        NULL,
+};
+
+static const ConfField state_fields[] = {
+        KEY(ModbusStateConf, raw, CONF_TYPE_INTEGER, REQUIRED, .help = "integer that the bits are"),
+        KEY(ModbusStateConf, name, CONF_TYPE_STRING, REQUIRED, .help = "value that it is reported and written as"),
+        {}
+};
+
+static const ConfField state_element = { .type = CONF_TYPE_OBJECT, .fields = state_fields };
+
+static const ConfField value_fields[] = {
+        KEY(ModbusValueConf, type, CONF_TYPE_ENUM, REQUIRED, .names = value_type_names,
+            .help = "what the bits are; bit_count says how many"),
+        KEY(ModbusValueConf, word_order, CONF_TYPE_ENUM, .names = order_names, .fallback = "\"big\"",
+            .help = "little: the first register is the least significant one"),
+        KEY(ModbusValueConf, byte_order, CONF_TYPE_ENUM, .names = order_names, .fallback = "\"big\"",
+            .help = "little: the two bytes of each register are swapped"),
+        KEY(ModbusValueConf, scale, CONF_TYPE_NUMBER, .fallback = "1", .min = -INFINITY, .max = INFINITY,
+            .help = "the value is the number times this …"),
+        KEY(ModbusValueConf, offset, CONF_TYPE_NUMBER, .fallback = "0", .help = "… plus this"),
+        KEY(ModbusValueConf, min, CONF_TYPE_NUMBER, .flags = CONF_NULLABLE, .help = "least value that may be written"),
+        KEY(ModbusValueConf, max, CONF_TYPE_NUMBER, .flags = CONF_NULLABLE, .help = "greatest value that may be written"),
+        { .name = "enum", .offset = offsetof(ModbusValueConf, states), .type = CONF_TYPE_ARRAY,
+          .element = &state_element, .element_size = sizeof(ModbusStateConf), .fallback = "[]",
+          .help = "names of integers; others stay numbers" },
+        {}
+};
+
+/* A state must be one that the bits can have. */
+static bool state_fits(const ModbusValueConf *v, int64_t raw, int64_t bit_count) {
+        if (v->type == MODBUS_VALUE_INT)
+                return bit_count >= 64 || (raw >= -(INT64_C(1) << (bit_count - 1)) && raw < INT64_C(1) << (bit_count - 1));
+        if (v->type == MODBUS_VALUE_BCD)
+                return raw >= 0 && raw <= modbus_value_bcd_max((size_t) bit_count);
+        return raw >= 0 && (bit_count >= 63 || raw < INT64_C(1) << bit_count);
+}
+
+static void verify_states(const ModbusValueConf *v, int64_t bit_count, ConfErrors *e) {
+        const ModbusStateConf *states = v->states.items;
+        g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+
+        if (v->states.n > 0 && v->type != MODBUS_VALUE_INT && v->type != MODBUS_VALUE_UINT &&
+            v->type != MODBUS_VALUE_BCD)
+                conf_error_at(e, CONF_RANGE, &v->states, "only integers can have names");
+        for (size_t i = 0; i < v->states.n; i++) {
+                check_name(names, &states[i].name, e);
+                if (!state_fits(v, states[i].raw, bit_count))
+                        conf_error_at(e, CONF_RANGE, &states[i].raw, "%" PRIi64 " does not fit %" PRIi64 " bits",
+                                      states[i].raw, bit_count);
+        }
+}
+
+static void verify_value(const ModbusValueConf *v, int type, int64_t bit_offset, int64_t bit_count, ConfErrors *e) {
+        const char *needs;
+
+        if (!v->given || v->type < 0 || v->word_order < 0 || v->byte_order < 0)
+                return;
+
+        needs = modbus_value_needs(v, type, bit_offset, bit_count);
+        if (needs)
+                conf_error_at(e, CONF_RANGE, &v->type, "a value of type %s needs %s", value_type_names[v->type],
+                              needs);
+        else
+                verify_states(v, bit_count, e);
+        if (!(v->scale < 0 || v->scale > 0))
+                conf_error_at(e, CONF_RANGE, &v->scale, "a scale of 0 leaves nothing of a value");
+        if (v->min > v->max)
+                conf_error_at(e, CONF_RANGE, &v->min, "min is above max: nothing could be written");
+}
+
 /* ---- master ------------------------------------------------------------------------------------------ */
 
 static const ConfField master_tcp_fields[] = {
@@ -164,47 +249,6 @@ static const ConfField connection_fields[] = {
         KEY(ModbusConnectionConf, probe_budget, CONF_TYPE_NUMBER, .fallback = "0.05", .hat_fallback = "1",
             .min = 0.001, .max = 1,
             .help = "share of the line's time for units that do not answer, while others do; 1: no limit"),
-        {}
-};
-
-static const char *const value_type_names[] = {
-        [MODBUS_VALUE_BOOL] = "bool",
-        [MODBUS_VALUE_INT] = "int",
-        [MODBUS_VALUE_UINT] = "uint",
-        [MODBUS_VALUE_FLOAT] = "float",
-        [MODBUS_VALUE_STRING] = "string",
-        [MODBUS_VALUE_BCD] = "bcd",
-        NULL,
-};
-static const char *const order_names[] = {
-        [MODBUS_ORDER_BIG] = "big",
-        [MODBUS_ORDER_LITTLE] = "little",
-        NULL,
-};
-
-static const ConfField state_fields[] = {
-        KEY(ModbusStateConf, raw, CONF_TYPE_INTEGER, REQUIRED, .help = "integer that the bits are"),
-        KEY(ModbusStateConf, name, CONF_TYPE_STRING, REQUIRED, .help = "value that it is reported and written as"),
-        {}
-};
-
-static const ConfField state_element = { .type = CONF_TYPE_OBJECT, .fields = state_fields };
-
-static const ConfField value_fields[] = {
-        KEY(ModbusValueConf, type, CONF_TYPE_ENUM, REQUIRED, .names = value_type_names,
-            .help = "what the bits are; bit_count says how many"),
-        KEY(ModbusValueConf, word_order, CONF_TYPE_ENUM, .names = order_names, .fallback = "\"big\"",
-            .help = "little: the first register is the least significant one"),
-        KEY(ModbusValueConf, byte_order, CONF_TYPE_ENUM, .names = order_names, .fallback = "\"big\"",
-            .help = "little: the two bytes of each register are swapped"),
-        KEY(ModbusValueConf, scale, CONF_TYPE_NUMBER, .fallback = "1", .min = -INFINITY, .max = INFINITY,
-            .help = "the value is the number times this …"),
-        KEY(ModbusValueConf, offset, CONF_TYPE_NUMBER, .fallback = "0", .help = "… plus this"),
-        KEY(ModbusValueConf, min, CONF_TYPE_NUMBER, .flags = CONF_NULLABLE, .help = "least value that may be written"),
-        KEY(ModbusValueConf, max, CONF_TYPE_NUMBER, .flags = CONF_NULLABLE, .help = "greatest value that may be written"),
-        { .name = "enum", .offset = offsetof(ModbusValueConf, states), .type = CONF_TYPE_ARRAY,
-          .element = &state_element, .element_size = sizeof(ModbusStateConf), .fallback = "[]",
-          .help = "names of integers; others stay numbers" },
         {}
 };
 
@@ -271,8 +315,8 @@ const ConfField modbus_master_fields[] = {
         KEY(ModbusMasterConf, remote_devices, CONF_TYPE_ARRAY, REQUIRED, .element = &remote_element,
             .element_size = sizeof(ModbusRemoteConf), .help = "units behind the connection"),
         KEY(ModbusMasterConf, answer_always, CONF_TYPE_BOOL, .fallback = "true", .hat_fallback = "false",
-            .help = "a write that cannot be sent is answered at once, with NOT_CONNECTED, UNKNOWN_DATA, "
-                    "NOT_WRITABLE, INVALID_VALUE or BUSY"),
+            .help = "a write that cannot be sent, or whose value does not fit its bits, is answered at once, with "
+                    "NOT_CONNECTED, UNKNOWN_DATA, NOT_WRITABLE, INVALID_VALUE or BUSY"),
         KEY(ModbusMasterConf, report_errors, CONF_TYPE_ENUM, .names = report_errors_names,
             .fallback = "\"change\"", .hat_fallback = "\"always\"",
             .help = "when the error answer to a read is registered: with each read, or when it is another one"),
@@ -284,53 +328,13 @@ static unsigned quantity_max(int type) {
                                                               : MODBUS_READ_REGISTERS_MAX;
 }
 
-/* A state must be one that the bits can have. */
-static bool state_fits(const ModbusValueConf *v, int64_t raw, int64_t bit_count) {
-        if (v->type == MODBUS_VALUE_INT)
-                return bit_count >= 64 || (raw >= -(INT64_C(1) << (bit_count - 1)) && raw < INT64_C(1) << (bit_count - 1));
-        if (v->type == MODBUS_VALUE_BCD)
-                return raw >= 0 && raw <= modbus_value_bcd_max((size_t) bit_count);
-        return raw >= 0 && (bit_count >= 63 || raw < INT64_C(1) << bit_count);
-}
-
-static void verify_states(const ModbusMasterData *d, ConfErrors *e) {
-        const ModbusStateConf *states = d->value.states.items;
-        g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
-
-        if (d->value.states.n > 0 && d->value.type != MODBUS_VALUE_INT && d->value.type != MODBUS_VALUE_UINT &&
-            d->value.type != MODBUS_VALUE_BCD)
-                conf_error_at(e, CONF_RANGE, &d->value.states, "only integers can have names");
-        for (size_t i = 0; i < d->value.states.n; i++) {
-                check_name(names, &states[i].name, e);
-                if (!state_fits(&d->value, states[i].raw, d->bit_count))
-                        conf_error_at(e, CONF_RANGE, &states[i].raw, "%" PRIi64 " does not fit %" PRIi64 " bits",
-                                      states[i].raw, d->bit_count);
-        }
-}
-
-static void verify_value(const ModbusMasterData *d, ConfErrors *e) {
-        const char *needs;
-
-        if (!d->value.given || d->value.type < 0 || d->value.word_order < 0 || d->value.byte_order < 0)
-                return;
-
-        needs = modbus_value_needs(&d->value, d->type, d->bit_offset, d->bit_count);
-        if (needs)
-                conf_error_at(e, CONF_RANGE, &d->value.type, "a value of type %s needs %s",
-                              value_type_names[d->value.type], needs);
-        else
-                verify_states(d, e);
-        if (!(d->value.scale < 0 || d->value.scale > 0))
-                conf_error_at(e, CONF_RANGE, &d->value.scale, "a scale of 0 leaves nothing of a value");
-}
-
 static void verify_master_data(const ModbusMasterData *d, ConfErrors *e) {
         uint64_t quantity;
 
         if (!place_valid(d->type, d->start_address, d->bit_offset, d->bit_count))
                 return;
 
-        verify_value(d, e);
+        verify_value(&d->value, d->type, d->bit_offset, d->bit_count, e);
         quantity = modbus_data_quantity((ModbusDataType) d->type, bits_bounded(d->bit_offset),
                                         bits_bounded(d->bit_count));
         if ((uint64_t) d->start_address + quantity > ADDRESSES)
@@ -431,6 +435,8 @@ static const ConfField slave_data_fields[] = {
             .help = "bits skipped from the start address on"),
         KEY(ModbusSlaveData, bit_count, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = INFINITY,
             .help = "bits of the value"),
+        KEY(ModbusSlaveData, value, CONF_TYPE_OBJECT, .flags = CONF_PRESENCE, .fields = value_fields,
+            .help = "what the bits mean; not given: an unsigned integer"),
         {}
 };
 
@@ -460,6 +466,7 @@ static void verify_slave_data(const ModbusSlaveData *d, ConfErrors *e) {
         if (!place_valid(d->type, d->start_address, d->bit_offset, d->bit_count))
                 return;
 
+        verify_value(&d->value, d->type, d->bit_offset, d->bit_count, e);
         place = modbus_data_place((ModbusDataType) d->type, (uint64_t) d->start_address,
                                   bits_bounded(d->bit_offset), bits_bounded(d->bit_count));
         if (place.last >= ADDRESSES)

@@ -47,25 +47,6 @@ typedef struct ModbusSerialConf {
  * none with the others. */
 SerialOptions modbus_serial_options(const ModbusSerialConf *c, ModbusFramingKind framing);
 
-/* ---- master ------------------------------------------------------------------------------------------ */
-
-typedef struct ModbusMasterTransport {
-        int kind;               /* ModbusTransportKind */
-        const char *host;       /* TCP */
-        int64_t port;           /* TCP: 1 to 65535 */
-        ModbusSerialConf serial;
-} ModbusMasterTransport;
-
-typedef struct ModbusConnectionConf {
-        int framing;            /* ModbusFramingKind */
-        ModbusMasterTransport transport;
-        usec_t connect_timeout, connect_delay;
-        usec_t request_timeout, request_delay, request_retry_delay;
-        int64_t request_retry_immediate_count, request_retry_delayed_count;
-        bool write_priority;
-        double probe_budget;    /* above 0, at most 1 */
-} ModbusConnectionConf;
-
 typedef enum ModbusValueType {
         MODBUS_VALUE_BOOL,
         MODBUS_VALUE_INT,
@@ -90,6 +71,25 @@ typedef struct ModbusValueConf {
         double min, max;        /* of what is written; NaN: none */
         ConfArray states;       /* ModbusStateConf */
 } ModbusValueConf;
+
+/* ---- master ------------------------------------------------------------------------------------------ */
+
+typedef struct ModbusMasterTransport {
+        int kind;               /* ModbusTransportKind */
+        const char *host;       /* TCP */
+        int64_t port;           /* TCP: 1 to 65535 */
+        ModbusSerialConf serial;
+} ModbusMasterTransport;
+
+typedef struct ModbusConnectionConf {
+        int framing;            /* ModbusFramingKind */
+        ModbusMasterTransport transport;
+        usec_t connect_timeout, connect_delay;
+        usec_t request_timeout, request_delay, request_retry_delay;
+        int64_t request_retry_immediate_count, request_retry_delayed_count;
+        bool write_priority;
+        double probe_budget;    /* above 0, at most 1 */
+} ModbusConnectionConf;
 
 /* When a value that was read is reported; modbus-poll.h. */
 typedef struct ModbusReportConf {
@@ -152,6 +152,7 @@ typedef struct ModbusSlaveData {
         int64_t device_id;      /* outside 1 to 255: accepted, never served */
         int type;               /* ModbusDataType, never MODBUS_QUEUE after verification */
         int64_t start_address, bit_offset, bit_count;
+        ModbusValueConf value;
 } ModbusSlaveData;
 
 typedef struct ModbusSlaveConf {

@@ -300,7 +300,7 @@ static void slave_data_event(ModbusSlave *s, const Event *e) {
                 slave_warn(s, e, "its value does not fit");
                 return;
         default:
-                slave_warn(s, e, "its value is not an integer");
+                slave_warn(s, e, "its value is not of the data's type");
         }
 }
 

@@ -6,6 +6,7 @@
 
 #include "devices/modbus/modbus-bytes.h"
 #include "devices/modbus/modbus-data.h"
+#include "devices/modbus/modbus-value.h"
 
 /* Registers first … last of one table (device id and data type). */
 typedef struct Area {
@@ -14,6 +15,7 @@ typedef struct Area {
         uint64_t first, last;
         uint8_t *bits;
         ModbusStoreItem *items; /* in configuration order */
+        bool typed;             /* one of them has a `value` */
 } Area;
 
 struct ModbusStoreItem {
@@ -125,6 +127,7 @@ static void store_add_item(ModbusStore *s, const ModbusSlaveData *conf, ModbusSt
                 .next = a->items,
         };
         a->items = item;
+        a->typed = a->typed || conf->value.given;
         g_hash_table_insert(s->by_name, &item->name, item);
         if (conf->device_id >= 1 && conf->device_id <= UINT8_MAX)
                 modbus_units_add(&s->units, (uint8_t) conf->device_id);
@@ -179,24 +182,27 @@ const ModbusUnits *modbus_store_units(const ModbusStore *s) {
 
 /* ---- data and reads ---------------------------------------------------------------------------------- */
 
+static int parse_raw(JsonSpan value, size_t n_bits, uint8_t *ret_bits) {
+        bool fits;
+
+        if (!json_is_integer(value))
+                return -EBADMSG;
+        return bits_from_decimal(value.text, value.size, n_bits, ret_bits, &fits) < 0 || !fits ? -ERANGE : 0;
+}
+
 int modbus_store_set(ModbusStore *s, Subtype name, JsonSpan value) {
         const ModbusStoreItem *item = g_hash_table_lookup(s->by_name, &name);
         size_t n_bits;
-        bool fits;
         int r;
 
         if (!item)
                 return -ENOENT;
-        if (!json_is_integer(value))
-                return -EINVAL;
 
         n_bits = (size_t) item->conf->bit_count;
-        r = bits_from_decimal(value.text, value.size, n_bits, s->scratch, &fits);
+        r = item->conf->value.given ? modbus_value_parse(&item->conf->value, value, n_bits, s->scratch)
+                                    : parse_raw(value, n_bits, s->scratch);
         if (r < 0)
-                return r == -E2BIG ? -ERANGE : r;
-        if (!fits)
-                return -ERANGE;
-
+                return r;
         modbus_bits_set(item->area->bits, item->offset, n_bits, s->scratch);
         return 0;
 }
@@ -261,23 +267,6 @@ static void write_fill(ModbusStoreWrite *w, const Area *a, const ModbusPdu *requ
         }
 }
 
-ModbusResult modbus_store_write(const ModbusStore *s, uint8_t unit, const ModbusPdu *request,
-                                ModbusStoreWrite *ret) {
-        size_t offset, n_bits;
-        const Area *a = store_find(s, unit, request, &offset, &n_bits);
-
-        if (!a)
-                return MODBUS_INVALID_DATA_ADDRESS;
-
-        ret->item = a->items;
-        ret->area = a;
-        ret->offset = offset;
-        ret->n_bits = n_bits;
-        ret->masked = false;
-        write_fill(ret, a, request);
-        return MODBUS_SUCCESS;
-}
-
 /* The bits of the area that both have; false: none. */
 static bool write_shares(const ModbusStoreWrite *w, const ModbusStoreItem *item, size_t *ret_from,
                          size_t *ret_n) {
@@ -309,12 +298,50 @@ const char *modbus_store_item_name(const ModbusStoreItem *item) {
         return item->conf->name;
 }
 
-void modbus_store_item_write_json(const ModbusStoreItem *item, const ModbusStoreWrite *w, JsonWriter *json) {
+/* The item's bits as the write would make them, at the front of the scratch memory. */
+static const uint8_t *item_written(const ModbusStoreItem *item, const ModbusStoreWrite *w) {
         uint8_t *scratch = item->store->scratch;
-        size_t n_bits = (size_t) item->conf->bit_count, from = 0, n = 0;
+        size_t from = 0, n = 0;
 
-        modbus_bits_copy(scratch, 0, item->area->bits, item->offset, n_bits);
+        modbus_bits_copy(scratch, 0, item->area->bits, item->offset, (size_t) item->conf->bit_count);
         if (write_shares(w, item, &from, &n))
                 modbus_bits_copy(scratch, from - item->offset, w->bits, from - w->offset, n);
-        modbus_bits_write_json(json, scratch, 0, n_bits);
+        return scratch;
+}
+
+static bool write_is_allowed(ModbusStoreWrite w) {
+        const ModbusStoreItem *item;
+
+        while ((item = modbus_store_write_next(&w)))
+                if (item->conf->value.given && !modbus_value_allowed(&item->conf->value, item_written(item, &w), 0,
+                                                                     (size_t) item->conf->bit_count))
+                        return false;
+        return true;
+}
+
+ModbusResult modbus_store_write(const ModbusStore *s, uint8_t unit, const ModbusPdu *request,
+                                ModbusStoreWrite *ret) {
+        size_t offset, n_bits;
+        const Area *a = store_find(s, unit, request, &offset, &n_bits);
+
+        if (!a)
+                return MODBUS_INVALID_DATA_ADDRESS;
+
+        ret->item = a->items;
+        ret->area = a;
+        ret->offset = offset;
+        ret->n_bits = n_bits;
+        ret->masked = false;
+        write_fill(ret, a, request);
+        return a->typed && !write_is_allowed(*ret) ? MODBUS_INVALID_DATA_VALUE : MODBUS_SUCCESS;
+}
+
+void modbus_store_item_write_json(const ModbusStoreItem *item, const ModbusStoreWrite *w, JsonWriter *json) {
+        const uint8_t *bits = item_written(item, w);
+        size_t n_bits = (size_t) item->conf->bit_count;
+
+        if (item->conf->value.given)
+                modbus_value_write_json(json, &item->conf->value, bits, 0, n_bits);
+        else
+                modbus_bits_write_json(json, bits, 0, n_bits);
 }

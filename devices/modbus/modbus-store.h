@@ -19,8 +19,8 @@ DEFINE_CLEANUP(ModbusStore, modbus_store_free);
 /* Unit ids that are served: those of the data, 1 to 255. */
 const ModbusUnits *modbus_store_units(const ModbusStore *s);
 
-/* Stores a data item's value. -ENOENT: no such name, -EINVAL: not an integer token, -ERANGE: not within 0 …
- * 2^bit_count - 1. */
+/* Stores a data item's value. -ENOENT: no such name, -EBADMSG: not of its type (without one: not an integer token), -ERANGE: does not
+ * fit (without a type: not within 0 … 2^bit_count - 1), or lies outside min and max. */
 int modbus_store_set(ModbusStore *s, Subtype name, JsonSpan value);
 
 /* A read that modbus_request_parse() accepted. MODBUS_SUCCESS: ret_data (at most 250 bytes) is what the
@@ -38,13 +38,13 @@ typedef struct ModbusStoreWrite {
         uint8_t bits[2 * MODBUS_WRITE_REGISTERS_MAX]; /* new ones, as a bit string */
 } ModbusStoreWrite;
 
-/* 05, 06, 0f, 10 or 16, accepted by modbus_request_parse(). MODBUS_INVALID_DATA_ADDRESS as above.
- * Valid until data are set. */
+/* 05, 06, 0f, 10 or 16, accepted by modbus_request_parse(). MODBUS_INVALID_DATA_ADDRESS as above;
+ * MODBUS_INVALID_DATA_VALUE: it would make a value that modbus_store_set() refuses. Valid until data are set. */
 ModbusResult modbus_store_write(const ModbusStore *s, uint8_t unit, const ModbusPdu *request,
                                 ModbusStoreWrite *ret);
 /* The next data item that shares a bit with what is written (6.8; mask write 6.9), in configuration order;
  * NULL: no more. */
 const ModbusStoreItem *modbus_store_write_next(ModbusStoreWrite *w);
 const char *modbus_store_item_name(const ModbusStoreItem *item);
-/* The item's value as the write would make it: a JSON integer. */
+/* The item's value as the write would make it, of its type; without one a JSON integer. */
 void modbus_store_item_write_json(const ModbusStoreItem *item, const ModbusStoreWrite *w, JsonWriter *json);

@@ -311,6 +311,16 @@ static bool outside(const ModbusValueConf *v, double d) {
         return d < v->min || d > v->max; /* never, where they are not given */
 }
 
+bool modbus_value_allowed(const ModbusValueConf *v, const uint8_t *string, size_t offset, size_t n_bits) {
+        double d;
+
+        if (v->type == MODBUS_VALUE_STRING || v->type == MODBUS_VALUE_BOOL)
+                return true;
+
+        d = modbus_value_number(v, string, offset, n_bits);
+        return isfinite(d) && !outside(v, d);
+}
+
 int64_t modbus_value_bcd_max(size_t n_bits) {
         int64_t most = 0;
 

@@ -18,6 +18,8 @@ void modbus_value_write_json(JsonWriter *w, const ModbusValueConf *v, const uint
                              size_t n_bits);
 /* The same as a number, for comparing. v NULL: a raw integer. NaN: it is none, or has more than 64 bits. */
 double modbus_value_number(const ModbusValueConf *v, const uint8_t *string, size_t offset, size_t n_bits);
+/* It could be stored from JSON as well: it is a number where one is needed, and within min and max. */
+bool modbus_value_allowed(const ModbusValueConf *v, const uint8_t *string, size_t offset, size_t n_bits);
 /* The bits (BITS_BYTES(n_bits), right-aligned) that make this value. -EBADMSG: it is of another kind; -ERANGE: it
  * does not fit, or lies outside min and max. */
 int modbus_value_parse(const ModbusValueConf *v, JsonSpan value, size_t n_bits, uint8_t *ret_bits);

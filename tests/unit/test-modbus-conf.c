@@ -230,6 +230,13 @@ static void test_slave(void) {
                 { "bit_count: 16}", "bit_count: 16}, " ITEM("x", "device_id: 2, "), RANGE,
                   "/data/1/name: duplicate name \"x\"" },
                 { "bit_count: 16}", "bit_count: 16, interval: 1}", ERROR, "/data/0/interval: " },
+                { "bit_count: 16}", "bit_count: 16, value: {type: int, scale: 0.1, min: -5, max: 5, enum: [{raw: -1, name: a}]}}",
+                  GOOD },
+                { "bit_count: 16}", "bit_count: 16, value: {}}", ERROR, "/data/0/value/type: required" },
+                { "bit_count: 16}", "bit_count: 24, value: {type: float}}", RANGE,
+                  "/data/0/value/type: a value of type float needs 16, 32 or 64 bits" },
+                { "bit_count: 16}", "bit_count: 16, value: {type: uint, min: 2, max: 1}}", RANGE,
+                  "/data/0/value/min: min is above max" },
                 { "{type: TCP, local_host: 0.0.0.0, local_port: 502, remote_hosts: null, "
                   "max_connections: null, response_timeout: 1, keep_alive_timeout: null}",
                   SERIAL ", response_timeout: 1, keep_alive_timeout: 10}", GOOD },

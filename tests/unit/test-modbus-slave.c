@@ -662,6 +662,46 @@ static void test_independent_writes(void) {
         client_request(b, "01 03 0000 0001", "01 03 02 0000");
 }
 
+#define TYPED(name, type, start, count, value) \
+        "{name: " name ", device_id: 1, data_type: " type ", start_address: " start ", bit_offset: 0, bit_count: " count \
+        ", value: {" value "}}"
+
+/* The same meaning both ways; what one way does not allow, the other does not either. */
+static void test_typed_values(void) {
+        uint16_t port = free_port();
+        _cleanup_(fake_host_freep) FakeHost *h = slave_started(
+                        &(Settings) { .data = TYPED("t", "HOLDING_REGISTER", "0", "16", "type: int, scale: 0.1, max: 90") ","
+                                              TYPED("f", "HOLDING_REGISTER", "1", "32", "type: float, word_order: little") ","
+                                              TYPED("m", "HOLDING_REGISTER", "3", "16",
+                                                    "type: uint, enum: [{raw: 1, name: auto}]") ","
+                                              TYPED("run", "COIL", "0", "1", "type: bool") },
+                        port);
+        _cleanup_(client_freep) Client *c = client_new(h, port);
+        char id[MODBUS_WRITE_ID_MAX];
+
+        expect_ids(h, 1);
+        fake_host_event(h, "data/t", "{\"value\": -1.5}");
+        fake_host_event(h, "data/t", "{\"value\": 90.1}"); /* ignored, as the next three */
+        fake_host_event(h, "data/f", "{\"value\": \"1\"}");
+        fake_host_event(h, "data/m", "{\"value\": \"manual\"}");
+        fake_host_event(h, "data/run", "{\"value\": 2}");
+        fake_host_event(h, "data/f", "{\"value\": 123.456}");
+        fake_host_event(h, "data/m", "{\"value\": \"auto\"}");
+        fake_host_event(h, "data/run", "{\"value\": true}");
+        client_request(c, "01 03 0000 0004", "01 03 08 fff1 e979 42f6 0001");
+        client_request(c, "01 01 0000 0001", "01 01 01 01");
+
+        client_send_pdu(c, 0x0102, "01 10 0000 0004 08 0384 0000 3fc0 0001");
+        expect_write(h, 1, "{\"name\": \"t\", \"value\": 90.0}, {\"name\": \"f\", \"value\": 1.5}, {\"name\": \"m\", \"value\": \"auto\"}",
+                     id);
+        answer_write(h, id, "true");
+        client_expect_pdu(c, 0x0102, "01 10 0000 0004");
+        client_request(c, "01 06 0000 0385", "01 86 03"); /* above max */
+        client_request(c, "01 10 0001 0002 04 0000 7fc0", "01 90 03"); /* no number */
+        client_send_pdu(c, 0x0102, "01 05 0000 0000");
+        expect_write(h, 1, "{\"name\": \"run\", \"value\": false}", id);
+}
+
 /* A value with more digits than an event can carry cannot be asked about. */
 static void test_unfit_write(void) {
         uint16_t port = free_port();
@@ -804,6 +844,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-slave/answers", test_answers);
         g_test_add_func("/modbus-slave/no-answer", test_no_answer);
         g_test_add_func("/modbus-slave/independent-writes", test_independent_writes);
+        g_test_add_func("/modbus-slave/typed-values", test_typed_values);
         g_test_add_func("/modbus-slave/unfit-write", test_unfit_write);
         g_test_add_func("/modbus-slave/flow", test_flow);
         g_test_add_func("/modbus-slave/stop-while-held", test_stop_while_held);

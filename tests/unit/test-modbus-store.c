@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "tests/unit/hex.h"
+#include "tests/unit/value-vectors.h"
+
 #define COILS(name, start, offset, count) \
         { name, 1, MODBUS_COIL, start, offset, count }
 #define HOLDING(name, start, offset, count) \
@@ -140,12 +143,12 @@ static void test_set(void) {
                 { "x", "65535", 0 },
                 { "x", "65536", -ERANGE },
                 { "x", "-1", -ERANGE },
-                { "x", "1.0", -EINVAL },
-                { "x", "1e0", -EINVAL },
-                { "x", "\"1\"", -EINVAL },
-                { "x", "null", -EINVAL },
-                { "x", "true", -EINVAL },
-                { "x", "{}", -EINVAL },
+                { "x", "1.0", -EBADMSG },
+                { "x", "1e0", -EBADMSG },
+                { "x", "\"1\"", -EBADMSG },
+                { "x", "null", -EBADMSG },
+                { "x", "true", -EBADMSG },
+                { "x", "{}", -EBADMSG },
                 { "X", "1", -ENOENT },
                 { "", "1", -ENOENT },
                 { "i", "1208925819614629174706175", 0 },
@@ -241,6 +244,140 @@ static void test_mask_writes(void) {
                 g_test_message("row %zu", i);
                 g_assert_cmpstr(text, ==, rows[i].expected);
         }
+}
+
+/* ---- typed values ------------------------------------------------------------------------------------ */
+
+/* The registers of a vector, what fills the last one being 0. */
+static GByteArray *vector_registers(const ValueVector *v) {
+        GByteArray *bytes = from_hex(v->hex);
+
+        if (bytes->len % 2 != 0)
+                g_byte_array_append(bytes, (const uint8_t *) "", 1);
+        return bytes;
+}
+
+static void expect_event(ModbusStore *s, uint16_t address, const GByteArray *registers, const char *expected) {
+        ModbusPdu request = pdu(MODBUS_WRITE_REGISTERS, address, registers->len / 2);
+        g_autofree char *got = NULL;
+
+        request.data = registers->data;
+        request.data_size = registers->len;
+        got = write_text(s, 1, &request);
+        g_assert_cmpstr(got, ==, expected);
+}
+
+/* Both ways: a data event makes the registers, a write of the registers makes the event's value. */
+static void test_vectors(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(value_vectors); i++) {
+                const ValueVector *v = &value_vectors[i];
+                const ModbusSlaveData data = {
+                        .name = "v",
+                        .device_id = 1,
+                        .type = MODBUS_HOLDING_REGISTER,
+                        .start_address = 7,
+                        .bit_count = (int64_t) v->n_bits,
+                        .value = conf_of(v->type, v->word_order, v->byte_order),
+                };
+                _cleanup_(modbus_store_freep) ModbusStore *s = modbus_store_new(&data, 1), *empty = modbus_store_new(&data, 1);
+                g_autoptr(GByteArray) registers = vector_registers(v);
+                g_autofree char *event = g_strdup_printf("v=%s", v->text);
+                GString *hex = g_string_new(NULL);
+
+                for (guint j = 0; j < registers->len; j++)
+                        g_string_append_printf(hex, "%02x", registers->data[j]);
+                g_test_message("%s = %s", v->hex, v->text);
+                g_assert_cmpint(set(s, "v", v->text), ==, 0);
+                expect_read(s, 1, MODBUS_READ_HOLDING_REGISTERS, 7, registers->len / 2, hex->str);
+                expect_event(empty, 7, registers, event);
+                g_string_free(hex, TRUE);
+        }
+}
+
+static const ModbusStateConf pump_states[] = { { 0, "off" }, { 1, "on" } };
+
+#define VALUE(kind, least, most, ...) \
+        { .given = true, .type = (kind), .min = (least), .max = (most), __VA_ARGS__ }
+#define TYPED(name, start, count, ...) \
+        { name, 1, MODBUS_HOLDING_REGISTER, start, 0, count, VALUE(__VA_ARGS__) }
+
+static const ModbusSlaveData typed[] = {
+        TYPED("level", 0, 16, MODBUS_VALUE_UINT, 1, 100, .scale = 0.1),
+        TYPED("flow", 1, 32, MODBUS_VALUE_FLOAT, NAN, NAN, .scale = 1, .word_order = L),
+        TYPED("pump", 3, 16, MODBUS_VALUE_UINT, NAN, NAN, .scale = 1,
+              .states = { (void *) pump_states, G_N_ELEMENTS(pump_states) }),
+        TYPED("count", 4, 16, MODBUS_VALUE_BCD, NAN, NAN, .scale = 1),
+        TYPED("tag", 5, 32, MODBUS_VALUE_STRING, NAN, NAN, .scale = 1),
+        HOLDING("raw", 7, 0, 16),
+        { "run", 1, MODBUS_COIL, 0, 0, 1, VALUE(MODBUS_VALUE_BOOL, NAN, NAN, .scale = 1) },
+};
+
+static void test_typed_set(void) {
+        static const struct {
+                const char *name, *value;
+                int result;
+        } rows[] = {
+                { "level", "12.5", 0 },
+                { "level", "0.9", -ERANGE },
+                { "level", "100.1", -ERANGE },
+                { "level", "\"12.5\"", -EBADMSG },
+                { "flow", "1.5", 0 },
+                { "flow", "1e300", -ERANGE },
+                { "flow", "null", -EBADMSG },
+                { "pump", "\"on\"", 0 },
+                { "pump", "\"up\"", -ERANGE },
+                { "pump", "true", -EBADMSG },
+                { "count", "1234", 0 },
+                { "count", "10000", -ERANGE },
+                { "tag", "\"ab\"", 0 },
+                { "tag", "\"abcde\"", -ERANGE },
+                { "tag", "5", -EBADMSG },
+                { "raw", "7", 0 },
+                { "raw", "7.0", -EBADMSG },
+                { "run", "true", 0 },
+                { "run", "2", -ERANGE },
+        };
+        _cleanup_(modbus_store_freep) ModbusStore *s = modbus_store_new(typed, G_N_ELEMENTS(typed));
+
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+                g_test_message("%s %s", rows[i].name, rows[i].value);
+                g_assert_cmpint(set(s, rows[i].name, rows[i].value), ==, rows[i].result);
+        }
+        expect_read(s, 1, MODBUS_READ_HOLDING_REGISTERS, 0, 8, "007d" "00003fc0" "0001" "1234" "61620000" "0007");
+        expect_read(s, 1, MODBUS_READ_COILS, 0, 1, "01");
+}
+
+/* What a data event could not say, no master can write: one item of it refuses the whole request. */
+static void test_typed_writes(void) {
+        static const struct {
+                uint16_t address;
+                const char *registers, *expected;
+        } rows[] = {
+                { 0, "03e8", "level=100.0" },
+                { 0, "03e9", "INVALID_DATA_VALUE" },
+                { 0, "0009", "INVALID_DATA_VALUE" },
+                { 0, "03e8 0000 3fc0", "level=100.0 flow=1.5" },
+                { 0, "03e8 0000 7fc0", "INVALID_DATA_VALUE" }, /* no number */
+                { 1, "0000 7f80", "INVALID_DATA_VALUE" },
+                { 2, "4000", "flow=2.0" }, /* half of it; the other half is as stored */
+                { 3, "0001 9999", "pump=\"on\" count=9999" },
+                { 3, "0002 999a", "INVALID_DATA_VALUE" },
+                { 3, "0002", "pump=2" },
+                { 5, "6869 7a00 ffff", "tag=\"hiz\" raw=65535" },
+        };
+        _cleanup_(modbus_store_freep) ModbusStore *s = modbus_store_new(typed, G_N_ELEMENTS(typed));
+        ModbusPdu coil = pdu(MODBUS_WRITE_COIL, 0, 1);
+        g_autofree char *text = NULL;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+                g_autoptr(GByteArray) registers = from_hex(rows[i].registers);
+
+                g_test_message("row %zu", i);
+                expect_event(s, rows[i].address, registers, rows[i].expected);
+        }
+        coil.value = 0xff00;
+        text = write_text(s, 1, &coil);
+        g_assert_cmpstr(text, ==, "run=true");
 }
 
 /* ---- random data against single bits ----------------------------------------------------------------- */
@@ -427,6 +564,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-store/set", test_set);
         g_test_add_func("/modbus-store/writes", test_writes);
         g_test_add_func("/modbus-store/mask-writes", test_mask_writes);
+        g_test_add_func("/modbus-store/vectors", test_vectors);
+        g_test_add_func("/modbus-store/typed-set", test_typed_set);
+        g_test_add_func("/modbus-store/typed-writes", test_typed_writes);
         g_test_add_func("/modbus-store/model", test_model);
 
         return g_test_run();
