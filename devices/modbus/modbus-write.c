@@ -184,14 +184,17 @@ static void write_begin(ModbusWrites *writes, ModbusUnit *u, const ModbusMasterD
                 write_submit(w);
 }
 
-/* -EBADMSG: no integer, or none of the value's kind; -ERANGE: out of its range. */
-static int parse_value(const ModbusMasterData *data, JsonSpan value, uint8_t *ret) {
+/* -EBADMSG: no integer, or none of the value's kind; -ERANGE: out of its range. Without answer_always a raw integer that is
+ * too wide is cut (2.6): where every write has an answer, SUCCESS means that it can be read back. */
+static int parse_value(const ModbusWrites *w, const ModbusMasterData *data, JsonSpan value, uint8_t *ret) {
+        bool fits;
+
         if (value.text && data->value.given)
                 return modbus_value_parse(&data->value, value, (size_t) data->bit_count, ret);
         if (!value.text || !json_is_integer(value) ||
-            bits_from_decimal(value.text, value.size, (size_t) data->bit_count, ret, NULL) < 0)
+            bits_from_decimal(value.text, value.size, (size_t) data->bit_count, ret, &fits) < 0)
                 return -EBADMSG;
-        return 0;
+        return fits || !w->line->answer_always ? 0 : -ERANGE;
 }
 
 void modbus_writes_begin(ModbusWrites *w, ModbusUnit *u, Subtype id, Subtype name, const Event *event) {
@@ -217,7 +220,7 @@ void modbus_writes_begin(ModbusWrites *w, ModbusUnit *u, Subtype id, Subtype nam
         }
 
         value = g_malloc(BITS_BYTES((size_t) data->bit_count));
-        if (parse_value(data, e.value, value) < 0) {
+        if (parse_value(w, data, e.value, value) < 0) {
                 writes_refuse(w, &e, MODBUS_INVALID_VALUE, "its value is missing or does not fit");
                 return;
         }

@@ -23,6 +23,10 @@ static void test_every_write_answered(void) {
                             WRITE_RESULT("input", "[2]", "NOT_WRITABLE"));
         expect_write_result(&f, "reg", "{\"request_id\": \"a\", \"value\": 1.5}",
                             WRITE_RESULT("reg", "\"a\"", "INVALID_VALUE"));
+        expect_write_result(&f, "reg", "{\"request_id\": \"a\", \"value\": 65536}",
+                            WRITE_RESULT("reg", "\"a\"", "INVALID_VALUE"));
+        expect_write_result(&f, "reg", "{\"request_id\": \"a\", \"value\": -1}",
+                            WRITE_RESULT("reg", "\"a\"", "INVALID_VALUE"));
         expect_write_result(&f, "reg", "{\"request_id\": \"a\"}", WRITE_RESULT("reg", "\"a\"", "INVALID_VALUE"));
         expect_write_result(&f, "big", "{\"request_id\": \"a\", \"value\": 1}",
                             WRITE_RESULT("big", "\"a\"", "INVALID_DATA_VALUE"));
