@@ -21,7 +21,7 @@ Resolver *device_get_resolver(Device *d) {
         return gateway_get_resolver(d->host->gateway);
 }
 
-const LogContext *device_log(Device *d) {
+const LogContext *device_log(const Device *d) {
         return &d->host->log;
 }
 

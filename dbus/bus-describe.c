@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The JSON of Describe: the properties under their own names, and for a device those of its type
- * interface in an object of the interface's name; and how its points are called at the event server. What there is none of is
- * null. Loop thread. */
+ * interface in an object of the interface's name; and how its points are called at the event server. Beside it, the JSON of
+ * ListHardware. What there is none of is null. Loop thread. */
 #include "dbus/bus-internal.h"
 
 #define DESCRIBE_VERSION 1 /* of this form of JSON; members may be added without a new one */
@@ -72,6 +72,28 @@ char *bus_describe_device(const BusDevice *d) {
 
         json_writer_init_growing(&w);
         write_device(&w, d);
+        return json_writer_steal(&w);
+}
+
+char *bus_describe_hardware(const Bus *b, const DeviceType *type) {
+        g_autoptr(GPtrArray) runs = g_ptr_array_new();
+        JsonWriter w;
+
+        for (size_t i = 0; i < gateway_n_proxies(b->gateway); i++) {
+                const Proxy *p = gateway_get_proxy(b->gateway, i);
+
+                if (proxy_view(p)->config->type == type && proxy_get_device(p))
+                        g_ptr_array_add(runs, (void *) proxy_get_device(p));
+        }
+        json_writer_init_growing(&w);
+        json_open_object(&w);
+        json_key(&w, "Version");
+        json_int(&w, DESCRIBE_VERSION);
+        json_key(&w, "Type");
+        json_string(&w, type->name);
+        json_key(&w, "Hardware");
+        type->hardware(&w, (const Device *const *) runs->pdata, runs->len);
+        json_close_object(&w);
         return json_writer_steal(&w);
 }
 

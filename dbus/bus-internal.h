@@ -114,6 +114,7 @@ bool bus_type_shows(const DeviceType *type);
 /* ---- bus-describe.c: JSON text, caller frees ---- */
 char *bus_describe_device(const BusDevice *d);
 char *bus_describe_manager(const Bus *b);
+char *bus_describe_hardware(const Bus *b, const DeviceType *type); /* one that has the hook */
 
 /* ---- bus-signals.c ---- */
 int bus_signals_init(Bus *b);

@@ -137,6 +137,23 @@ static int method_export_events(sd_bus_message *call, void *userdata, sd_bus_err
         return bus_operation_export(userdata, call, fd, error);
 }
 
+static int method_list_hardware(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        g_autofree char *text = NULL;
+        const DeviceType *type;
+        const char *name;
+        int r;
+
+        r = sd_bus_message_read(call, "s", &name);
+        if (r < 0)
+                return r;
+        type = device_type_find(name);
+        if (!type || !type->hardware)
+                return sd_bus_error_setf(error, SD_BUS_ERROR_NOT_SUPPORTED,
+                                         "This gatewayd lists no hardware of the type '%s'.", name);
+        text = bus_describe_hardware(userdata, type);
+        return sd_bus_reply_method_return(call, "s", text);
+}
+
 static int method_describe(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         g_autofree char *text = bus_describe_manager(userdata);
 
@@ -149,6 +166,8 @@ static const sd_bus_vtable methods[] = {
                                 method_get_device, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ExportEvents", SD_BUS_ARGS("h", file), SD_BUS_NO_RESULT,
                                 method_export_events, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListHardware", SD_BUS_ARGS("s", type), SD_BUS_RESULT("s", json),
+                                method_list_hardware, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_describe,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,

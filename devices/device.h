@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/conf.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "event/event.h"
 #include "link/resolver.h"
@@ -106,6 +107,9 @@ struct DeviceType {
         int (*reconfigure)(Device *d, const void *conf);  /* may be NULL. 0: links kept; -EOPNOTSUPP: restart me */
 
         void (*points)(const void *conf, DevicePointCallback callback, void *userdata); /* in the order of the configuration; may be NULL */
+        /* What hardware of this kind the machine has and who holds it, as one JSON value for people who write a configuration: looks, and
+         * changes nothing. runs: the devices of this type that have one. May be NULL. */
+        void (*hardware)(JsonWriter *w, const Device *const *runs, size_t n);
         const StatusField *status;                        /* NULL: none */
         const char *parts_name;                           /* D-Bus property of the parts, "RemoteDevices"; NULL: none */
         size_t (*n_parts)(const Device *d);
@@ -127,7 +131,7 @@ const DeviceType *device_type_find_module(const char *module);
 
 sd_event *device_get_event(Device *d);
 Resolver *device_get_resolver(Device *d);
-const LogContext *device_log(Device *d);        /* for log_context(level, device_log(d), "…") */
+const LogContext *device_log(const Device *d);  /* for log_context(level, device_log(d), "…") */
 LinkTap *device_tap(Device *d);                 /* every frame in and out passes here */
 
 /* The run has begun: the host registers running true, then delivers the events that waited, inside this call: the last thing a caller does. */

@@ -85,7 +85,7 @@ GatewayView *gateway_view_free(GatewayView *v) {
         return NULL;
 }
 
-static JsonNode *parse_object(const char *text) {
+JsonNode *parse_object(const char *text) {
         g_autoptr(JsonParser) parser = json_parser_new();
         JsonNode *root;
 

@@ -35,6 +35,8 @@ const char *member_string(JsonObject *o, const char *name);
 uint64_t member_number(JsonObject *o, const char *name);
 bool member_boolean(JsonObject *o, const char *name);
 
+/* A text that is one JSON object; NULL: it is not. Caller frees. */
+JsonNode *parse_object(const char *text);
 /* From the text of Describe. -EBADMSG. */
 int gateway_view_parse(const char *text, GatewayView **ret);
 int device_view_parse(const char *text, DeviceView **ret);

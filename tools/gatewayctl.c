@@ -50,6 +50,7 @@ static const VerbRule verbs[] = {
         { "event register", 1, 2, "a TYPE and perhaps a JSON payload", SERVER | OPTION_SOURCE_TIME,
           VERB_NO_BUS, verb_event_register },
         { "event export", 1, 1, "a FILE", OPTION_FORCE, VERB_NOT_TEXT, verb_event_export },
+        { "gpio list", 0, 0, "a CHIP", 0, 0, verb_gpio_list },
 };
 
 static const char *const option_names[] = {
@@ -79,6 +80,8 @@ static void help(void) {
               "  event follow [TYPE…]      events as they come\n"
               "  event register TYPE [JSON]  one event; - reads the payload from standard input\n"
               "  event export FILE         a copy of the embedded event server's database\n\n"
+              "Verbs that help to write the configuration:\n"
+              "  gpio list [CHIP…]         GPIO chips and lines of the machine, and who holds them\n\n"
               "Options:\n"
               "      --wait[=STATE|LINK]   enable, disable: until the device is there (running; disabled)\n"
               "      --state=STATE         wait: disabled, waiting, starting, running, stopping, failed\n"
@@ -379,29 +382,46 @@ static ExitStatus parse_argv(int argc, char *argv[], Parsed *p) {
 
 /* ---- verbs ------------------------------------------------------------------------------------------- */
 
+/* Verbs of two words: what may follow the first. NULL: it is one word. */
+static const char *second_words(const char *word) {
+        static const struct {
+                const char *first, *second;
+        } groups[] = {
+                { "event", "one of latest, history, follow, register, export" },
+                { "gpio", "list" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(groups); i++)
+                if (streq(groups[i].first, word))
+                        return groups[i].second;
+        return NULL;
+}
+
 /* words: verb and arguments. ret_arguments: what follows the verb. */
 static const VerbRule *find_verb(char **words, char ***ret_arguments) {
         static char *list[] = { (char *) "list", NULL };
         g_autofree char *two = NULL;
-        bool event;
+        bool group;
 
         words = words[0] ? words : list;
-        event = streq(words[0], "event") && words[1];
-        two = event ? g_strconcat("event ", words[1], NULL) : g_strdup(words[0]);
+        group = second_words(words[0]) && words[1];
+        two = group ? g_strconcat(words[0], " ", words[1], NULL) : g_strdup(words[0]);
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
                 if (streq(verbs[i].name, two)) {
-                        *ret_arguments = words + (event ? 2 : 1);
+                        *ret_arguments = words + (group ? 2 : 1);
                         return &verbs[i];
                 }
         return NULL;
 }
 
 static ExitStatus complain_verb(char **words) {
-        if (!streq(words[0], "event"))
+        const char *second = second_words(words[0]);
+
+        if (!second)
                 return complain(CTL_USAGE, "Unknown verb '%s'", words[0]);
         if (words[1])
-                return complain(CTL_USAGE, "Unknown verb 'event %s'", words[1]);
-        return complain(CTL_USAGE, "event needs one of latest, history, follow, register, export");
+                return complain(CTL_USAGE, "Unknown verb '%s %s'", words[0], words[1]);
+        return complain(CTL_USAGE, "%s needs %s", words[0], second);
 }
 
 static ExitStatus check_use(const VerbRule *v, OptionFlag given, char **arguments) {

@@ -27,3 +27,4 @@ ExitStatus verb_event_history(Client *bus, const Options *o, char **arguments);
 ExitStatus verb_event_follow(Client *bus, const Options *o, char **arguments);
 ExitStatus verb_event_register(Client *bus, const Options *o, char **arguments);
 ExitStatus verb_event_export(Client *bus, const Options *o, char **arguments);
+ExitStatus verb_gpio_list(Client *c, const Options *o, char **arguments);

@@ -18,6 +18,7 @@ static const char *const direction_names[] = { [GPIO_INPUT] = "INPUT", [GPIO_OUT
 DEFINE_STRING_TABLE(gpio_direction, GpioDirection, direction_names);
 
 static const char *const bias_names[] = { "AS_IS", "DISABLED", "PULL_UP", "PULL_DOWN", NULL };
+DEFINE_STRING_TABLE(gpio_bias, GpioBias, bias_names);
 static const char *const detect_names[] = { "BOTH", "RISING", "FALLING", "NONE", NULL };
 static const char *const drive_names[] = { "PUSH_PULL", "OPEN_DRAIN", "OPEN_SOURCE", NULL };
 

@@ -13,6 +13,7 @@ typedef enum GpioDirection {
         _GPIO_DIRECTION_INVALID = -EINVAL,
 } GpioDirection;
 DECLARE_STRING_TABLE(gpio_direction, GpioDirection);
+DECLARE_STRING_TABLE(gpio_bias, GpioBias);
 
 typedef struct GpioCounterConf {
         bool given;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One run of the device type gpio, as its files share it: gpio.c owns the run and its connection, gpio-turn.c what one turn of
- * the loop brings, gpio-tell.c the events. Loop thread. */
+ * the loop brings, gpio-tell.c the events, gpio-hardware.c what the machine has. Loop thread. */
 #pragma once
 
 #include "base/deadline.h"
@@ -68,6 +68,9 @@ typedef struct GpioDevice {
 static inline const GpioConf *gpio_conf(const GpioDevice *g) {
         return g->device.conf;
 }
+
+/* ---- gpio-hardware.c ---- */
+void gpio_hardware(JsonWriter *w, const Device *const *runs, size_t n);
 
 /* ---- gpio-tell.c ---- */
 /* Nothing when it is that already. */

@@ -57,6 +57,60 @@ int gpio_lines_label(const char *path, char **ret) {
         return 0;
 }
 
+/* ---- what is there ------------------------------------------------------------------------------------ */
+
+static GpioBias line_bias(struct gpiod_line *line) {
+        switch (gpiod_line_bias(line)) {
+        case GPIOD_LINE_BIAS_DISABLE:
+                return GPIO_BIAS_DISABLED;
+        case GPIOD_LINE_BIAS_PULL_UP:
+                return GPIO_BIAS_PULL_UP;
+        case GPIOD_LINE_BIAS_PULL_DOWN:
+                return GPIO_BIAS_PULL_DOWN;
+        default:
+                return GPIO_BIAS_AS_IS;
+        }
+}
+
+static int chip_inspect(struct gpiod_chip *chip, GpioChipInfo *info) {
+        info->label = g_strdup(gpiod_chip_label(chip));
+        info->n = gpiod_chip_num_lines(chip);
+        info->lines = g_new0(GpioLineInfo, info->n);
+        for (size_t i = 0; i < info->n; i++) {
+                struct gpiod_line *line = gpiod_chip_get_line(chip, (unsigned) i);
+
+                if (!line)
+                        return last_error();
+                info->lines[i] = (GpioLineInfo) {
+                        .name = g_strdup(gpiod_line_name(line)),
+                        .consumer = g_strdup(gpiod_line_consumer(line)),
+                        .used = gpiod_line_is_used(line),
+                        .output = gpiod_line_direction(line) == GPIOD_LINE_DIRECTION_OUTPUT,
+                        .active_low = gpiod_line_active_state(line) == GPIOD_LINE_ACTIVE_STATE_LOW,
+                        .bias = line_bias(line),
+                };
+        }
+        return 0;
+}
+
+int gpio_lines_inspect(const char *path, GpioChipInfo *ret) {
+        GpioChipInfo info = {};
+        struct gpiod_chip *chip;
+        int r;
+
+        chip = gpiod_chip_open(path);
+        if (!chip)
+                return last_error();
+        r = chip_inspect(chip, &info);
+        gpiod_chip_close(chip);
+        if (r < 0) {
+                gpio_chip_info_done(&info);
+                return r;
+        }
+        *ret = info;
+        return 0;
+}
+
 /* ---- settings ---------------------------------------------------------------------------------------- */
 
 static int request_type(const GpioLineSettings *s) {

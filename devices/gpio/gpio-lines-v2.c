@@ -62,6 +62,65 @@ int gpio_lines_label(const char *path, char **ret) {
         return r;
 }
 
+/* ---- what is there ------------------------------------------------------------------------------------ */
+
+static GpioBias line_bias(struct gpiod_line_info *line) {
+        switch (gpiod_line_info_get_bias(line)) {
+        case GPIOD_LINE_BIAS_DISABLED:
+                return GPIO_BIAS_DISABLED;
+        case GPIOD_LINE_BIAS_PULL_UP:
+                return GPIO_BIAS_PULL_UP;
+        case GPIOD_LINE_BIAS_PULL_DOWN:
+                return GPIO_BIAS_PULL_DOWN;
+        default:
+                return GPIO_BIAS_AS_IS;
+        }
+}
+
+static int chip_inspect(struct gpiod_chip *chip, GpioChipInfo *to) {
+        struct gpiod_chip_info *info = chip_info(chip);
+
+        if (!info)
+                return last_error();
+        to->label = g_strdup(gpiod_chip_info_get_label(info));
+        to->n = gpiod_chip_info_get_num_lines(info);
+        gpiod_chip_info_free(info);
+
+        to->lines = g_new0(GpioLineInfo, to->n);
+        for (size_t i = 0; i < to->n; i++) {
+                struct gpiod_line_info *line = gpiod_chip_get_line_info(chip, (unsigned) i);
+
+                if (!line)
+                        return last_error();
+                to->lines[i] = (GpioLineInfo) {
+                        .name = g_strdup(gpiod_line_info_get_name(line)),
+                        .consumer = g_strdup(gpiod_line_info_get_consumer(line)),
+                        .used = gpiod_line_info_is_used(line),
+                        .output = gpiod_line_info_get_direction(line) == GPIOD_LINE_DIRECTION_OUTPUT,
+                        .active_low = gpiod_line_info_is_active_low(line),
+                        .bias = line_bias(line),
+                };
+                gpiod_line_info_free(line);
+        }
+        return 0;
+}
+
+int gpio_lines_inspect(const char *path, GpioChipInfo *ret) {
+        struct gpiod_chip *chip = gpiod_chip_open(path);
+        GpioChipInfo info = {};
+        int r;
+
+        r = chip_inspect(chip, &info);
+        if (chip)
+                gpiod_chip_close(chip);
+        if (r < 0) {
+                gpio_chip_info_done(&info);
+                return r;
+        }
+        *ret = info;
+        return 0;
+}
+
 /* ---- settings ---------------------------------------------------------------------------------------- */
 
 static const enum gpiod_line_bias biases[] = {

@@ -6,7 +6,14 @@
 #include "base/macros.h"
 #include "base/time.h"
 
-typedef enum GpioBias { GPIO_BIAS_AS_IS, GPIO_BIAS_DISABLED, GPIO_BIAS_PULL_UP, GPIO_BIAS_PULL_DOWN } GpioBias;
+typedef enum GpioBias {
+        GPIO_BIAS_AS_IS,
+        GPIO_BIAS_DISABLED,
+        GPIO_BIAS_PULL_UP,
+        GPIO_BIAS_PULL_DOWN,
+        _GPIO_BIAS_MAX,
+        _GPIO_BIAS_INVALID = -EINVAL,
+} GpioBias;
 typedef enum GpioDrive { GPIO_DRIVE_PUSH_PULL, GPIO_DRIVE_OPEN_DRAIN, GPIO_DRIVE_OPEN_SOURCE } GpioDrive;
 typedef enum GpioDetect { GPIO_DETECT_BOTH, GPIO_DETECT_RISING, GPIO_DETECT_FALLING, GPIO_DETECT_NONE } GpioDetect;
 
@@ -40,12 +47,36 @@ typedef struct GpioEvent {
         uint32_t sequence;      /* of this line, from 1 on, with gaps where edges were lost; 0: this library has none */
 } GpioEvent;
 
+/* What a chip is, as the kernel shows it to everybody who may open its node. */
+typedef struct GpioLineInfo {
+        char *name, *consumer;  /* NULL: none */
+        bool used, output, active_low;
+        GpioBias bias;          /* AS_IS also where it is not known */
+} GpioLineInfo;
+
+typedef struct GpioChipInfo {
+        char *label;
+        GpioLineInfo *lines;    /* by offset */
+        size_t n;
+} GpioChipInfo;
+static inline void gpio_chip_info_done(GpioChipInfo *i) {
+        for (size_t l = 0; l < i->n; l++) {
+                g_free(i->lines[l].name);
+                g_free(i->lines[l].consumer);
+        }
+        g_free(i->lines);
+        g_free(i->label);
+        *i = (GpioChipInfo) {};
+}
+
 typedef struct GpioLines GpioLines;
 
 /* Where nodes of chips come and go. */
 const char *gpio_lines_directory(void);
 /* The label of the chip behind a node; -errno when it is none or cannot be opened. Caller frees. */
 int gpio_lines_label(const char *path, char **ret);
+/* The chip behind a node and all its lines, without requesting one; the caller gives *ret back with gpio_chip_info_done(). */
+int gpio_lines_inspect(const char *path, GpioChipInfo *ret);
 /* Whether the kernel keeps GpioLineSettings.debounce; else the caller does. */
 bool gpio_lines_debounce(void);
 

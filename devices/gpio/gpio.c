@@ -489,6 +489,7 @@ const DeviceType gpio_device_type = {
         .event = gpio_event,
         .flow = gpio_flow,
         .points = gpio_points,
+        .hardware = gpio_hardware,
         .status = gpio_status_fields,
         .parts_name = "Lines",
         .n_parts = gpio_n_parts,

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """gatewayctl against the real daemon on a private bus: every verb, every exit status, JSON, the table on and off a terminal."""
 
-import fcntl
 import json
 import os
-import pty
 import re
 import signal
-import struct
 import subprocess
-import termios
 import time
 
 import jsonschema
@@ -21,6 +17,7 @@ from harness.gateway import SANITIZER_ENV, Ctl
 from harness.paths import CTL
 from harness.ports import free_port
 from harness.process import Process
+from harness.terminal import on_terminal
 from harness.waiting import DEADLINE, wait_until
 
 from scripted_server import ScriptedServer
@@ -122,28 +119,6 @@ def in_background(bus, tmp_path):
 
 def without_times(text):
     return re.sub(r'\bnow\b|\d+s ago|\d+min ago', 'T', text)
-
-
-def on_terminal(bus, *arguments, columns=80, env=None):
-    """What gatewayctl prints on a terminal, and its status."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
-    environment = {k: v for k, v in os.environ.items() if k not in ('COLUMNS', 'NO_COLOR')}
-    environment.update({'TERM': 'xterm', **SANITIZER_ENV, **(env or {})})
-    process = subprocess.Popen([CTL, f'--address={bus.address}', *arguments], stdin=theirs, stdout=theirs, stderr=theirs,
-                               env=environment)
-    os.close(theirs)
-    text = b''
-    while True:
-        try:
-            part = os.read(ours, 65536)
-        except OSError:                 # EIO: the other end is closed
-            break
-        if not part:
-            break
-        text += part
-    os.close(ours)
-    return text.decode().replace('\r\n', '\n'), process.wait(DEADLINE)
 
 
 # ---- list

@@ -17,6 +17,7 @@ LOOKING = [
     (PATH, PROPERTIES, 'GetAll', 's', DEVICE),
     (ROOT_PATH, MANAGER, 'GetDevice', 'ss', 'modbus_master', 'plc'),
     (ROOT_PATH, MANAGER, 'Describe'),
+    (ROOT_PATH, MANAGER, 'ListHardware', 's', 'gpio'),
     (PATH, DEVICE, 'Describe'),
 ]
 ACTING = [

@@ -80,11 +80,17 @@ static void fake_points(const void *conf, DevicePointCallback callback, void *us
                 callback(&points[i], userdata);
 }
 
+/* How many devices run. */
+static void fake_hardware(JsonWriter *w, const Device *const *runs, size_t n) {
+        json_uint(w, n);
+}
+
 static const DeviceType fake_master_device_type = {
         .name = "fake_master",
         .interface = "FakeMaster",
         .device_size = sizeof(FakeDevice),
         .points = fake_points,
+        .hardware = fake_hardware,
         .status = fake_status,
         .parts_name = "RemoteDevices",
         .n_parts = fake_n_parts,

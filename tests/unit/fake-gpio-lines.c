@@ -157,6 +157,31 @@ int gpio_lines_label(const char *path, char **ret) {
         return 0;
 }
 
+int gpio_lines_inspect(const char *path, GpioChipInfo *ret) {
+        g_autofree char *name = g_path_get_basename(path);
+        const FakeChip *c = chip_find(name);
+
+        if (!c || !c->plugged)
+                return -ENODEV;
+        if (c->get_error < 0)
+                return c->get_error;
+        *ret = (GpioChipInfo) { .label = g_strdup(c->label), .lines = g_new0(GpioLineInfo, FAKE_LINES), .n = FAKE_LINES };
+        for (unsigned i = 0; i < FAKE_LINES; i++) {
+                size_t own = lines_index(c->lines, i);
+                const char *holder = own != SIZE_MAX ? GPIO_CONSUMER : c->holders[i];
+
+                ret->lines[i] = (GpioLineInfo) {
+                        .name = g_strdup(c->names[i]),
+                        .consumer = g_strdup(holder),
+                        .used = holder,
+                        .output = own != SIZE_MAX && c->lines->settings[own].output,
+                        .active_low = own != SIZE_MAX && c->lines->settings[own].active_low,
+                        .bias = own != SIZE_MAX ? c->lines->settings[own].bias : GPIO_BIAS_AS_IS,
+                };
+        }
+        return 0;
+}
+
 static int line_find(const FakeChip *c, const GpioLineSettings *s, unsigned *ret) {
         if (!s->name) {
                 *ret = s->offset;

@@ -47,7 +47,7 @@ Resolver *device_get_resolver(Device *d) {
         return d->host->resolver;
 }
 
-const LogContext *device_log(Device *d) {
+const LogContext *device_log(const Device *d) {
         return &d->host->log;
 }
 

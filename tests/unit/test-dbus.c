@@ -416,6 +416,24 @@ static void test_describe(Fixture *f, gconstpointer data) {
         f->plc.device = NULL;
 }
 
+static void test_hardware(Fixture *f, gconstpointer data) {
+        static const char *const answers[] = { "{\"Version\": 1, \"Type\": \"fake_master\", \"Hardware\": 0}",
+                                               "{\"Version\": 1, \"Type\": \"fake_master\", \"Hardware\": 1}" };
+
+        for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
+                sd_bus_message *m = CALL(f, ROOT, BUS_MANAGER_INTERFACE, "ListHardware", "s", "fake_master");
+                const char *text;
+
+                g_assert_cmpint(sd_bus_message_read(m, "s", &text), >, 0);
+                g_assert_cmpstr(text, ==, answers[i]);
+                sd_bus_message_unref(m);
+                f->plc.device = &f->device.device;
+        }
+        f->plc.device = NULL;
+        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "ListHardware", "s", "fake_bare"), SD_BUS_ERROR_NOT_SUPPORTED);
+        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "ListHardware", "s", "none"), SD_BUS_ERROR_NOT_SUPPORTED);
+}
+
 /* ---- signals ------------------------------------------------------------------------------------------------------ */
 
 static void set_state(Proxy *p, ProxyState state) {
@@ -594,6 +612,7 @@ int main(int argc, char *argv[]) {
         ADD("/dbus/methods/many", test_many_calls);
         ADD("/dbus/methods/end-with-bus", test_calls_end_with_bus);
         ADD("/dbus/methods/describe", test_describe);
+        ADD("/dbus/methods/hardware", test_hardware);
         ADD("/dbus/signals/announce", test_announce);
         ADD("/dbus/signals/state", test_state_signals);
         ADD("/dbus/signals/flapping", test_flapping);

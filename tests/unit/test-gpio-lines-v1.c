@@ -22,7 +22,7 @@ struct gpiod_line {
 
 struct gpiod_chip {
         struct gpiod_line lines[LINES];
-        bool open;
+        unsigned open; /* how often */
         unsigned requests;
         int gone; /* errno of every call */
 };
@@ -30,7 +30,7 @@ struct gpiod_chip {
 static struct gpiod_chip chip;
 
 static void chip_reset(void) {
-        g_assert_false(chip.open);
+        g_assert_cmpuint(chip.open, ==, 0);
         chip = (struct gpiod_chip) {};
         for (unsigned i = 0; i < LINES; i++)
                 chip.lines[i] = (struct gpiod_line) { .offset = i, .events = { -EBADF, -EBADF } };
@@ -44,7 +44,7 @@ struct gpiod_chip *gpiod_chip_open(const char *path) {
                 errno = ENOENT;
                 return NULL;
         }
-        chip.open = true;
+        chip.open++;
         return &chip;
 }
 
@@ -55,9 +55,10 @@ static void line_release(struct gpiod_line *line) {
 }
 
 void gpiod_chip_close(struct gpiod_chip *c) {
+        if (--c->open > 0)
+                return; /* its lines are of another opening */
         for (unsigned i = 0; i < LINES; i++)
                 line_release(&c->lines[i]);
-        c->open = false;
 }
 
 const char *gpiod_chip_label(struct gpiod_chip *c) {
@@ -95,6 +96,28 @@ bool gpiod_line_is_used(struct gpiod_line *line) {
 
 const char *gpiod_line_consumer(struct gpiod_line *line) {
         return line->consumer;
+}
+
+const char *gpiod_line_name(struct gpiod_line *line) {
+        return line->name;
+}
+
+int gpiod_line_direction(struct gpiod_line *line) {
+        return line->n_handle > 0 && line->config.request_type == GPIOD_LINE_REQUEST_DIRECTION_OUTPUT
+                     ? GPIOD_LINE_DIRECTION_OUTPUT
+                     : GPIOD_LINE_DIRECTION_INPUT;
+}
+
+int gpiod_line_active_state(struct gpiod_line *line) {
+        return line->config.flags & GPIOD_LINE_REQUEST_FLAG_ACTIVE_LOW ? GPIOD_LINE_ACTIVE_STATE_LOW
+                                                                       : GPIOD_LINE_ACTIVE_STATE_HIGH;
+}
+
+int gpiod_line_bias(struct gpiod_line *line) {
+        return line->config.flags & GPIOD_LINE_REQUEST_FLAG_BIAS_PULL_UP     ? GPIOD_LINE_BIAS_PULL_UP
+               : line->config.flags & GPIOD_LINE_REQUEST_FLAG_BIAS_PULL_DOWN ? GPIOD_LINE_BIAS_PULL_DOWN
+               : line->config.flags & GPIOD_LINE_REQUEST_FLAG_BIAS_DISABLE   ? GPIOD_LINE_BIAS_DISABLE
+                                                                             : GPIOD_LINE_BIAS_AS_IS;
 }
 
 static bool is_event(int type) {
@@ -258,7 +281,7 @@ static void test_many(void) {
         for (unsigned i = 0; i < LINES; i++)
                 g_assert_cmpint(gpio_lines_get(l, i), ==, i % 2);
         l = gpio_lines_free(l);
-        g_assert_false(chip.open);
+        g_assert_cmpuint(chip.open, ==, 0);
 }
 
 static void expect_fault(const GpioLineSettings *settings, size_t n, int error, size_t line, const char *consumer) {
@@ -269,7 +292,7 @@ static void expect_fault(const GpioLineSettings *settings, size_t n, int error, 
         g_assert_cmpuint(fault.line, ==, line);
         g_assert_cmpstr(fault.consumer, ==, consumer);
         gpio_fault_done(&fault);
-        g_assert_false(chip.open);
+        g_assert_cmpuint(chip.open, ==, 0);
         for (unsigned i = 0; i < LINES; i++)
                 g_assert_cmpuint(chip.lines[i].n_handle, ==, 0); /* all or none */
 }
@@ -327,8 +350,34 @@ static void test_edges(void) {
         g_assert_cmpint(gpio_lines_read(l, events, ELEMENTSOF(events)), ==, -ENODEV);
 }
 
+static void test_inspect(void) {
+        const GpioLineSettings settings[] = {
+                { .offset = 1, .output = true, .initial = 1 },
+                { .offset = 2, .detect = GPIO_DETECT_NONE, .active_low = true, .bias = GPIO_BIAS_PULL_DOWN },
+        };
+        _cleanup_(gpio_lines_freep) GpioLines *l = NULL;
+        GpioChipInfo info;
+
+        chip_reset();
+        g_assert_cmpint(gpio_lines_inspect("/dev/gpiochip7", &info), ==, -ENOENT);
+        l = request(settings, ELEMENTSOF(settings));
+        chip.lines[3].consumer = "otherd";
+        g_assert_cmpint(gpio_lines_inspect("/dev/gpiochip0", &info), ==, 0);
+        g_assert_cmpstr(info.label, ==, "soc");
+        g_assert_cmpuint(info.n, ==, LINES);
+        g_assert_cmpstr(info.lines[5].name, ==, "LED0");
+        g_assert_false(info.lines[5].used);
+        g_assert_cmpint(info.lines[5].bias, ==, GPIO_BIAS_AS_IS);
+        g_assert_true(info.lines[1].used && info.lines[1].output);
+        g_assert_true(info.lines[2].active_low && !info.lines[2].output);
+        g_assert_cmpint(info.lines[2].bias, ==, GPIO_BIAS_PULL_DOWN);
+        g_assert_cmpstr(info.lines[3].consumer, ==, "otherd");
+        gpio_chip_info_done(&info);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/gpio-lines-v1/inspect", test_inspect);
         g_test_add_func("/gpio-lines-v1/groups", test_groups);
         g_test_add_func("/gpio-lines-v1/many", test_many);
         g_test_add_func("/gpio-lines-v1/faults", test_faults);

@@ -542,6 +542,62 @@ static void test_many(void) {
         fake_host_expect_nothing(h, 30 * MS);
 }
 
+/* ---- hardware ---------------------------------------------------------------------------------------- */
+
+#define LINE(offset, name, direction, low, bias, used, consumer, device, point) \
+        "{\"Offset\": " offset ", \"Name\": " name ", \"Direction\": \"" direction "\", \"ActiveLow\": " low ", \"Bias\": \"" bias \
+        "\", \"Used\": " used ", \"Consumer\": " consumer ", \"Device\": " device ", \"Point\": " point "}"
+#define FREE(offset) LINE(offset, "null", "INPUT", "false", "AS_IS", "false", "null", "null", "null")
+
+static char *hardware(FakeHost *h) {
+        const Device *runs[] = { h ? h->device : NULL };
+        JsonWriter w;
+
+        json_writer_init_growing(&w);
+        gpio_device_type.hardware(&w, runs, h ? 1 : 0);
+        return json_writer_steal(&w);
+}
+
+static void test_hardware(void) {
+        FakeChip *c = machine(), *other;
+        _cleanup_(fake_host_freep) FakeHost *h = host_new(
+                        "{name: door, line: 3, direction: INPUT, active_low: true, bias: PULL_UP}, " LAMP);
+        g_autofree char *free_text = NULL, *held = NULL, *denied = NULL;
+
+        c->names[0] = "LED0";
+        c->names[1] = "SDA";
+        c->holders[1] = "otherd";
+        free_text = hardware(h); /* it has not begun: nothing is ours */
+        g_assert_cmpint(json_check(free_text, strlen(free_text), NULL), >=, 0);
+        g_assert_nonnull(strstr(free_text, LINE("0", "\"LED0\"", "INPUT", "false", "AS_IS", "false", "null", "null", "null")));
+
+        fake_host_start(h);
+        wait_line(h, CONNECTED);
+        held = hardware(h);
+        g_assert_nonnull(strstr(held, "\"Name\": \"gpiochip0\", \"Path\": \""));
+        g_assert_nonnull(strstr(held, "\"Label\": \"soc\", \"Error\": null, \"Lines\": [" LINE(
+                "0", "\"LED0\"", "OUTPUT", "false", "AS_IS", "true", "\"gatewayd\"", "\"test\"", "\"lamp\"") ", " LINE(
+                "1", "\"SDA\"", "INPUT", "false", "AS_IS", "true", "\"otherd\"", "null", "null") ", " FREE("2") ", " LINE(
+                "3", "null", "INPUT", "true", "PULL_UP", "true", "\"gatewayd\"", "\"test\"", "\"door\"") ", " FREE("4")));
+
+        /* A chip that may not be opened; in natural order. */
+        other = fake_gpio_plug("gpiochip10", "expander");
+        (void) fake_gpio_plug("gpiochip2", "mcp");
+        other->get_error = -EACCES;
+        denied = hardware(h);
+        g_assert_cmpint(json_check(denied, strlen(denied), NULL), >=, 0);
+        g_assert_nonnull(strstr(denied, "\"Label\": null, \"Error\": \"Permission denied\", \"Lines\": []"));
+        g_assert_true(strstr(denied, "gpiochip2") < strstr(denied, "gpiochip10"));
+}
+
+static void test_no_hardware(void) {
+        g_autofree char *text = NULL;
+
+        fake_gpio_reset();
+        text = hardware(NULL);
+        g_assert_cmpstr(text, ==, "[]");
+}
+
 /* ---- points ------------------------------------------------------------------------------------------ */
 
 static void on_point(const DevicePoint *p, void *userdata) {
@@ -580,6 +636,8 @@ int main(int argc, char **argv) {
         g_test_add_func("/gpio/stop-early", test_stop_early);
         g_test_add_func("/gpio/flow", test_flow);
         g_test_add_func("/gpio/many", test_many);
+        g_test_add_func("/gpio/hardware", test_hardware);
+        g_test_add_func("/gpio/no-hardware", test_no_hardware);
         g_test_add_func("/gpio/points", test_points);
         return g_test_run();
 }
