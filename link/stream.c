@@ -2,6 +2,10 @@
 /* Owns the descriptor, its event source, and the bytes that are unfinished or unsent. Loop thread: the
  * scratch buffer is one for the process.
  *
+ * While it only waits for input it is edge-triggered: else each turn of the loop, which serves one source, would look
+ * at all others that are ready too. What is then left unread is never told again, so after a read that may not have
+ * emptied the kernel it is level-triggered.
+ *
  * Life: CONNECTING → OPEN → CLOSING (flushed close) or FAILED (the error is known, closed() comes in a
  * later turn) → ENDED (closed() was called). A function that calls back returns at once when the stream
  * may be gone; stream_end() is always the last thing a caller does. */
@@ -51,10 +55,12 @@ struct Stream {
         Connector *connector; /* CONNECTING */
         Deadline *limit;      /* CLOSING */
         usec_t last_progress;
+        uint32_t events; /* that the source waits for; 0: it is off */
         int fd;
         int error; /* FAILED */
         StreamState state;
         bool reading : 1;
+        bool unread : 1;    /* the kernel may have more, or the end */
         bool discarded : 1; /* by the handler that is being called */
         bool peer_ended : 1; /* nothing more will come */
         bool we_ended : 1;  /* CLOSING: our direction is shut down */
@@ -76,14 +82,14 @@ static void stream_end(Stream *s, int error) {
         s->handler->closed(s, error, s->userdata); /* may free s */
 }
 
-static void stream_read(Stream *s);
+static void stream_read(Stream *s, bool ending);
 
 static int stream_on_failed(sd_event_source *source, void *userdata) {
         Stream *s = userdata;
 
         /* What arrived before the failure is the owner's: one piece a turn until the kernel has no more. */
         if (s->fd >= 0 && s->reading)
-                stream_read(s);
+                stream_read(s, true);
         else
                 stream_end(s, s->error);
         return 0;
@@ -129,7 +135,7 @@ static uint32_t stream_wanted_events(const Stream *s) {
                 events |= EPOLLRDHUP;
         if (buffer_size(&s->output) > 0)
                 events |= EPOLLOUT;
-        return events;
+        return events == EPOLLIN && !s->unread ? EPOLLIN | EPOLLRDHUP | EPOLLET : events;
 }
 
 /* No system call when nothing changed. With nothing wanted the source is off: a hangup would otherwise
@@ -141,6 +147,9 @@ static void stream_update_events(Stream *s) {
                 return;
 
         events = stream_wanted_events(s);
+        if (events == s->events)
+                return;
+        s->events = events;
         if (events != 0)
                 (void) sd_event_source_set_io_events(s->source, events);
         (void) sd_event_source_set_enabled(s->source, events != 0 ? SD_EVENT_ON : SD_EVENT_OFF);
@@ -225,9 +234,9 @@ static void stream_read_failed(Stream *s, int error) {
         stream_end(s, s->state == STREAM_FAILED ? s->error : error);
 }
 
-/* One read, whatever it brings: the loop calls again while there is more. The input leaves the stream for
- * the time of the callback, so that it stays valid when the owner frees or discards. */
-static void stream_read(Stream *s) {
+/* One read, whatever it brings: the loop calls again while there is more, which is certain when the peer has ended. The
+ * input leaves the stream for the time of the callback, so that it stays valid when the owner frees or discards. */
+static void stream_read(Stream *s, bool ending) {
         Buffer input = s->input;
         size_t kept = buffer_size(&input), room;
         bool moved = kept <= MOVE_MAX;
@@ -259,6 +268,8 @@ static void stream_read(Stream *s) {
                 data = buffer_begin(&input);
         }
         s->input = (Buffer) { 0 };
+        s->unread = ending || (size_t) n == room;
+        stream_update_events(s);
         stream_deliver(s, &input, data, kept + (size_t) n);
 }
 
@@ -551,7 +562,7 @@ static int stream_on_io(sd_event_source *source, int fd, uint32_t revents, void 
                         return 0;
 
         if (s->reading && (revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-                stream_read(s);
+                stream_read(s, revents & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
         else if (!s->reading && (revents & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
                 stream_check_loss(s);
         return 0;
@@ -575,7 +586,9 @@ static void stream_set_tcp_options(const Stream *s, int fd) {
 static int stream_open(Stream *s, int fd) {
         int r;
 
-        r = sd_event_add_io(s->event, &s->source, fd, EPOLLIN, stream_on_io, s);
+        s->state = STREAM_OPEN;
+        s->events = stream_wanted_events(s); /* reading may have been switched off while connecting */
+        r = sd_event_add_io(s->event, &s->source, fd, s->events, stream_on_io, s);
         if (r < 0)
                 return r;
         stream_describe_source(s);
@@ -583,8 +596,6 @@ static int stream_open(Stream *s, int fd) {
         stream_set_tcp_options(s, fd);
         s->fd = fd;
         s->last_progress = now_usec(CLOCK_MONOTONIC);
-        s->state = STREAM_OPEN;
-        stream_update_events(s); /* reading may have been switched off while connecting */
         return 0;
 }
 

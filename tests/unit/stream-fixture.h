@@ -242,7 +242,7 @@ static inline uint32_t epoll_events(Fixture *f) {
         for (const char *line = strstr(text, "tfd:"); line; line = strstr(line + 1, "tfd:")) {
                 g_assert_cmpint(sscanf(line, "tfd: %d events: %x", &tfd, &events), ==, 2);
                 if (tfd == stream_get_fd(f->stream))
-                        return events & (EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+                        return events & (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
         }
         return 0;
 }

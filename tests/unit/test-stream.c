@@ -98,6 +98,19 @@ static void test_discard(Fixture *f, gconstpointer unused) {
         g_assert_cmpuint(f->last_size, ==, 1);
 }
 
+/* The end is behind what is thrown away. */
+static void test_discard_end(Fixture *f, gconstpointer in_received) {
+        pair_tcp(f);
+        peer_write(f, "abc", 3);
+        (void) shutdown(f->peer, SHUT_WR);
+        f->discard_in_received = in_received;
+        if (!in_received)
+                stream_discard_input(f->stream);
+        LOOP_UNTIL(f->event, f->n_closed == 1);
+        g_assert_cmpint(f->error, ==, 0);
+        g_assert_cmpuint(f->n_received, ==, in_received ? 1 : 0);
+}
+
 /* ---- loss --------------------------------------------------------------------------------------------- */
 
 static void test_end(Fixture *f, gconstpointer tcp) {
@@ -238,7 +251,7 @@ static void test_partial(Fixture *f, gconstpointer unused) {
         pair_unix(f);
         small_buffer(f);
         g_assert_cmpint(stream_write(f->stream, data, 0), ==, 0);
-        g_assert_cmpuint(epoll_events(f), ==, EPOLLIN);
+        g_assert_cmpuint(epoll_events(f), ==, EPOLLIN | EPOLLRDHUP | EPOLLET);
         g_assert_cmpint(stream_writev(f->stream, iov, ELEMENTSOF(iov)), ==, 0);
         g_assert_cmpuint(stream_unsent(f->stream), >, 0);
         g_assert_cmpuint(stream_unsent(f->stream), <, size * 3 / 4);
@@ -256,7 +269,7 @@ static void test_partial(Fixture *f, gconstpointer unused) {
         g_assert_cmpmem(got, size, data, size);
         g_assert_cmpuint(stream_unsent(f->stream), ==, 0);
         g_assert_cmpuint(stream_last_progress(f->stream), >, progress);
-        g_assert_cmpuint(epoll_events(f), ==, EPOLLIN);
+        g_assert_cmpuint(epoll_events(f), ==, EPOLLIN | EPOLLRDHUP | EPOLLET);
         loop_settle(f->event);
         g_assert_cmpuint(f->n_drained, ==, 1);
 }
@@ -492,6 +505,8 @@ int main(int argc, char *argv[]) {
         ADD("big", test_big);
         ADD("receive-max", test_receive_max);
         ADD("discard", test_discard);
+        ADD_DATA("discard/end", test_discard_end, NULL);
+        ADD_DATA("discard/end/in-received", test_discard_end, "in-received");
         ADD_DATA("end/unix", test_end, NULL);
         ADD_DATA("end/tcp", test_end, "tcp");
         ADD("reset", test_reset);
