@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An event server for measurements: sink.h behind a listening socket, one client at a time. SIGUSR1 prints
- * what was registered so far. */
+ * what was registered so far. SIGUSR2 sends a write event (sink_notify_write()) with a value that was not written
+ * before, and prints it and when. */
 
 #include <errno.h>
 #include <getopt.h>
@@ -16,10 +17,13 @@
 
 #define READ_SIZE (256U << 10)
 
-static volatile sig_atomic_t asked;
+static volatile sig_atomic_t asked, write_wanted;
 
 static void on_signal(int number) {
-        asked = 1;
+        if (number == SIGUSR1)
+                asked = 1;
+        else
+                write_wanted = 1;
 }
 
 static void print_counts(const Sink *s) {
@@ -28,15 +32,38 @@ static void print_counts(const Sink *s) {
         asked = 0;
 }
 
-/* Until the descriptor is ready. The signal is let in only here. */
-static void wait_for(const Sink *s, int fd) {
+static int send_output(Sink *s, int fd) {
+        ssize_t n = 0;
+
+        if (buffer_size(&s->out) > 0)
+                n = send(fd, buffer_begin(&s->out), buffer_size(&s->out), MSG_NOSIGNAL);
+        buffer_clear(&s->out);
+        return n < 0 ? -errno : 0;
+}
+
+/* A client that is gone is seen when it is read. */
+static void send_write(Sink *s, int fd) {
+        static unsigned value;
+
+        write_wanted = 0;
+        sink_notify_write(s, ++value);
+        printf("sent %u %" PRIu64 "\n", value, monotonic_ns());
+        (void) send_output(s, fd);
+        fflush(stdout);
+}
+
+/* Until the descriptor is ready. The signals are let in only here. */
+static void wait_for(Sink *s, int fd) {
         struct pollfd p = { .fd = fd, .events = POLLIN };
         sigset_t none;
 
         (void) sigemptyset(&none);
-        while (ppoll(&p, 1, NULL, &none) < 0 && errno == EINTR)
+        while (ppoll(&p, 1, NULL, &none) < 0 && errno == EINTR) {
                 if (asked)
                         print_counts(s);
+                if (write_wanted)
+                        send_write(s, fd);
+        }
 }
 
 /* Returns why the client is served no more: 0 it left, else negative errno. */
@@ -58,10 +85,8 @@ static int serve(Sink *s, int fd) {
                 r = sink_receive(s, buffer_begin(&in), buffer_size(&in));
                 if (r >= 0)
                         buffer_consume(&in, (size_t) r);
-                if (buffer_size(&s->out) > 0 &&
-                    send(fd, buffer_begin(&s->out), buffer_size(&s->out), MSG_NOSIGNAL) < 0)
+                if (send_output(s, fd) < 0)
                         r = -errno;
-                buffer_clear(&s->out);
         }
 
         buffer_done(&in);
@@ -100,7 +125,7 @@ int main(int argc, char *argv[]) {
         };
         const char *const unit_one[] = { "1", NULL };
         uint16_t port = 0;
-        sigset_t usr1;
+        sigset_t signals;
         int r;
 
         for (int c; (c = getopt_long(argc, argv, "", options, NULL)) >= 0;)
@@ -113,10 +138,12 @@ int main(int argc, char *argv[]) {
                         return 2;
                 }
 
-        (void) sigemptyset(&usr1);
-        (void) sigaddset(&usr1, SIGUSR1);
-        (void) sigprocmask(SIG_BLOCK, &usr1, NULL);
+        (void) sigemptyset(&signals);
+        (void) sigaddset(&signals, SIGUSR1);
+        (void) sigaddset(&signals, SIGUSR2);
+        (void) sigprocmask(SIG_BLOCK, &signals, NULL);
         (void) sigaction(SIGUSR1, &(struct sigaction) { .sa_handler = on_signal }, NULL);
+        (void) sigaction(SIGUSR2, &(struct sigaction) { .sa_handler = on_signal }, NULL);
         r = run(port, optind < argc ? (const char *const *) argv + optind : unit_one);
         fprintf(stderr, "%s: %s\n", argv[0], strerror(-r));
         return 1;

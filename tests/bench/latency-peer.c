@@ -219,16 +219,7 @@ static void on_event_bytes(Peer *p) {
 }
 
 static void send_write_event(Peer *p) {
-        const Subtype type[] = {
-                SUBTYPE("gateway"), SUBTYPE("bench"), SUBTYPE("modbus_master"), SUBTYPE("dev"), SUBTYPE("system"),
-                SUBTYPE("remote_device"), SUBTYPE("1"), SUBTYPE("write"), SUBTYPE("w"),
-        };
-        char text[64];
-        size_t size;
-
-        p->value++;
-        size = (size_t) snprintf(text, sizeof(text), "{\"request_id\": %u, \"value\": %u}", p->value, p->value);
-        sink_notify(&p->sink, (EventType) { type, ELEMENTSOF(type) }, (JsonSpan) { text, size });
+        sink_notify_write(&p->sink, ++p->value);
         p->waiting = true;
         p->sent_at = monotonic_ns();
         send_all(p->event, buffer_begin(&p->sink.out), buffer_size(&p->sink.out));

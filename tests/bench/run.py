@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Side by side with the reference and with a bare libmodbus loop: polling, events, start, latency, memory, the embedded event
-server. Every number is the median of several rounds, and what is compared takes turns within each round, because machines are
+server, Modbus lines. Every number is the median of several rounds, and what is compared takes turns within each round, because machines are
 noisy: look at the ratios."""
 
 import argparse
@@ -17,6 +17,7 @@ import tempfile
 import time
 
 import embedded
+import modbus
 import scene
 from harness.bus import Bus
 from harness.eventer import Eventer, is_operational
@@ -355,14 +356,17 @@ def bench_memory(table, directory, _rounds):
 
 
 BENCHES = {'polling': bench_polling, 'events': bench_events, 'start': bench_start, 'latency': bench_latency,
-           'memory': bench_memory, 'embedded': embedded.bench}
+           'memory': bench_memory, 'embedded': embedded.bench, 'modbus': modbus.bench}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('bench', nargs='*', choices=[*BENCHES, []], help='which (default: all)')
     parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--realtime', action='store_true', help='for a machine that others use, too: what is measured has '
+                        'real-time priority (needs root)')
     arguments = parser.parse_args()
+    scene.realtime = arguments.realtime
 
     if sanitized():
         print(f'{DAEMON} has sanitizers: nothing to measure', file=sys.stderr)

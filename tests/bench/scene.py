@@ -21,9 +21,21 @@ _LISTENING = re.compile(r'^listening on .*:(\d+)$', re.MULTILINE)
 _COUNTS = re.compile(r'^(?:answered|events)=(\d+) .*ns=(\d+)$', re.MULTILINE)
 
 
-def pinned(cpus):
+#: Whether what is measured comes before everything else on the machine.
+realtime = False
+
+
+def pinned(cpus=()):
     """Arguments that tie a process to these processors."""
-    return ('taskset', '-c', ','.join(map(str, cpus))) if cpus else ()
+    return (*(('chrt', '--fifo', '1') if realtime else ()),
+            *(('taskset', '-c', ','.join(map(str, cpus))) if cpus else ()))
+
+
+def ask(process, pattern):
+    """What a C peer prints when it gets SIGUSR1: the groups of the pattern."""
+    before = len(pattern.findall(process.text()))
+    process.signal(signal.SIGUSR1)
+    return wait_until(lambda: pattern.findall(process.text())[before:], f'{process.argv} prints its counts', interval=0.001)[0]
 
 
 class Peer(Process):
@@ -35,11 +47,8 @@ class Peer(Process):
 
     def counts(self):
         """(how many, at which monotonic time in seconds)."""
-        before = len(_COUNTS.findall(self.text()))
-        self.signal(signal.SIGUSR1)
-        found = wait_until(lambda: _COUNTS.findall(self.text())[before:], f'{self.argv} prints its counts',
-                           interval=0.001)
-        return int(found[0][0]), int(found[0][1]) / 1e9
+        n, ns = ask(self, _COUNTS)
+        return int(n), int(ns) / 1e9
 
 
 def modbus_fast(*arguments, cpus=()):

@@ -4,6 +4,7 @@
 #include "tests/bench/sink.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "event/sbs.h"
 
@@ -171,4 +172,16 @@ void sink_notify(Sink *s, EventType type, JsonSpan payload) {
         (void) chatter_send(&s->chatter, true, "HatEventer.MsgEventsNotify", buffer_begin(&body),
                             buffer_size(&body), &s->out);
         buffer_done(&body);
+}
+
+void sink_notify_write(Sink *s, unsigned value) {
+        const Subtype type[] = {
+                SUBTYPE("gateway"), SUBTYPE("bench"), SUBTYPE("modbus_master"), SUBTYPE("dev"), SUBTYPE("system"),
+                SUBTYPE("remote_device"), SUBTYPE("1"), SUBTYPE("write"), SUBTYPE("w"),
+        };
+        char text[64];
+        size_t size = (size_t) snprintf(text, sizeof(text), "{\"request_id\": %u, \"value\": %u}", value,
+                                        value);
+
+        sink_notify(s, (EventType) { type, ELEMENTSOF(type) }, (JsonSpan) { text, size });
 }

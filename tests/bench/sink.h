@@ -23,3 +23,6 @@ void sink_done(Sink *s);
 int64_t sink_receive(Sink *s, const uint8_t *data, size_t size);
 /* Appends a notification of one event. */
 void sink_notify(Sink *s, EventType type, JsonSpan payload);
+/* … of the event that writes the value to `w` of remote device 1 of the modbus_master `dev` of the gateway `bench` (layout
+ * named). */
+void sink_notify_write(Sink *s, unsigned value);
