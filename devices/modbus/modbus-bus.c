@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The scheduler of one line (spec modbus.md 4.2 to 4.4). Three queues: where neither priority nor budget is asked
- * for, everything is in the first. Loop thread. */
+ * for, everything is in the first. A flight is one attempt on the line. Loop thread. */
 
 #include "devices/modbus/modbus-bus.h"
 
@@ -11,6 +11,15 @@ typedef struct JobList {
         size_t n;
 } JobList;
 
+typedef struct ModbusFlight {
+        ModbusBus *bus;
+        ModbusJob *job;         /* NULL: its requester is gone */
+        bool busy;              /* this one is on the line */
+        bool retry;             /* it had been transmitted before */
+        ModbusUrgency urgency;
+        usec_t begun;           /* of a probe */
+} ModbusFlight;
+
 struct ModbusBus {
         ModbusBusOptions options;
         ModbusClock clock;
@@ -18,17 +27,14 @@ struct ModbusBus {
         ModbusLink *link;
         JobList queue, writes, probes;
         JobList delayed;        /* in the order of due, because all wait equally long */
-        bool busy;              /* an attempt is on the line … */
-        ModbusJob *current;     /* … of this job; NULL: its requester is gone */
-        bool retry;             /* … which had been transmitted before */
-        bool wrote;             /* the one before it was urgent */
+        size_t n_busy;          /* flights */
+        bool wrote;             /* the last one that began was urgent */
         size_t living;          /* units */
-        bool probing;           /* what is on the line is a probe … */
-        usec_t probe_begun;
         usec_t probe_at;        /* no other one before; 0: whenever */
         usec_t probe_pause;     /* what the last one cost the others */
         usec_t last_answer;     /* kept only with a request_delay */
         usec_t wake;            /* what the clock was told */
+        ModbusFlight flights[]; /* max_outstanding */
 };
 
 static void list_append(JobList *l, ModbusJob *job) {
@@ -56,12 +62,14 @@ static void list_remove(JobList *l, ModbusJob *job) {
 
 ModbusBus *modbus_bus_new(const ModbusBusOptions *options, const ModbusClock *clock,
                           ModbusCounters *counters) {
-        ModbusBus *b = g_new0(ModbusBus, 1);
+        ModbusBus *b = g_malloc0(sizeof(ModbusBus) + options->max_outstanding * sizeof(ModbusFlight));
 
         b->options = *options;
         b->clock = *clock;
         b->counters = counters;
         b->wake = USEC_INFINITY;
+        for (unsigned i = 0; i < options->max_outstanding; i++)
+                b->flights[i].bus = b;
         return b;
 }
 
@@ -84,9 +92,18 @@ static size_t bus_n_waiting(const ModbusBus *b) {
         return b->queue.n + b->writes.n + b->probes.n + b->delayed.n;
 }
 
-/* When a probe may begin; 0: at once. */
+static bool bus_has_on_line(const ModbusBus *b, ModbusUrgency urgency) {
+        for (unsigned i = 0; i < b->options.max_outstanding; i++)
+                if (b->flights[i].busy && b->flights[i].urgency == urgency)
+                        return true;
+        return false;
+}
+
+/* When a probe may begin; 0: at once; USEC_INFINITY: when another one has ended. */
 static usec_t bus_probe_ready(const ModbusBus *b) {
-        return b->living > 0 ? b->probe_at : 0;
+        if (b->living == 0)
+                return 0;
+        return bus_has_on_line(b, MODBUS_JOB_PROBE) ? USEC_INFINITY : b->probe_at;
 }
 
 /* The queue whose first job is next; NULL: nothing may go now. */
@@ -97,16 +114,18 @@ static JobList *bus_next_queue(ModbusBus *b) {
                 if (ready == 0 || ready <= b->clock.now(b->clock.userdata))
                         return &b->probes;
         }
-        if (b->writes.first && (!b->wrote || !b->queue.first))
+        if (b->writes.first && (!b->wrote || !b->queue.first) && !bus_has_on_line(b, MODBUS_JOB_WRITE))
                 return &b->writes;
-        return b->queue.first ? &b->queue : NULL;
+        if (!b->queue.first ||
+            (b->queue.first->urgency == MODBUS_JOB_WRITE && bus_has_on_line(b, MODBUS_JOB_WRITE)))
+                return NULL;
+        return &b->queue;
 }
 
 /* What a probe took of the line's time it leaves to the others, many times over. */
-static void bus_account_probe(ModbusBus *b) {
-        usec_t now = b->clock.now(b->clock.userdata), took = usec_sub(now, b->probe_begun);
+static void bus_account_probe(ModbusBus *b, usec_t begun) {
+        usec_t now = b->clock.now(b->clock.userdata), took = usec_sub(now, begun);
 
-        b->probing = false;
         b->probe_pause = (usec_t) ((double) took * (1 - b->options.probe_budget) / b->options.probe_budget);
         b->probe_at = usec_add(now, b->probe_pause);
 }
@@ -136,7 +155,7 @@ void modbus_bus_count_living(ModbusBus *b, int change) {
                 b->living++;
         else
                 b->living--;
-        if (b->living == 0 && b->probes.first && b->link && !b->busy)
+        if (b->living == 0 && b->probes.first && b->link && b->n_busy < b->options.max_outstanding)
                 bus_set_wake(b, b->clock.now(b->clock.userdata));
 }
 
@@ -159,56 +178,96 @@ static void bus_release_delayed(ModbusBus *b) {
 
 static void bus_on_attempt(int error, const ModbusResponse *response, void *userdata);
 
-static void bus_transmit(ModbusBus *b, bool retry) {
-        b->retry = retry;
-        b->link->vtable->submit(b->link, &b->current->request, bus_on_attempt, b);
+static void bus_transmit(ModbusFlight *f, bool retry) {
+        ModbusLink *link = f->bus->link;
+
+        f->retry = retry;
+        link->vtable->submit(link, &f->job->request, bus_on_attempt, f);
+}
+
+static void bus_flush(ModbusBus *b) {
+        if (b->options.max_outstanding > 1 && b->link)
+                b->link->vtable->flush(b->link);
+}
+
+static ModbusFlight *bus_free_flight(ModbusBus *b) {
+        ModbusFlight *f = b->flights;
+
+        while (f->busy)
+                f++;
+        return f;
 }
 
 static void bus_begin(ModbusBus *b, JobList *queue) {
         ModbusJob *job = queue->first;
+        ModbusFlight *f = bus_free_flight(b);
 
         list_remove(queue, job);
         job->state = MODBUS_JOB_ON_LINE;
-        b->current = job;
-        b->busy = true;
+        f->job = job;
+        f->busy = true;
+        f->urgency = job->urgency;
+        b->n_busy++;
         b->wrote = queue == &b->writes;
-        b->probing = queue == &b->probes;
-        if (b->probing)
-                b->probe_begun = b->clock.now(b->clock.userdata);
-        bus_transmit(b, job->transmitted);
+        if (f->urgency == MODBUS_JOB_PROBE)
+                f->begun = b->clock.now(b->clock.userdata);
+        bus_transmit(f, job->transmitted);
         job->transmitted = true;
 }
 
-/* Puts the next request on the free line, or sees to being woken for it. */
-static void bus_run(ModbusBus *b) {
-        usec_t wake = USEC_INFINITY;
-        JobList *queue;
+/* Puts the next request on the line if it is free for one. Else ret_wake: when to look again. */
+static bool bus_begin_next(ModbusBus *b, usec_t *ret_wake) {
+        JobList *queue = bus_next_queue(b);
+        usec_t ready;
 
-        if (b->busy || !b->link)
+        if (!queue) {
+                *ret_wake = b->probes.first ? bus_probe_ready(b) : USEC_INFINITY;
+                return false;
+        }
+
+        ready = b->last_answer > 0 ? usec_add(b->last_answer, b->options.request_delay) : 0;
+        if (ready > 0 && ready > b->clock.now(b->clock.userdata)) {
+                *ret_wake = ready;
+                return false;
+        }
+        bus_begin(b, queue);
+        return true;
+}
+
+void modbus_bus_run(ModbusBus *b) {
+        usec_t wake;
+
+        if (!b->link || b->n_busy == b->options.max_outstanding)
                 return;
 
         bus_release_delayed(b);
-        queue = bus_next_queue(b);
-        if (queue) {
-                usec_t ready = b->last_answer > 0 ? usec_add(b->last_answer, b->options.request_delay) : 0;
-
-                if (ready == 0 || ready <= b->clock.now(b->clock.userdata)) {
-                        bus_begin(b, queue);
+        while (bus_begin_next(b, &wake))
+                if (b->n_busy == b->options.max_outstanding) {
+                        bus_flush(b);
                         return;
                 }
-                wake = ready;
-        } else if (b->probes.first)
-                wake = bus_probe_ready(b);
+        bus_flush(b);
         if (b->delayed.first)
                 wake = MIN(wake, b->delayed.first->due);
         bus_set_wake(b, wake);
 }
 
+/* The line is free of it; returns its job. */
+static ModbusJob *bus_land(ModbusFlight *f) {
+        f->bus->n_busy--;
+        f->busy = false;
+        return TAKE_PTR(f->job);
+}
+
 /* true: the unanswered request goes on. */
-static bool bus_repeat(ModbusBus *b, ModbusJob *job) {
+static bool bus_repeat(ModbusFlight *f) {
+        ModbusBus *b = f->bus;
+        ModbusJob *job = f->job;
+
         if (job->immediate_left > 0) {
                 job->immediate_left--;
-                bus_transmit(b, true);
+                bus_transmit(f, true);
+                bus_flush(b);
                 return true;
         }
         if (job->delayed_left > 0) {
@@ -217,45 +276,52 @@ static bool bus_repeat(ModbusBus *b, ModbusJob *job) {
                 job->due = usec_add(b->clock.now(b->clock.userdata), b->options.retry_delay);
                 job->state = MODBUS_JOB_DELAYED;
                 list_append(&b->delayed, job);
-                b->busy = false;
-                b->current = NULL;
-                bus_run(b);
+                (void) bus_land(f);
+                modbus_bus_run(b);
                 return true;
         }
         return false;
 }
 
-static void bus_count(ModbusBus *b, int error, const ModbusResponse *response) {
-        modbus_counters_add(b->counters, b->retry, error < 0 ? USEC_INFINITY : b->link->round_trip,
-                            error >= 0 && response->result != MODBUS_SUCCESS, b->link->begun_at, b->link->ended_at);
+static void bus_count(ModbusFlight *f, int error, const ModbusResponse *response) {
+        ModbusBus *b = f->bus;
+
+        modbus_counters_add(b->counters, f->retry, error < 0 ? USEC_INFINITY : b->link->round_trip,
+                            error >= 0 && response->result != MODBUS_SUCCESS, b->link->begun_at,
+                            b->link->ended_at);
         if (error >= 0 && b->options.request_delay > 0)
                 b->last_answer = b->clock.now(b->clock.userdata);
 }
 
 static void bus_on_attempt(int error, const ModbusResponse *response, void *userdata) {
-        ModbusBus *b = userdata;
-        ModbusJob *job = b->current;
+        ModbusFlight *f = userdata;
+        ModbusBus *b = f->bus;
+        ModbusJob *job;
 
-        bus_count(b, error, response);
-        if (b->probing)
-                bus_account_probe(b);
-        if (job && error < 0 && bus_repeat(b, job))
+        bus_count(f, error, response);
+        if (f->urgency == MODBUS_JOB_PROBE)
+                bus_account_probe(b, f->begun);
+        if (f->job && error < 0 && bus_repeat(f))
                 return;
 
-        b->busy = false;
-        b->current = NULL;
+        job = bus_land(f);
         if (job) {
                 job->state = MODBUS_JOB_IDLE;
                 job->done(job, error, response);
         }
-        bus_run(b);
+        modbus_bus_run(b);
 }
 
 void modbus_bus_attach(ModbusBus *b, ModbusLink *link) {
-        assert(!b->link && !b->busy);
+        assert(!b->link && b->n_busy == 0);
 
         b->link = link;
-        bus_run(b);
+        modbus_bus_run(b);
+}
+
+static void job_drop(ModbusJob *job) {
+        job->state = MODBUS_JOB_IDLE;
+        job->done(job, -ENOTCONN, NULL);
 }
 
 static void list_drop(JobList *l) {
@@ -263,24 +329,23 @@ static void list_drop(JobList *l) {
                 ModbusJob *job = l->first;
 
                 list_remove(l, job);
-                job->state = MODBUS_JOB_IDLE;
-                job->done(job, -ENOTCONN, NULL);
+                job_drop(job);
         }
 }
 
 void modbus_bus_detach(ModbusBus *b) {
-        ModbusJob *job = TAKE_PTR(b->current);
-
-        if (b->busy)
+        if (b->n_busy > 0)
                 b->link->vtable->cancel(b->link);
         b->link = NULL;
-        b->busy = b->probing = b->wrote = false;
+        b->wrote = false;
         b->probe_at = b->probe_pause = 0;
         bus_set_wake(b, USEC_INFINITY);
 
-        if (job) {
-                job->state = MODBUS_JOB_IDLE;
-                job->done(job, -ENOTCONN, NULL);
+        for (unsigned i = 0; i < b->options.max_outstanding; i++) {
+                ModbusJob *job = b->flights[i].busy ? bus_land(&b->flights[i]) : NULL;
+
+                if (job)
+                        job_drop(job);
         }
         list_drop(&b->writes);
         list_drop(&b->queue);
@@ -303,15 +368,19 @@ int modbus_bus_submit_always(ModbusBus *b, ModbusJob *job) {
         job->transmitted = false;
         bus_release_delayed(b); /* those whose time has come stand before */
         list_append(queue, job);
-        bus_run(b);
         return 0;
 }
 
 int modbus_bus_submit(ModbusBus *b, ModbusJob *job) {
-        if (b->link && bus_n_waiting(b) >= MODBUS_BUS_QUEUE_MAX)
+        int r;
+
+        if (b->link && bus_n_waiting(b) >= (size_t) MODBUS_BUS_QUEUE_MAX * b->options.max_outstanding)
                 return -EAGAIN;
 
-        return modbus_bus_submit_always(b, job);
+        r = modbus_bus_submit_always(b, job);
+        if (r >= 0)
+                modbus_bus_run(b);
+        return r;
 }
 
 void modbus_bus_cancel(ModbusBus *b, ModbusJob *job) {
@@ -325,7 +394,9 @@ void modbus_bus_cancel(ModbusBus *b, ModbusJob *job) {
                 list_remove(&b->delayed, job);
                 break;
         case MODBUS_JOB_ON_LINE:
-                b->current = NULL;
+                for (unsigned i = 0; i < b->options.max_outstanding; i++)
+                        if (b->flights[i].job == job)
+                                b->flights[i].job = NULL;
                 break;
         }
         job->state = MODBUS_JOB_IDLE;
@@ -333,5 +404,5 @@ void modbus_bus_cancel(ModbusBus *b, ModbusJob *job) {
 
 void modbus_bus_wake(ModbusBus *b) {
         b->wake = USEC_INFINITY;
-        bus_run(b);
+        modbus_bus_run(b);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The scheduler of one line (spec modbus.md 4.2 to 4.4): a bounded queue of requests of all remote
  * devices, one on the line at a time, immediate and delayed repetitions, the pause after an answer. Beyond the
- * specification, where it is asked for: writes overtake polls, and units that do not answer get no more than a
+ * specification, where it is asked for: several are on the line at a time, but never two writes, which are carried
+ * out in their order; writes overtake polls, and units that do not answer get no more than a
  * share of the line. Knows nothing of sockets, of polling or of the loop: time and the line come in through
  * interfaces. Loop thread. */
 #pragma once
@@ -9,7 +10,7 @@
 #include "devices/modbus/modbus-counters.h"
 #include "devices/modbus/modbus-link.h"
 
-#define MODBUS_BUS_QUEUE_MAX 1024U
+#define MODBUS_BUS_QUEUE_MAX 1024U /* for each request that may be on the line */
 
 typedef struct ModbusBus ModbusBus;
 typedef struct ModbusJob ModbusJob;
@@ -17,6 +18,7 @@ typedef struct ModbusJob ModbusJob;
 typedef struct ModbusBusOptions {
         usec_t request_delay, retry_delay;
         uint64_t immediate_count, delayed_count;
+        unsigned max_outstanding; /* on the line at a time, 1 to MODBUS_OUTSTANDING_MAX; the link must allow it */
         bool write_priority;    /* an urgent job overtakes others, but not two in a row */
         double probe_budget;    /* share of the time that probes may take while anybody answers; 1: all of it */
 } ModbusBusOptions;
@@ -68,9 +70,11 @@ void modbus_bus_detach(ModbusBus *b);
 /* Appends to the queue. done() is never called inside. -ENOTCONN: no line; -EAGAIN: the queue is full
  * (D26). */
 int modbus_bus_submit(ModbusBus *b, ModbusJob *job);
-/* The same beyond the bound: for the one request that a remote device polls with, and for the next step
- * of a write that was let in. */
+/* The same beyond the bound: for the requests that a remote device polls with, and for the next step
+ * of a write that was let in. Nothing leaves before modbus_bus_run(), which follows done() by itself: so
+ * several leave together. */
 int modbus_bus_submit_always(ModbusBus *b, ModbusJob *job);
+void modbus_bus_run(ModbusBus *b);
 /* The requester is gone: no callback. An attempt on the line ends by itself and is not repeated (D16).
  * Idle jobs are accepted. */
 void modbus_bus_cancel(ModbusBus *b, ModbusJob *job);

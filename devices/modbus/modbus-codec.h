@@ -75,6 +75,8 @@ ModbusResult modbus_result_from_code(uint8_t code);
 #define MODBUS_WRITE_BITS_MAX 1968U
 #define MODBUS_WRITE_REGISTERS_MAX 123U
 #define MODBUS_FIFO_MAX 31U
+/* Most requests under way at a time on one connection. */
+#define MODBUS_OUTSTANDING_MAX 16U
 
 /* Longest PDU that any framing can carry (RTU: 3 bytes more than the standard's 253, a byte count of
  * 255), and longest frame (ASCII). */
@@ -171,7 +173,8 @@ static inline bool modbus_units_has(const ModbusUnits *u, uint8_t unit) {
 typedef struct ModbusSearch {
         size_t consumed;        /* bytes at the front that are done with, also when no frame was found */
         unsigned dropped;       /* frames or bytes that were of no use: errors for the tap */
-        ModbusFrame frame;      /* when one was found; borrows from data or scratch */
+        ModbusFrame frame;      /* when one was found; borrows from data or scratch … */
+        size_t expected;        /* … and which of the expected answers it is */
 } ModbusSearch;
 
 /* One framing. All searches: 1: a frame was found, call again behind consumed for the next; 0: none yet,
@@ -187,13 +190,13 @@ typedef struct ModbusFraming {
         size_t (*wrap)(uint8_t *frame, uint16_t transaction, uint8_t unit, size_t pdu_size);
         /* Gives a finished frame another transaction id; does nothing without `transactions`. */
         void (*restamp)(uint8_t *frame, uint16_t transaction);
-        /* Master: the bytes begin an answer that this late one would be, and it is still under way. NULL:
+        /* Master: the bytes begin an answer that one of these late ones would be, and it is still under way. NULL:
          * not to be told. */
-        bool (*unfinished)(const ModbusExpect *late, const uint8_t *data, size_t size);
-        /* Master, 4.3: the next frame that carries the expected ids and function; its PDU may still be no
-         * valid answer. */
-        int (*find_response)(const ModbusExpect *expect, const uint8_t *data, size_t size, uint8_t *scratch,
-                             ModbusSearch *ret);
+        bool (*unfinished)(const ModbusExpect *late, size_t n, const uint8_t *data, size_t size);
+        /* Master, 4.3: the next frame that carries the ids and function of one of n expected answers; its PDU
+         * may still be no valid answer. n > 1: only with `transactions`. */
+        int (*find_response)(const ModbusExpect *expects, size_t n, const uint8_t *data, size_t size,
+                             uint8_t *scratch, ModbusSearch *ret);
         /* Slave, 6.6: the next decodable frame, for whatever unit. units: the configured ones (RTU uses
          * them). paused: nothing has come for modbus_framing_pause(): what is incomplete at the front is
          * not waited for any longer. */

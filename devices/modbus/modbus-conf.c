@@ -244,6 +244,9 @@ static const ConfField connection_fields[] = {
             .help = "repetitions after a pause in which others use the line"),
         KEY(ModbusConnectionConf, request_retry_delay, CONF_TYPE_SECONDS, SECONDS,
             .help = "pause before each delayed repetition"),
+        KEY(ModbusConnectionConf, max_outstanding, CONF_TYPE_INTEGER, .fallback = "1", .min = 1,
+            .max = MODBUS_OUTSTANDING_MAX,
+            .help = "most requests under way at a time; above 1 only with TCP framing over a TCP connection"),
         KEY(ModbusConnectionConf, write_priority, CONF_TYPE_BOOL, .fallback = "true", .hat_fallback = "false",
             .help = "a write overtakes reads that wait; every second turn is still theirs"),
         KEY(ModbusConnectionConf, probe_budget, CONF_TYPE_NUMBER, .fallback = "0.05", .hat_fallback = "1",
@@ -356,6 +359,11 @@ void modbus_master_conf_verify(const void *conf, ConfErrors *e) {
         const ModbusMasterConf *c = conf;
         const ModbusRemoteConf *remotes = c->remote_devices.items;
         ModbusUnits seen = {};
+
+        if (c->connection.max_outstanding > 1 && (c->connection.framing != MODBUS_FRAMING_TCP ||
+                                                  c->connection.transport.kind != MODBUS_TRANSPORT_TCP))
+                conf_error_at(e, CONF_RANGE, &c->connection.max_outstanding,
+                              "answers can be told apart only with modbus_type TCP over a TCP connection");
 
         for (size_t i = 0; i < c->remote_devices.n; i++) {
                 const ModbusRemoteConf *remote = &remotes[i];

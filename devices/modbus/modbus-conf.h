@@ -87,6 +87,7 @@ typedef struct ModbusConnectionConf {
         usec_t connect_timeout, connect_delay;
         usec_t request_timeout, request_delay, request_retry_delay;
         int64_t request_retry_immediate_count, request_retry_delayed_count;
+        int64_t max_outstanding; /* 1 to MODBUS_OUTSTANDING_MAX; above 1 only with TCP framing over TCP */
         bool write_priority;
         double probe_budget;    /* above 0, at most 1 */
 } ModbusConnectionConf;

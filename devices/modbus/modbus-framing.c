@@ -62,31 +62,39 @@ static int tcp_next(const uint8_t *data, size_t size, bool *ret_foreign, ModbusS
         return 1;
 }
 
-static bool tcp_unfinished(const ModbusExpect *late, const uint8_t *data, size_t size) {
+static bool tcp_unfinished(const ModbusExpect *late, size_t n, const uint8_t *data, size_t size) {
         uint8_t head[MBAP_PDU];
         size_t length = size >= MBAP_SIZE ? get_be16(data + 4) : MBAP_LENGTH_MAX;
+        size_t known = size < MBAP_SIZE ? MIN(size, 4U) : MIN(size, sizeof(head)); /* what can be compared */
 
         if (size == 0 || length < MBAP_LENGTH_MIN || length > MBAP_LENGTH_MAX || size >= MBAP_SIZE + length)
                 return false;
 
-        (void) tcp_wrap(head, late->transaction, late->unit, length - 1);
-        if (size < MBAP_SIZE)
-                return memcmp(data, head, MIN(size, 4U)) == 0; /* the length is not whole */
-        return memcmp(data, head, MIN(size, sizeof(head))) == 0;
+        for (size_t i = 0; i < n; i++) {
+                (void) tcp_wrap(head, late[i].transaction, late[i].unit, length - 1);
+                if (memcmp(data, head, known) == 0)
+                        return true;
+        }
+        return false;
 }
 
-static int tcp_find_response(const ModbusExpect *expect, const uint8_t *data, size_t size, uint8_t *scratch,
-                             ModbusSearch *ret) {
+static bool tcp_is_expected(const ModbusFrame *frame, const ModbusExpect *expect) {
+        return frame->transaction == expect->transaction && frame->unit == expect->unit &&
+               (frame->pdu[0] & ~MODBUS_ERROR_BIT) == expect->head[0];
+}
+
+static int tcp_find_response(const ModbusExpect *expects, size_t n, const uint8_t *data, size_t size,
+                             uint8_t *scratch, ModbusSearch *ret) {
         ModbusSearch s = {};
         bool foreign = false;
         int r;
 
         while ((r = tcp_next(data, size, &foreign, &s)) > 0 && !foreign) {
-                if (s.frame.transaction == expect->transaction && s.frame.unit == expect->unit &&
-                    (s.frame.pdu[0] & ~MODBUS_ERROR_BIT) == expect->head[0]) {
-                        *ret = s;
-                        return 1;
-                }
+                for (s.expected = 0; s.expected < n; s.expected++)
+                        if (tcp_is_expected(&s.frame, &expects[s.expected])) {
+                                *ret = s;
+                                return 1;
+                        }
                 s.dropped++;
         }
 
@@ -207,8 +215,8 @@ static int rtu_response_length(const ModbusExpect *expect, const uint8_t *p, siz
         }
 }
 
-static int rtu_find_response(const ModbusExpect *expect, const uint8_t *data, size_t size, uint8_t *scratch,
-                             ModbusSearch *ret) {
+static int rtu_find_response(const ModbusExpect *expect, size_t n, const uint8_t *data, size_t size,
+                             uint8_t *scratch, ModbusSearch *ret) {
         ModbusSearch s = {};
         size_t at, length = 0;
 
@@ -421,8 +429,8 @@ static int ascii_next(const uint8_t *data, size_t size, uint8_t *scratch, Modbus
         }
 }
 
-static int ascii_find_response(const ModbusExpect *expect, const uint8_t *data, size_t size, uint8_t *scratch,
-                               ModbusSearch *ret) {
+static int ascii_find_response(const ModbusExpect *expect, size_t n, const uint8_t *data, size_t size,
+                               uint8_t *scratch, ModbusSearch *ret) {
         ModbusSearch s = {};
         int r;
 

@@ -401,7 +401,7 @@ static bool link_answer_is_right(const LibraryLink *l) {
         ModbusResponse response;
         ModbusSearch s;
 
-        return rtu->find_response(&l->expect, l->answer, l->answer_size, scratch, &s) > 0 && s.frame.offset == 0 &&
+        return rtu->find_response(&l->expect, 1, l->answer, l->answer_size, scratch, &s) > 0 && s.frame.offset == 0 &&
                modbus_response_parse(&l->expect, s.frame.pdu, s.frame.pdu_size, &response) >= 0;
 }
 

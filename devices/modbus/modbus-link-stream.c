@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A master's link by our own codec, over TCP or on a serial line. An answer costs one read, a request one write,
- * a deadline nothing. Loop thread. */
+ * a deadline nothing; with several requests under way, those of one turn share a write, and answers that came
+ * together a read. Loop thread. */
 
 #include <assert.h>
 
@@ -10,12 +11,22 @@
 
 #define RECEIVE_MAX 1024U /* unconsumed: less than one frame, or a late one in front of it */
 #define USER_TIMEOUT_MIN (10 * USEC_PER_SEC)
+#define MBAP_FRAME_MAX (7U + 253U) /* of what we send */
+
+/* Beside its expected answer, which lies in an array of its own to be searched. */
+typedef struct Attempt {
+        usec_t begun_at;
+        usec_t sent_at;         /* its clock runs from here */
+        bool unsent;            /* its last byte has not left yet: the clock starts anew when it has */
+        ModbusLinkCallback callback;
+        void *userdata;
+} Attempt;
 
 typedef struct StreamLink {
         ModbusLink link;
         sd_event *event;
         ModbusChannel channel;
-        Deadline *deadline;
+        Deadline *deadline;     /* of the oldest attempt, or sooner */
         const ModbusFraming *framing;
         LinkTap *tap;
         const ModbusLinkHandler *handler;
@@ -24,92 +35,152 @@ typedef struct StreamLink {
         usec_t request_timeout;
         SerialOptions line;     /* serial */
         bool opening;           /* serial: connected() is still to be told */
-        usec_t sent_at;
         uint16_t transaction;   /* of the next transmission */
-        ModbusExpect expect;    /* of the attempt under way, or the last one */
-        ModbusLinkCallback callback;
-        void *callback_userdata;
-        bool waiting;           /* an attempt is under way */
-        bool draining;          /* … and its last byte has not left yet */
-        bool receiving;         /* inside link_received() */
+        bool receiving;         /* inside link_received(), behind what was received before */
         bool *freed;            /* set by free while it runs */
-        bool late;              /* the last attempt timed out */
+        bool late;              /* an attempt timed out since there was none before */
         bool late_begun;        /* … and its answer has begun to come: the stream keeps the beginning */
+
+        /* The attempts under way, oldest first, those that are held last; behind them the last that ended. */
+        size_t n_waiting, n_held, max;
+        ModbusExpect *expects;
+        Attempt *attempts;
+        uint8_t *held;          /* frames of the held ones; only with max > 1 */
+        size_t held_size;
 } StreamLink;
 
-static void link_finish(StreamLink *l, int error, const ModbusResponse *response) {
-        l->waiting = l->draining = false;
-        l->late = error < 0;
-        l->callback(error, response, l->callback_userdata);
+/* ---- attempts ---------------------------------------------------------------------------------------- */
+
+static void link_move_behind(StreamLink *l, size_t i) {
+        ModbusExpect expect = l->expects[i];
+        size_t n = --l->n_waiting - i;
+
+        if (n == 0)
+                return;
+        memmove(&l->expects[i], &l->expects[i + 1], n * sizeof(l->expects[0]));
+        memmove(&l->attempts[i], &l->attempts[i + 1], n * sizeof(l->attempts[0]));
+        l->expects[l->n_waiting] = expect;
+}
+
+static void link_finish(StreamLink *l, size_t i, int error, const ModbusResponse *response) {
+        Attempt a = l->attempts[i];
+
+        l->late = l->late || error < 0;
+        l->link.begun_at = a.begun_at;
+        link_move_behind(l, i);
+        a.callback(error, response, a.userdata);
+}
+
+static void link_set_deadline(StreamLink *l) {
+        if (l->n_waiting > l->n_held)
+                deadline_set(l->deadline, usec_add(l->attempts[0].sent_at, l->request_timeout));
 }
 
 static void link_on_deadline(void *userdata) {
         StreamLink *l = userdata;
+        Attempt *oldest = l->attempts;
+        usec_t now;
 
         if (l->opening) {
                 l->opening = false;
                 l->handler->connected(l->userdata);
                 return;
         }
-        if (!l->waiting || (l->draining && !l->channel.serial))
+        if (l->n_waiting == 0 || (oldest->unsent && !l->channel.serial))
                 return;
-        if (l->draining) /* the far end holds us up */
+
+        now = now_usec(CLOCK_MONOTONIC);
+        if (now < usec_add(oldest->sent_at, l->request_timeout)) { /* it was that of one that is answered */
+                link_set_deadline(l);
+                return;
+        }
+        if (oldest->unsent) /* the far end holds us up */
                 modbus_channel_discard_output(&l->channel);
+        if (l->n_waiting > 1)
+                deadline_set(l->deadline, usec_add(l->attempts[1].sent_at, l->request_timeout));
 
         tap_error(l->tap);
-        l->link.ended_at = now_usec(CLOCK_MONOTONIC);
-        link_finish(l, -ETIMEDOUT, NULL);
-}
-
-static void link_start_clock(StreamLink *l) {
-        l->sent_at = now_usec(CLOCK_MONOTONIC);
-        deadline_set(l->deadline, usec_add(l->sent_at, l->request_timeout));
+        l->link.ended_at = now;
+        link_finish(l, 0, -ETIMEDOUT, NULL);
 }
 
 /* 4.3 step 2. An answer that comes late and in pieces stays aligned instead, so that its end is not taken
  * for the beginning of another one; it is thrown away when it is whole. */
 static void link_discard(StreamLink *l) {
+        bool late = l->late;
+
+        l->late = false;
         if (l->receiving || l->late_begun)
                 return;
-        if (!l->framing->transactions || l->late)
+        if (!l->framing->transactions || late)
                 modbus_channel_discard_input(&l->channel);
+}
+
+/* Sends the frames of the newest n attempts. */
+static inline void link_send(StreamLink *l, const uint8_t *frames, size_t size, size_t n) {
+        size_t first = l->n_waiting - n;
+        usec_t now, drain = 0;
+        bool unsent;
+
+        if (modbus_channel_write(&l->channel, frames, size) < 0) {
+                deadline_set(l->deadline, USEC_INFINITY); /* closed() follows */
+                return;
+        }
+        now = now_usec(CLOCK_MONOTONIC);
+        unsent = modbus_channel_unsent(&l->channel) > 0;
+        for (size_t i = first; i < l->n_waiting; i++) {
+                l->attempts[i].begun_at = l->attempts[i].sent_at = now;
+                l->attempts[i].unsent = unsent;
+        }
+        if (first > 0)
+                return;
+
+        if (unsent && l->channel.serial)
+                drain = serial_transmission_usec(&l->line, size);
+        deadline_set(l->deadline, usec_add(now, usec_add(l->request_timeout, drain)));
 }
 
 static void stream_link_submit(ModbusLink *link, const ModbusRequest *request, ModbusLinkCallback callback,
                                void *userdata) {
         StreamLink *l = (StreamLink *) link;
+        size_t i = l->n_waiting;
 
-        assert(!l->waiting);
+        assert(i < l->max && (l->max == 1 || request->size <= MBAP_FRAME_MAX));
 
-        link_discard(l);
-        l->expect = request->expect;
-        l->expect.transaction = l->transaction++;
-        l->framing->restamp(request->frame, l->expect.transaction);
-        l->callback = callback;
-        l->callback_userdata = userdata;
-        l->waiting = true;
+        if (i == 0)
+                link_discard(l);
+        l->expects[i] = request->expect;
+        l->expects[i].transaction = l->transaction++;
+        l->framing->restamp(request->frame, l->expects[i].transaction);
+        l->attempts[i].callback = callback;
+        l->attempts[i].userdata = userdata;
+        l->n_waiting = i + 1;
 
         tap_frame(l->tap, TAP_SENT, request->frame, request->size);
-        if (modbus_channel_write(&l->channel, request->frame, request->size) < 0) {
-                deadline_set(l->deadline, USEC_INFINITY); /* closed() follows */
+        if (l->max == 1) {
+                link_send(l, request->frame, request->size, 1);
                 return;
         }
-        link_start_clock(l);
-        l->link.begun_at = l->sent_at;
-        l->draining = modbus_channel_unsent(&l->channel) > 0; /* then the clock starts anew */
-        if (l->draining && l->channel.serial)
-                deadline_set(l->deadline,
-                             usec_add(deadline_get(l->deadline),
-                                      serial_transmission_usec(&l->line, request->size)));
+        memcpy(l->held + l->held_size, request->frame, request->size);
+        l->held_size += request->size;
+        l->n_held++;
+}
+
+static void stream_link_flush(ModbusLink *link) {
+        StreamLink *l = (StreamLink *) link;
+        size_t n = l->n_held, size = l->held_size;
+
+        if (n == 0 || l->receiving) /* more may follow */
+                return;
+        l->n_held = l->held_size = 0;
+        link_send(l, l->held, size, n);
 }
 
 static void stream_link_cancel(ModbusLink *link) {
         StreamLink *l = (StreamLink *) link;
 
-        if (!l->waiting)
-                return;
-        l->waiting = l->draining = false;
-        l->late = true;
+        l->late = l->late || l->n_waiting > 0;
+        l->n_waiting = l->n_held = l->held_size = 0;
 }
 
 static ModbusLink *stream_link_free(ModbusLink *link) {
@@ -119,12 +190,16 @@ static ModbusLink *stream_link_free(ModbusLink *link) {
                 *l->freed = true;
         modbus_channel_done(&l->channel);
         (void) deadline_free(l->deadline);
+        g_free(l->expects);
+        g_free(l->attempts);
+        g_free(l->held);
         g_free(l);
         return NULL;
 }
 
 static const ModbusLinkVTable stream_link_vtable = {
         .submit = stream_link_submit,
+        .flush = stream_link_flush,
         .cancel = stream_link_cancel,
         .free = stream_link_free,
 };
@@ -139,11 +214,19 @@ static void link_connected(void *userdata) {
 
 static void link_drained(void *userdata) {
         StreamLink *l = userdata;
+        size_t n = l->n_waiting - l->n_held;
+        usec_t now;
 
-        if (!l->draining || modbus_channel_unsent(&l->channel) > 0)
+        if (n == 0 || !l->attempts[n - 1].unsent || modbus_channel_unsent(&l->channel) > 0)
                 return;
-        l->draining = false;
-        link_start_clock(l);
+
+        now = now_usec(CLOCK_MONOTONIC);
+        for (size_t i = 0; i < n; i++)
+                if (l->attempts[i].unsent) {
+                        l->attempts[i].sent_at = now;
+                        l->attempts[i].unsent = false;
+                }
+        link_set_deadline(l);
 }
 
 static void link_closed(int error, void *userdata) {
@@ -152,7 +235,7 @@ static void link_closed(int error, void *userdata) {
         l->handler->closed(error, l->userdata);
 }
 
-/* Nobody waits. Returns how much of it is done with: all but an answer of the last attempt that has begun
+/* Nobody waits. Returns how much of it is done with: all but an answer of a late attempt that has begun
  * to come. */
 static size_t link_throw_away(StreamLink *l, const uint8_t *data, size_t size) {
         uint8_t scratch[MODBUS_PDU_MAX];
@@ -166,37 +249,41 @@ static size_t link_throw_away(StreamLink *l, const uint8_t *data, size_t size) {
                 return size;
 
         do {
-                r = l->framing->find_response(&l->expect, data + at, size - at, scratch, &s);
+                r = l->framing->find_response(l->expects, l->max, data + at, size - at, scratch, &s);
                 if (r < 0)
                         return size;
                 at += s.consumed;
         } while (r > 0);
 
-        l->late_begun = l->framing->unfinished(&l->expect, data + at, size - at);
+        l->late_begun = l->framing->unfinished(l->expects, l->max, data + at, size - at);
         return l->late_begun ? at : size;
 }
 
-/* Looks for the answer. 1: found, and the bytes behind it are to be thrown away; 0: not yet, ret_consumed
- * are done with; -EBADMSG: the stream cannot be trusted. */
-static int link_find(StreamLink *l, const uint8_t *data, size_t size, uint8_t *scratch,
-                     ModbusResponse *ret_response, size_t *ret_consumed) {
+/* Looks for the next answer from *at on, which moves behind what is done with. 1: found, it is that of the
+ * attempt ret_which; 0: not yet; -EBADMSG: the stream cannot be trusted. */
+static int link_find(StreamLink *l, const uint8_t *data, size_t size, size_t *at, uint8_t *scratch,
+                     ModbusResponse *ret_response, size_t *ret_which) {
+        size_t n = l->n_waiting - l->n_held;
         ModbusSearch s;
-        size_t at = 0;
         int r;
 
-        while ((r = l->framing->find_response(&l->expect, data + at, size - at, scratch, &s)) > 0) {
+        while ((r = l->framing->find_response(l->expects, n, data + *at, size - *at, scratch, &s)) > 0) {
+                const ModbusExpect *expect = &l->expects[s.expected];
+
                 l->tap->errors += s.dropped;
-                tap_frame(l->tap, TAP_RECEIVED, data + at + s.frame.offset, s.frame.size);
-                if (modbus_response_parse(&l->expect, s.frame.pdu, s.frame.pdu_size, ret_response) >= 0)
+                tap_frame(l->tap, TAP_RECEIVED, data + *at + s.frame.offset, s.frame.size);
+                *at += s.consumed;
+                if (modbus_response_parse(expect, s.frame.pdu, s.frame.pdu_size, ret_response) >= 0) {
+                        *ret_which = s.expected;
                         return 1;
+                }
                 tap_error(l->tap);
-                at += s.consumed;
         }
         if (r < 0)
                 return r;
 
         l->tap->errors += s.dropped;
-        *ret_consumed = at + s.consumed;
+        *at += s.consumed;
         return 0;
 }
 
@@ -206,40 +293,55 @@ static usec_t loop_now(StreamLink *l) {
         return sd_event_now(l->event, CLOCK_MONOTONIC, &now) >= 0 ? now : now_usec(CLOCK_MONOTONIC);
 }
 
+/* What the attempt's owner submits meanwhile leaves behind it. false: the link is gone. */
+static bool link_answered(StreamLink *l, size_t which, const ModbusResponse *response) {
+        bool freed = false;
+
+        l->link.ended_at = loop_now(l);
+        l->link.round_trip = usec_sub(l->link.ended_at, l->attempts[which].sent_at);
+        l->receiving = true;
+        l->freed = &freed;
+        link_finish(l, which, 0, response);
+        if (freed)
+                return false;
+        l->receiving = false;
+        l->freed = NULL;
+        return true;
+}
+
 static size_t link_received(const uint8_t *data, size_t size, void *userdata) {
         StreamLink *l = userdata;
         uint8_t scratch[MODBUS_PDU_MAX];
         ModbusResponse response;
-        size_t consumed = 0;
-        bool freed = false;
-        int r;
+        size_t at = 0;
 
-        if (!l->waiting)
+        if (l->n_waiting == 0)
                 return link_throw_away(l, data, size);
 
         l->late_begun = false;
-        r = link_find(l, data, size, scratch, &response, &consumed);
-        if (r < 0) {
-                tap_error(l->tap);
-                l->handler->closed(-EBADMSG, l->userdata);
-                return size;
-        }
-        if (r == 0) {
-                l->late_begun = l->framing->unfinished &&
-                                l->framing->unfinished(&l->expect, data + consumed, size - consumed);
-                return consumed;
-        }
+        while (l->n_waiting > 0) {
+                size_t which;
+                int r;
 
-        l->link.ended_at = loop_now(l);
-        l->link.round_trip = usec_sub(l->link.ended_at, l->sent_at);
-        l->receiving = true;
-        l->freed = &freed;
-        link_finish(l, 0, &response);
-        if (!freed) {
-                l->receiving = false;
-                l->freed = NULL;
+                r = link_find(l, data, size, &at, scratch, &response, &which);
+                if (r < 0) {
+                        tap_error(l->tap);
+                        l->handler->closed(-EBADMSG, l->userdata);
+                        return size;
+                }
+                if (r == 0) {
+                        l->late_begun = l->framing->unfinished &&
+                                        l->framing->unfinished(l->expects, l->max, data + at, size - at);
+                        break;
+                }
+                if (!link_answered(l, which, &response) ||
+                    l->max == 1) /* what is behind it came before the next */
+                        return size;
         }
-        return size;
+        if (l->n_waiting == 0 && at < size)
+                at += link_throw_away(l, data + at, size - at);
+        stream_link_flush(&l->link);
+        return at;
 }
 
 static const ModbusChannelHandler stream_link_handler = {
@@ -262,6 +364,11 @@ static int link_new(sd_event *event, const ModbusLinkOptions *options, const Mod
         l->userdata = userdata;
         l->request_timeout = options->request_timeout;
         l->transaction = 1;
+        l->max = options->max_outstanding;
+        l->expects = g_new0(ModbusExpect, l->max);
+        l->attempts = g_new0(Attempt, l->max);
+        if (l->max > 1)
+                l->held = g_malloc(l->max * MBAP_FRAME_MAX);
 
         r = deadline_new(event, "modbus-request", link_on_deadline, l, &l->deadline);
         if (r < 0) {
@@ -299,8 +406,8 @@ int modbus_stream_link_connect(sd_event *event, Resolver *resolver, const char *
 }
 
 int modbus_stream_link_open(sd_event *event, const char *path, const SerialOptions *line,
-                            const ModbusLinkOptions *options, const ModbusLinkHandler *handler, void *userdata,
-                            ModbusLink **ret) {
+                            const ModbusLinkOptions *options, const ModbusLinkHandler *handler,
+                            void *userdata, ModbusLink **ret) {
         StreamLink *l;
         int r;
 

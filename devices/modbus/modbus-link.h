@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The interface behind which a line stands: one connection (or open port) of a master, one request on it
- * at a time. The bus above it decides what is sent when; a link knows how one attempt goes (spec
- * modbus.md 4.3, from step 2 on). Loop thread. */
+ * at a time, or several where answers say which of them they are for. The bus above it decides what is sent when;
+ * a link knows how one attempt goes (spec modbus.md 4.3, from step 2 on). Loop thread. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -26,11 +26,14 @@ typedef struct ModbusRequest {
 typedef void (*ModbusLinkCallback)(int error, const ModbusResponse *response, void *userdata);
 
 typedef struct ModbusLinkVTable {
-        /* One attempt. Only when no other is under way; the callback comes once, in a later turn, unless
-         * the link is freed or closes before. The request is not needed after the call. */
+        /* One attempt. Only when fewer than max_outstanding are under way; the callback comes once, in a later turn,
+         * unless the link is freed or closes before. The request is not needed after the call. */
         void (*submit)(ModbusLink *l, const ModbusRequest *request, ModbusLinkCallback callback,
                        void *userdata);
-        /* Ends the attempt without a callback; an answer that still comes is thrown away. */
+        /* With max_outstanding above 1: submitted requests need not leave before this, and then leave together.
+         * NULL: one at a time. */
+        void (*flush)(ModbusLink *l);
+        /* Ends all attempts without a callback; an answer that still comes is thrown away. */
         void (*cancel)(ModbusLink *l);
         ModbusLink *(*free)(ModbusLink *l);
 } ModbusLinkVTable;
@@ -61,6 +64,7 @@ typedef struct ModbusLinkOptions {
         const ModbusFraming *framing;
         usec_t connect_timeout; /* TCP */
         usec_t request_timeout;
+        unsigned max_outstanding; /* 1 to MODBUS_OUTSTANDING_MAX; above 1: only with transactions, over TCP */
         LinkTap *tap;
 } ModbusLinkOptions;
 

@@ -214,6 +214,7 @@ static void master_connect(ModbusMaster *m) {
                 .framing = m->line.framing,
                 .connect_timeout = c->connect_timeout,
                 .request_timeout = c->request_timeout,
+                .max_outstanding = (unsigned) c->max_outstanding,
                 .tap = device_tap(&m->device),
         };
         int r;
@@ -430,6 +431,7 @@ static void master_init_bus(ModbusMaster *m) {
                 .retry_delay = c->request_retry_delay,
                 .immediate_count = (uint64_t) c->request_retry_immediate_count,
                 .delayed_count = (uint64_t) c->request_retry_delayed_count,
+                .max_outstanding = (unsigned) c->max_outstanding,
                 .write_priority = c->write_priority,
                 .probe_budget = c->probe_budget,
         };
@@ -446,6 +448,7 @@ static int master_init(ModbusMaster *m) {
         m->status = _MASTER_STATUS_INVALID;
         m->line.device = &m->device;
         m->line.framing = modbus_framing_get((ModbusFramingKind) master_connection(m)->framing);
+        m->line.max_outstanding = (unsigned) master_connection(m)->max_outstanding;
         m->line.changed = master_update_link;
         m->line.answer_always = conf->answer_always;
         m->line.report_changes = conf->report_errors == MODBUS_REPORT_ERRORS_CHANGE;

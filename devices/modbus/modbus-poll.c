@@ -243,7 +243,7 @@ bool modbus_poll_split(ModbusPoll *p, ModbusGroup *g) {
         group_tighten(g, begin, p);
         group_tighten(second, begin, p);
 
-        p->next = at;
+        p->next = MIN(p->next, at);
         p->split = true;
         return true;
 }
@@ -259,7 +259,7 @@ void modbus_poll_reset(ModbusPoll *p) {
         p->next = p->n_groups;
 }
 
-static ModbusGroup *round_next(ModbusPoll *p) {
+ModbusGroup *modbus_poll_next(ModbusPoll *p) {
         while (p->next < p->n_groups) {
                 ModbusGroup *g = &p->groups[p->next++];
 
@@ -289,14 +289,9 @@ static void round_begin(ModbusPoll *p, usec_t now, usec_t *ret_wake) {
         *ret_wake = wake;
 }
 
-ModbusGroup *modbus_poll_next(ModbusPoll *p, usec_t now, usec_t *ret_wake) {
-        ModbusGroup *g = round_next(p);
-
-        if (g)
-                return g;
-
+ModbusGroup *modbus_poll_begin(ModbusPoll *p, usec_t now, usec_t *ret_wake) {
         round_begin(p, now, ret_wake);
-        return round_next(p);
+        return modbus_poll_next(p);
 }
 
 /* ---- results ----------------------------------------------------------------------------------------- */

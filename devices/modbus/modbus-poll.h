@@ -71,12 +71,13 @@ void modbus_poll_reset(ModbusPoll *p);
 /* The same, and which groups were split. */
 void modbus_poll_restore(ModbusPoll *p);
 /* The group was refused for its address: with max_gap it becomes two, which are next in this round. false: it
- * stays, and the refusal is its items'. true: the group is gone. */
+ * stays, and the refusal is its items'. true: the group is gone, and those behind it have moved by one. */
 bool modbus_poll_split(ModbusPoll *p, ModbusGroup *g);
 
-/* The group to read now: the next one of this round, or the first of a new round. NULL: nothing is due
- * before *ret_wake. */
-ModbusGroup *modbus_poll_next(ModbusPoll *p, usec_t now, usec_t *ret_wake);
+/* The next group of this round. NULL: all are given out. */
+ModbusGroup *modbus_poll_next(ModbusPoll *p);
+/* When all of them have been read: the first group of a new round. NULL: nothing is due before *ret_wake. */
+ModbusGroup *modbus_poll_begin(ModbusPoll *p, usec_t now, usec_t *ret_wake);
 
 /* Takes in an error answer. true: it is to be reported for each item: always, but for repetitions of the same
  * error faster than ten a second (D25); changes_only: but for repetitions. */

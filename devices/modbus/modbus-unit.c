@@ -26,7 +26,8 @@ const StatusField modbus_unit_fields[] = {
         { "Status", NULL, "status as in its last event", STATUS_STRING, offsetof(ModbusUnit, status_name) },
         { "Enabled", NULL, "whether its last enable event enables it", STATUS_BOOL,
           offsetof(ModbusUnit, enabled) },
-        { "Reads", NULL, "reads answered, also with an error", STATUS_COUNTER, offsetof(ModbusUnit, reads) },
+        { "Reads", NULL, "reads answered, also with an error", STATUS_COUNTER,
+          offsetof(ModbusUnit, answered) },
         { "LastAnswerTimestamp", "us", "when it answered a read last, since 1970; 0: never", STATUS_USEC,
           offsetof(ModbusUnit, last_answer) },
         { "Timeouts", NULL, "reads that got no answer, after all repetitions", STATUS_COUNTER,
@@ -47,7 +48,7 @@ static void unit_register_status(ModbusUnit *u) {
         char payload[16];
         size_t size = (size_t) snprintf(payload, sizeof(payload), "\"%s\"", u->status_name);
 
-        device_register(u->line->device, subtypes, NULL, (JsonSpan) { payload, size });
+        device_register(u->line->device, subtypes, NULL, (JsonSpan){ payload, size });
 }
 
 static void unit_set_status(ModbusUnit *u, ModbusUnitStatus status) {
@@ -138,7 +139,7 @@ static void unit_on_changed(const ModbusItem *item, const uint8_t *bits, bool fr
                 unit_register_long(userdata, item, bits, fresh);
         else
                 unit_register_read(userdata, item,
-                                   (JsonSpan) { buffer, put_value(buffer, item, bits, fresh) });
+                                   (JsonSpan){ buffer, put_value(buffer, item, bits, fresh) });
 }
 
 static void unit_register_errors(ModbusUnit *u, const ModbusGroup *g, ModbusResult error) {
@@ -147,7 +148,7 @@ static void unit_register_errors(ModbusUnit *u, const ModbusGroup *g, ModbusResu
                                         modbus_result_to_string(error));
 
         for (size_t i = 0; i < g->n_items; i++)
-                unit_register_read(u, &g->items[i], (JsonSpan) { buffer, size });
+                unit_register_read(u, &g->items[i], (JsonSpan){ buffer, size });
 }
 
 /* ---- polling ----------------------------------------------------------------------------------------- */
@@ -162,11 +163,16 @@ static void unit_expect_probe(ModbusUnit *u) {
 }
 
 static void unit_submit(ModbusUnit *u, ModbusGroup *g) {
-        u->group = g;
-        u->job.urgency = u->silent ? MODBUS_JOB_PROBE : MODBUS_JOB_POLL;
+        ModbusRead *read = u->reads;
+
+        while (read->group)
+                read++;
+        u->n_reading++;
+        read->group = g;
+        read->job.urgency = u->silent ? MODBUS_JOB_PROBE : MODBUS_JOB_POLL;
         if (u->silent)
                 unit_expect_probe(u);
-        u->job.request = (ModbusRequest) {
+        read->job.request = (ModbusRequest) {
                 .frame = g->frame,
                 .size = g->frame_size,
                 .expect = {
@@ -178,27 +184,49 @@ static void unit_submit(ModbusUnit *u, ModbusGroup *g) {
                         },
                 },
         };
-        (void) modbus_bus_submit_always(u->line->bus, &u->job); /* while polling there is a line */
+        (void) modbus_bus_submit_always(u->line->bus, &read->job); /* while polling there is a line */
 }
 
-/* The next read, now or when it is due. */
-static void unit_continue(ModbusUnit *u) {
-        ModbusGroup *g;
+/* The next group to read; NULL: not now, or not before the timer. A round ends with its last answer. */
+static ModbusGroup *unit_next_group(ModbusUnit *u) {
+        ModbusGroup *g = modbus_poll_next(&u->poll);
         usec_t wake;
 
-        if (u->line->paused || u->poll.n_groups == 0 || modbus_job_submitted(&u->job))
+        if (g || u->n_reading > 0)
+                return g;
+        g = modbus_poll_begin(&u->poll, now_usec(CLOCK_MONOTONIC), &wake);
+        if (!g)
+                deadline_set(u->timer, wake);
+        return g;
+}
+
+/* The next reads, now or when they are due: several only of a unit that is known to answer. */
+static void unit_continue(ModbusUnit *u) {
+        unsigned max = u->status == MODBUS_UNIT_CONNECTED ? u->reads_max : 1;
+        ModbusGroup *g;
+
+        if (u->line->paused || u->poll.n_groups == 0)
                 return;
 
-        g = modbus_poll_next(&u->poll, now_usec(CLOCK_MONOTONIC), &wake);
-        if (g)
+        while (u->n_reading < max && (g = unit_next_group(u)))
                 unit_submit(u, g);
-        else
-                deadline_set(u->timer, wake);
+        modbus_bus_run(u->line->bus);
+}
+
+/* What is under way is nobody's any more. */
+static void unit_cancel_reads(ModbusUnit *u) {
+        for (unsigned i = 0; i < u->reads_max; i++)
+                if (u->reads[i].group) {
+                        modbus_bus_cancel(u->line->bus, &u->reads[i].job);
+                        u->reads[i].group = NULL;
+                }
+        u->n_reading = 0;
 }
 
 static void unit_timed_out(ModbusUnit *u) {
         u->timeouts++;
         u->pausing = true;
+        unit_cancel_reads(u);
         modbus_poll_reset(&u->poll);
         unit_set_status(u, MODBUS_UNIT_DISCONNECTED);
         unit_set_silent(u, true);
@@ -219,8 +247,6 @@ static void unit_on_timer(void *userdata) {
 }
 
 static void unit_answered(ModbusUnit *u, ModbusGroup *g, const ModbusResponse *response) {
-        unit_set_status(u, MODBUS_UNIT_CONNECTED);
-
         if (response->result == MODBUS_SUCCESS) {
                 modbus_group_set_data(g, response->data, response->size,
                                       g->reporting ? now_usec(CLOCK_MONOTONIC) : 0, unit_on_changed, u);
@@ -232,22 +258,35 @@ static void unit_answered(ModbusUnit *u, ModbusGroup *g, const ModbusResponse *r
                 unit_register_errors(u, g, response->result);
 }
 
-/* The next request leaves before the answer is worked on: the far end is busy while we are. */
-static void unit_on_read(ModbusJob *job, int error, const ModbusResponse *response) {
-        ModbusUnit *u = (ModbusUnit *) ((char *) job - offsetof(ModbusUnit, job));
-        ModbusGroup *g = TAKE_PTR(u->group);
+/* true: the group is gone. */
+static bool unit_split(ModbusUnit *u, ModbusGroup *g) {
+        if (!modbus_poll_split(&u->poll, g))
+                return false;
 
+        for (unsigned i = 0; i < u->reads_max; i++)
+                if (u->reads[i].group && u->reads[i].group > g)
+                        u->reads[i].job.request.frame = (++u->reads[i].group)->frame;
+        return true;
+}
+
+/* The next requests leave before the answer is worked on: the far end is busy while we are. */
+static void unit_on_read(ModbusJob *job, int error, const ModbusResponse *response) {
+        ModbusRead *read = (ModbusRead *) job;
+        ModbusUnit *u = read->unit;
+        ModbusGroup *g = TAKE_PTR(read->group);
+
+        u->n_reading--;
         if (error == -ETIMEDOUT)
                 unit_timed_out(u);
         if (error < 0)
                 return;
 
-        u->reads++;
+        u->answered++;
         u->last_answer = device_tap(u->line->device)->last_received;
         unit_set_silent(u, false);
-        if (response->result == MODBUS_INVALID_DATA_ADDRESS && modbus_poll_split(&u->poll, g)) {
+        unit_set_status(u, MODBUS_UNIT_CONNECTED);
+        if (response->result == MODBUS_INVALID_DATA_ADDRESS && unit_split(u, g)) {
                 u->exceptions++;
-                unit_set_status(u, MODBUS_UNIT_CONNECTED);
                 g = NULL;
         }
         unit_continue(u);
@@ -272,17 +311,23 @@ int modbus_unit_init(ModbusUnit *u, ModbusLine *line, const ModbusRemoteConf *co
         u->device_id = (uint64_t) conf->device_id;
         (void) snprintf(u->id_text, sizeof(u->id_text), "%u", (unsigned) (uint8_t) conf->device_id);
         u->status = _MODBUS_UNIT_STATUS_INVALID;
-        u->job.done = unit_on_read;
         modbus_poll_init(&u->poll, conf, line->framing);
 
         if (u->poll.n_groups == 0)
                 return 0;
+        u->reads_max = line->max_outstanding;
+        u->reads = g_new0(ModbusRead, u->reads_max);
+        for (unsigned i = 0; i < u->reads_max; i++) {
+                u->reads[i].unit = u;
+                u->reads[i].job.done = unit_on_read;
+        }
         return deadline_new(event, "modbus-poll", unit_on_timer, u, &u->timer);
 }
 
 void modbus_unit_done(ModbusUnit *u) {
         u->timer = deadline_free(u->timer);
         modbus_poll_done(&u->poll);
+        u->reads = (g_free(u->reads), NULL);
 }
 
 void modbus_unit_connected(ModbusUnit *u) {
@@ -300,8 +345,7 @@ void modbus_unit_stop(ModbusUnit *u) {
                 return;
 
         u->polling = u->pausing = false;
-        u->group = NULL;
-        modbus_bus_cancel(u->line->bus, &u->job);
+        unit_cancel_reads(u);
         if (u->timer)
                 deadline_set(u->timer, USEC_INFINITY);
         unit_set_status(u, MODBUS_UNIT_DISABLED);

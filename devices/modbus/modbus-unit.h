@@ -16,6 +16,7 @@ typedef struct ModbusLine {
         Device *device;
         ModbusBus *bus;
         const ModbusFraming *framing;
+        unsigned max_outstanding;
         bool paused;            /* the event server is congested: no new polls */
         bool answer_always;     /* a write that cannot be sent has a result, too */
         bool report_changes;    /* an error only when it is another one */
@@ -33,6 +34,13 @@ typedef enum ModbusUnitStatus {
 } ModbusUnitStatus;
 DECLARE_STRING_TABLE(modbus_unit_status, ModbusUnitStatus);
 
+/* One read under way. */
+typedef struct ModbusRead {
+        ModbusJob job;
+        ModbusUnit *unit;
+        ModbusGroup *group;     /* NULL: it is not used */
+} ModbusRead;
+
 struct ModbusUnit {
         ModbusLine *line;
         const ModbusRemoteConf *conf;
@@ -44,14 +52,14 @@ struct ModbusUnit {
         bool living;            /* polled, and not silent: the bus counts it */
         ModbusUnitStatus status;
         ModbusPoll poll;
-        ModbusJob job;          /* the one read under way … */
-        ModbusGroup *group;     /* … of this group */
+        ModbusRead *reads;      /* as many as may be under way … */
+        unsigned n_reading, reads_max; /* … and are */
         Deadline *timer;        /* only when something is polled */
 
         /* for the status table */
         uint64_t device_id;
         const char *status_name;
-        uint64_t reads, timeouts, exceptions;
+        uint64_t answered, timeouts, exceptions; /* reads */
         uint64_t last_answer;   /* CLOCK_REALTIME; 0: none yet */
         uint64_t next_probe;    /* CLOCK_REALTIME; 0: it answers */
         uint64_t recovery;      /* microseconds */

@@ -51,7 +51,7 @@ static unsigned run(const ModbusFraming *framing, const ModbusExpect *expect, Mo
                 int r;
 
                 end = MIN(end + piece, size);
-                while ((r = framing->find_response(expect, data + begin, end - begin, scratch, &s)) > 0) {
+                while ((r = framing->find_response(expect, 1, data + begin, end - begin, scratch, &s)) > 0) {
                         ModbusResponse response;
 
                         assert(s.consumed <= end - begin && s.frame.offset + s.frame.size == s.consumed);
@@ -70,7 +70,7 @@ static unsigned run(const ModbusFraming *framing, const ModbusExpect *expect, Mo
                 assert(s.consumed <= end - begin);
                 begin += s.consumed;
                 if (framing->unfinished)
-                        (void) framing->unfinished(expect, data + begin, end - begin);
+                        (void) framing->unfinished(expect, 1, data + begin, end - begin);
         }
         return sum;
 }

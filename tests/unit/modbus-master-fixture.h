@@ -37,6 +37,7 @@ typedef struct Settings {
         ModbusFramingKind framing;
         bool line;              /* serial, 115200 bit/s, without parity */
         const char *silent_interval;
+        unsigned max_outstanding; /* 0: 1 */
         bool beyond;            /* with what the native form adds to the specification */
 } Settings;
 
@@ -61,9 +62,10 @@ static _unused_ char *conf_text(const Settings *s, const Peer *peer, const char 
                         "{connection: {modbus_type: %s, transport: %s, "
                         "connect_timeout: 1, connect_delay: %s, request_timeout: %s, request_delay: %s, "
                         "request_retry_immediate_count: %u, request_retry_delayed_count: %u, "
-                        "request_retry_delay: 0.02%s}, remote_devices: [%s]%s}",
+                        "request_retry_delay: 0.02, max_outstanding: %u%s}, remote_devices: [%s]%s}",
                         modbus_framing_to_string(s->framing), transport, s->connect_delay ?: "0.05",
                         s->request_timeout ?: "0.1", s->request_delay ?: "0", s->immediate, s->delayed,
+                        MAX(s->max_outstanding, 1U),
                         s->beyond ? "" : ", write_priority: false, probe_budget: 1", remote_devices,
                         s->beyond ? "" : ", answer_always: false, report_errors: always");
 }

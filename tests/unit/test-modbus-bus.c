@@ -14,9 +14,13 @@ typedef struct Fixture {
         ModbusBus *bus;
         ModbusCounters counters;
         usec_t now, wake;
-        ModbusLinkCallback callback;    /* of the attempt on the line */
-        void *userdata;
-        usec_t transmitted;
+        struct {
+                ModbusLinkCallback callback;
+                void *userdata;
+                usec_t transmitted;
+        } attempts[MODBUS_OUTSTANDING_MAX]; /* on the line, oldest first */
+        unsigned n, max;
+        unsigned flushed;               /* of them */
         bool answering;                 /* attempts are answered 10 ms later; else time out */
         ModbusResult result;
         GString *log;                   /* `a@0 ` a transmission, `a=0@10 ` an end, times in ms */
@@ -35,18 +39,24 @@ static void fake_submit(ModbusLink *l, const ModbusRequest *request, ModbusLinkC
                         void *userdata) {
         Fixture *f = (Fixture *) l;
 
-        g_assert_null(f->callback);
-        f->callback = callback;
-        f->userdata = userdata;
-        f->transmitted = f->now;
+        g_assert_cmpuint(f->n, <, f->max);
+        f->attempts[f->n].callback = callback;
+        f->attempts[f->n].userdata = userdata;
+        f->attempts[f->n++].transmitted = f->now;
         g_string_append_printf(f->log, "%c@%u ", request->frame[0], (unsigned) (f->now / 1000));
 }
 
-static void fake_cancel(ModbusLink *l) {
-        ((Fixture *) l)->callback = NULL;
+static void fake_flush(ModbusLink *l) {
+        Fixture *f = (Fixture *) l;
+
+        f->flushed = f->n;
 }
 
-static const ModbusLinkVTable fake_vtable = { .submit = fake_submit, .cancel = fake_cancel };
+static void fake_cancel(ModbusLink *l) {
+        ((Fixture *) l)->n = 0;
+}
+
+static const ModbusLinkVTable fake_vtable = { .submit = fake_submit, .flush = fake_flush, .cancel = fake_cancel };
 
 static usec_t fake_now(void *userdata) {
         return ((Fixture *) userdata)->now;
@@ -59,11 +69,13 @@ static void fake_wake_at(usec_t when, void *userdata) {
 static Fixture *fixture_new(const ModbusBusOptions *options) {
         Fixture *f = g_new0(Fixture, 1);
         ModbusClock clock = { fake_now, fake_wake_at, f };
+        ModbusBusOptions o = *options;
 
         f->link.vtable = &fake_vtable;
         f->log = g_string_new(NULL);
         f->wake = USEC_INFINITY;
-        f->bus = modbus_bus_new(options, &clock, &f->counters);
+        f->max = o.max_outstanding = MAX(o.max_outstanding, 1U);
+        f->bus = modbus_bus_new(&o, &clock, &f->counters);
         modbus_bus_attach(f->bus, &f->link);
         return f;
 }
@@ -106,16 +118,18 @@ static void submit(Fixture *f, Job *j) {
 }
 
 static void attempt_ends(Fixture *f) {
-        ModbusLinkCallback callback = TAKE_PTR(f->callback);
         ModbusResponse response = { .result = f->result };
+        ModbusLinkCallback callback = f->attempts[0].callback;
+        void *userdata = f->attempts[0].userdata;
 
         f->link.round_trip = 10 * USEC_PER_MSEC;
-        f->link.begun_at = f->transmitted;
+        f->link.begun_at = f->attempts[0].transmitted;
         f->link.ended_at = f->now;
+        memmove(f->attempts, f->attempts + 1, --f->n * sizeof(f->attempts[0]));
         if (f->answering)
-                callback(0, &response, f->userdata);
+                callback(0, &response, userdata);
         else
-                callback(-ETIMEDOUT, NULL, f->userdata);
+                callback(-ETIMEDOUT, NULL, userdata);
 }
 
 /* Lets time pass until `end` (ms), with everything that happens in it. */
@@ -123,8 +137,8 @@ static void run_until(Fixture *f, unsigned end_ms) {
         usec_t end = end_ms * USEC_PER_MSEC;
 
         for (;;) {
-                usec_t attempt = f->callback ? f->transmitted + (f->answering ? 10 * USEC_PER_MSEC : TIMEOUT)
-                                             : USEC_INFINITY;
+                usec_t attempt = f->n > 0 ? f->attempts[0].transmitted + (f->answering ? 10 * USEC_PER_MSEC : TIMEOUT)
+                                          : USEC_INFINITY;
                 usec_t next = MIN(attempt, f->wake);
 
                 if (next > end)
@@ -311,7 +325,7 @@ static void test_detach(void) {
         g_assert_cmpint(modbus_bus_submit_always(f->bus, &a.job), ==, -ENOTCONN);
         g_assert_cmpuint(f->wake, ==, USEC_INFINITY);
 
-        g_assert_null(f->callback); /* the attempt was cancelled */
+        g_assert_cmpuint(f->n, ==, 0); /* the attempt was cancelled */
         modbus_bus_attach(f->bus, &f->link);
         f->answering = true;
         submit(f, &a);
@@ -489,6 +503,126 @@ static void test_probes_alone(void) {
         fixture_free(f);
 }
 
+/* ---- several on the line ----------------------------------------------------------------------------- */
+
+#define PIPELINED(n) .max_outstanding = (n), .write_priority = true
+
+/* As many as may be, in their order; an answer makes room for the next one. */
+static void test_outstanding(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { PIPELINED(3), .probe_budget = 1 });
+        Job jobs[5];
+
+        f->answering = true;
+        for (unsigned i = 0; i < 5; i++)
+                g_assert_cmpint(modbus_bus_submit_always(f->bus, &job_init(&jobs[i], f, (char) ('a' + i))->job), ==, 0);
+        expect_log(f, ""); /* they wait for each other */
+        modbus_bus_run(f->bus);
+        expect_log(f, "a@0 b@0 c@0 ");
+        g_assert_cmpuint(f->flushed, ==, 3);
+        run_until(f, 1000);
+        expect_log(f, "a=ok@10 d@10 b=ok@10 e@10 c=ok@10 d=ok@20 e=ok@20 ");
+        fixture_free(f);
+}
+
+/* Each has its own deadline and its own repetitions. */
+static void test_outstanding_timeouts(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { PIPELINED(2), .probe_budget = 1, .immediate_count = 1,
+                                                       .delayed_count = 1, .retry_delay = 50000 });
+        Job a, b, c;
+
+        submit(f, job_init(&a, f, 'a'));
+        run_until(f, 30);
+        submit(f, job_init(&b, f, 'b'));
+        submit(f, job_init(&c, f, 'c'));
+        run_until(f, 215);
+        expect_log(f, "a@0 b@30 a@100 b@130 c@200 ");
+        modbus_bus_cancel(f->bus, &c.job); /* what is on the line ends by itself, and keeps its place */
+        run_until(f, 260);
+        expect_log(f, "a@250 ");
+        run_until(f, 1000);
+        expect_log(f, "b@300 a@350 b@400 a=T@450 b=T@500 ");
+        fixture_free(f);
+}
+
+/* Polls take every second turn of the line, and one write waits for the other. */
+static void test_outstanding_writes(void) {
+        for (unsigned first = 0; first < 2; first++) {
+                ModbusBusOptions options = { PIPELINED(3), .probe_budget = 1 };
+                Job polls[4], writes[3];
+                Fixture *f;
+
+                options.write_priority = first;
+                f = fixture_new(&options);
+                f->answering = true;
+                for (unsigned i = 0; i < 3; i++)
+                        (void) modbus_bus_submit_always(
+                                        f->bus, &job_init_as(&writes[i], f, (char) ('W' + i), MODBUS_JOB_WRITE)->job);
+                for (unsigned i = 0; i < 4; i++)
+                        (void) modbus_bus_submit_always(
+                                        f->bus, &job_init_as(&polls[i], f, (char) ('a' + i), MODBUS_JOB_POLL)->job);
+                modbus_bus_run(f->bus);
+                expect_log(f, first ? "W@0 a@0 b@0 " : "W@0 ");
+                run_until(f, 1000);
+                expect_log(f, first ? "W=ok@10 X@10 a=ok@10 c@10 b=ok@10 d@10 X=ok@20 Y@20 c=ok@20 d=ok@20 Y=ok@30 "
+                                    : "W=ok@10 X@10 X=ok@20 Y@20 a@20 b@20 Y=ok@30 c@30 a=ok@30 d@30 b=ok@30 c=ok@40 d=ok@40 ");
+                fixture_free(f);
+        }
+}
+
+/* While anybody answers one probe at a time, within the budget; else as many as go. */
+static void test_outstanding_probes(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { PIPELINED(3), .probe_budget = 0.25 });
+        Job p, q, r, a;
+
+        submit(f, job_init_as(&p, f, 'p', MODBUS_JOB_PROBE));
+        submit(f, job_init_as(&q, f, 'q', MODBUS_JOB_PROBE));
+        expect_log(f, "p@0 q@0 ");
+        run_until(f, 110);
+        expect_log(f, "p=T@100 q=T@100 ");
+
+        modbus_bus_count_living(f->bus, 1);
+        submit(f, job_init_as(&p, f, 'p', MODBUS_JOB_PROBE));
+        submit(f, job_init_as(&q, f, 'q', MODBUS_JOB_PROBE));
+        submit(f, job_init_as(&r, f, 'r', MODBUS_JOB_PROBE));
+        submit(f, job_init_as(&a, f, 'a', MODBUS_JOB_POLL));
+        run_until(f, 1500);
+        expect_log(f, "a@110 a=T@210 p@400 p=T@500 q@800 q=T@900 r@1200 r=T@1300 ");
+        fixture_free(f);
+}
+
+/* The pause after an answer holds up those that have not begun. */
+static void test_outstanding_request_delay(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { PIPELINED(2), .probe_budget = 1, .request_delay = 30000 });
+        Job jobs[3];
+
+        f->answering = true;
+        for (unsigned i = 0; i < 3; i++)
+                submit(f, job_init(&jobs[i], f, (char) ('a' + i)));
+        run_until(f, 1000);
+        expect_log(f, "a@0 b@0 a=ok@10 b=ok@10 c@40 c=ok@50 ");
+        fixture_free(f);
+}
+
+static void test_outstanding_detach(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { PIPELINED(2), .probe_budget = 1 });
+        Job a, b, c;
+
+        submit(f, job_init(&a, f, 'a'));
+        submit(f, job_init(&b, f, 'b'));
+        submit(f, job_init(&c, f, 'c'));
+        a.cancels = &b; /* which then is told nothing */
+        modbus_bus_detach(f->bus);
+        expect_log(f, "a@0 b@0 a=N@0 c=N@0 ");
+        g_assert_cmpuint(f->n, ==, 0);
+        modbus_bus_attach(f->bus, &f->link);
+        f->answering = true;
+        submit(f, &b);
+        submit(f, &c);
+        run_until(f, 100);
+        expect_log(f, "b@0 c@0 b=ok@10 c=ok@10 ");
+        fixture_free(f);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 
@@ -510,5 +644,11 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-bus/write-priority-cancel", test_write_priority_cancel);
         g_test_add_func("/modbus-bus/probe-budget", test_probe_budget);
         g_test_add_func("/modbus-bus/probes-alone", test_probes_alone);
+        g_test_add_func("/modbus-bus/outstanding", test_outstanding);
+        g_test_add_func("/modbus-bus/outstanding-timeouts", test_outstanding_timeouts);
+        g_test_add_func("/modbus-bus/outstanding-writes", test_outstanding_writes);
+        g_test_add_func("/modbus-bus/outstanding-probes", test_outstanding_probes);
+        g_test_add_func("/modbus-bus/outstanding-request-delay", test_outstanding_request_delay);
+        g_test_add_func("/modbus-bus/outstanding-detach", test_outstanding_detach);
         return g_test_run();
 }

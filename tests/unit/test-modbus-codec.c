@@ -153,10 +153,10 @@ static void check_response(ModbusFramingKind kind, const Vector *v, const char *
         ModbusSearch s;
 
         for (size_t n = 0; n < frame->len; n++) {
-                g_assert_cmpint(f->find_response(&expect, frame->data, n, scratch, &s), ==, 0);
+                g_assert_cmpint(f->find_response(&expect, 1, frame->data, n, scratch, &s), ==, 0);
                 g_assert_cmpuint(s.consumed, ==, 0);
         }
-        g_assert_cmpint(f->find_response(&expect, frame->data, frame->len, scratch, &s), ==, 1);
+        g_assert_cmpint(f->find_response(&expect, 1, frame->data, frame->len, scratch, &s), ==, 1);
         g_assert_cmpuint(s.consumed, ==, frame->len);
         assert_bytes(s.frame.pdu, s.frame.pdu_size, v->answer);
         g_assert_cmpint(modbus_response_parse(&expect, s.frame.pdu, s.frame.pdu_size, &response), ==, 0);
@@ -211,7 +211,7 @@ static void test_ascii_longest(void) {
                 pdu[i] = (uint8_t) (i * 37);
         memcpy(frame + f->pdu_offset, pdu, sizeof(pdu));
         g_assert_cmpuint(f->wrap(frame, 0, UNIT, sizeof(pdu)), ==, MODBUS_FRAME_MAX);
-        g_assert_cmpint(f->find_response(&expect, frame, MODBUS_FRAME_MAX, scratch, &s), ==, 1);
+        g_assert_cmpint(f->find_response(&expect, 1, frame, MODBUS_FRAME_MAX, scratch, &s), ==, 1);
         g_assert_cmpmem(s.frame.pdu, s.frame.pdu_size, pdu, sizeof(pdu));
 }
 
@@ -416,7 +416,7 @@ static void check_search(ModbusFramingKind kind, const char *request, const Sear
         ModbusSearch s = {};
 
         g_test_message("%s", row->input);
-        g_assert_cmpint(f->find_response(&expect, exact, input->len, scratch, &s), ==, row->r);
+        g_assert_cmpint(f->find_response(&expect, 1, exact, input->len, scratch, &s), ==, row->r);
         if (row->r < 0)
                 return;
         g_assert_cmpuint(s.consumed, ==, row->consumed);
@@ -483,7 +483,7 @@ static void test_rtu_noise(void) {
 
                 g_byte_array_append(input, &b, 1);
                 g_byte_array_append(input, frame->data, frame->len);
-                g_assert_cmpint(f->find_response(&expect, input->data, input->len, scratch, &s), ==, 1);
+                g_assert_cmpint(f->find_response(&expect, 1, input->data, input->len, scratch, &s), ==, 1);
                 g_assert_cmpuint(s.frame.offset, ==, 1);
                 g_assert_cmpuint(s.dropped, ==, 1);
         }
@@ -513,7 +513,7 @@ static void test_unfinished(void) {
                 g_autofree uint8_t *exact = g_memdup2(input->data, input->len);
 
                 g_test_message("%s", rows[i].input);
-                g_assert_cmpint(modbus_framing_get(MODBUS_FRAMING_TCP)->unfinished(&late, exact, input->len),
+                g_assert_cmpint(modbus_framing_get(MODBUS_FRAMING_TCP)->unfinished(&late, 1, exact, input->len),
                                 ==, rows[i].unfinished);
         }
 }

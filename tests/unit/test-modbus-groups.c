@@ -109,6 +109,10 @@ static void test_holes(void) {
         check_holes(0, 2000, "0,1", "3:0+2(0 1)"); /* never more than the protocol allows */
 }
 
+static ModbusGroup *next_or_begin(Fixture *f, usec_t now, usec_t *ret_wake) {
+        return modbus_poll_next(&f->poll) ?: modbus_poll_begin(&f->poll, now, ret_wake);
+}
+
 static void on_split_value(const ModbusItem *item, const uint8_t *bits, bool fresh, void *userdata) {
         g_string_append_printf(userdata, "%s=%u ", item->name, (unsigned) modbus_bits_get64(bits, item->offset, item->n_bits));
 }
@@ -121,7 +125,7 @@ static char *read_all(Fixture *f, const char *missing, unsigned *ret_requests) {
         usec_t wake;
 
         *ret_requests = 0;
-        while ((g = modbus_poll_next(&f->poll, 1, &wake))) {
+        while ((g = next_or_begin(f, 1, &wake))) {
                 uint8_t data[250];
                 bool refused = false;
 
@@ -220,7 +224,7 @@ static void test_nothing(void) {
         fixture_add(f, MODBUS_HOLDING_REGISTER, -1, 0, 0, 16);
         fixture_init(f);
         g_assert_cmpuint(f->poll.n_groups, ==, 0);
-        g_assert_null(modbus_poll_next(&f->poll, 1, &wake));
+        g_assert_null(next_or_begin(f, 1, &wake));
         g_assert_cmpuint(wake, ==, USEC_INFINITY);
         modbus_poll_done(&f->poll);
 }
@@ -229,7 +233,7 @@ static void test_nothing(void) {
 
 static void expect_next(Fixture *f, usec_t now, int group) {
         usec_t wake;
-        ModbusGroup *g = modbus_poll_next(&f->poll, now, &wake);
+        ModbusGroup *g = next_or_begin(f, now, &wake);
 
         g_assert_nonnull(g);
         g_assert_cmpint(g - f->poll.groups, ==, group);
@@ -238,7 +242,7 @@ static void expect_next(Fixture *f, usec_t now, int group) {
 static void expect_wake(Fixture *f, usec_t now, usec_t when) {
         usec_t wake = 0;
 
-        g_assert_null(modbus_poll_next(&f->poll, now, &wake));
+        g_assert_null(next_or_begin(f, now, &wake));
         g_assert_cmpuint(wake, ==, when);
 }
 

@@ -102,6 +102,7 @@ static int try_connect(Fixture *f) {
                 .framing = f->framing,
                 .connect_timeout = USEC_PER_SEC,
                 .request_timeout = TIMEOUT_USEC,
+                .max_outstanding = 1,
                 .tap = &f->tap,
         };
         struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
