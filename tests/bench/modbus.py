@@ -7,17 +7,15 @@ import re
 import signal
 import socket
 import statistics
-import subprocess
 import time
-import typing
 
 import scene
 from harness.config import NATIVE, data, master, remote, slave, slave_data
 from harness.gateway import Gateway
 from harness.line import serial_transport
 from harness.paths import PEERS
+from harness.peer import PacedLine, Peer, run_load, run_loop
 from harness.ports import free_port
-from harness.process import Process
 from harness.waiting import wait_until
 
 BAUDRATES = (9600, 115200)
@@ -38,71 +36,39 @@ def start(directory, config, cpus=()):
 # ---- a serial line
 
 
-class LineCounts(typing.NamedTuple):
-    answered: int
-    early: int          # of these, before the line was free
-    wire: float         # seconds that they take at least
-    late: float         # seconds that the peer itself was late
-    at: float           # when the line was free after the last
-
-
-class PacedLine(Process):
-    """tests/peers/paced-line.c."""
-
-    _COUNTS = re.compile(r'^answered=(\d+) early=(\d+) wire=(\d+) late=(\d+) ns=(\d+)$', re.MULTILINE)
-    _WRITE = re.compile(r'^write \d+ (\d+) (\d+)$', re.MULTILINE)
-
-    def __init__(self, baudrate, cpus=()):
-        super().__init__([*scene.pinned(cpus), PEERS / 'paced-line', f'--baudrate={baudrate}'])
-        self.path = self.wait_line(re.compile(r'^line=(.*)$', re.MULTILINE))[1]
-
-    def counts(self):
-        answered, early, *times = map(int, scene.ask(self, self._COUNTS))
-        return LineCounts(answered, early, *(i / 1e9 for i in times))
-
-    def writes(self):
-        """Value → monotonic time in seconds at which it came."""
-        return {int(value): int(ns) / 1e9 for value, ns in self._WRITE.findall(self.text())}
-
-
-def characters(baudrate, n):
-    """Seconds."""
-    return n * 10 / baudrate
-
-
-def transaction(baudrate, registers):
-    """Seconds that reading them takes, both silences included."""
-    return characters(baudrate, 8 + 5 + 2 * registers + 7)
-
-
-def serial_config(event_port, line, baudrate, items, **connection):
-    device = master('dev', None, [remote(1, items)], 'RTU', transport=serial_transport(line.path, baudrate=baudrate),
+def serial_config(event_port, line, items, **connection):
+    device = master('dev', None, [remote(1, items)], 'RTU', transport=serial_transport(line.path, baudrate=line.baudrate),
                     request_timeout=5, **connection)
     return NATIVE.config([device], event_port, name='bench')
 
 
 def run_serial(directory, baudrate, registers):
-    """(requests per second, the most that the line takes, its share of the time that the peer was not late)."""
-    with scene.event_sink() as sink, PacedLine(baudrate) as line:
-        config = serial_config(sink.port, line, baudrate, scene.registers(registers, 0))
-        with start(directory, config):
-            wait_until(lambda: line.counts().answered > 3, 'the gateway polls')
-            a = line.counts()
-            time.sleep(SERIAL_SECONDS)
-            b = line.counts()
-        assert b.early == 0, f'{b.early} requests came before the silence was over'
-        elapsed, n = b.at - a.at, b.answered - a.answered
-        return n / elapsed, n / (b.wire - a.wire), (b.wire - a.wire) / (elapsed - (b.late - a.late))
+    """PacedLine.rate() with the gateway as master."""
+    with scene.event_sink() as sink, PacedLine(baudrate, scene.pinned()) as line, \
+            start(directory, serial_config(sink.port, line, scene.registers(registers, 0))):
+        wait_until(lambda: line.counts().answered > 3, 'the gateway polls')
+        return line.rate(lambda: time.sleep(SERIAL_SECONDS))
+
+
+def run_serial_loop(baudrate, registers):
+    """The same of the bare libmodbus loop. It keeps no silence, which the line does for it."""
+    with PacedLine(baudrate, scene.pinned()) as line:
+        arguments = ['--rtu', line.path, baudrate, registers]
+        run_loop(*arguments, 3 * line.transaction(registers), prefix=scene.pinned())
+        return line.rate(lambda: run_loop(*arguments, SERIAL_SECONDS, prefix=scene.pinned()), silent=False)
 
 
 def bench_serial(table, directory, rounds):
     for baudrate in BAUDRATES:
         for registers in (125, 10):
-            runs = [run_serial(directory / f'{baudrate}-{registers}-{i}', baudrate, registers) for i in range(rounds)]
-            rate, bound, share = (statistics.median(i) for i in zip(*runs))
-            table.add(f'serial RTU, {baudrate} bit/s, {registers} registers: requests/s; other: the wire', rate, bound)
-            table.add(f'serial RTU, {baudrate} bit/s, {registers} registers: % of the wire-time bound', 100 * share, None,
-                      '>= 97', share >= 0.97, digits=1)
+            ours, loop = [], []
+            for i in range(rounds):
+                ours.append(run_serial(directory / f'{baudrate}-{registers}-{i}', baudrate, registers))
+                loop.append(run_serial_loop(baudrate, registers))
+            (rate, share), (other, other_share) = ([statistics.median(i) for i in zip(*runs)] for runs in (ours, loop))
+            what = f'serial RTU, {baudrate} bit/s, {registers} registers'
+            table.add(f'{what}: requests/s; other: libmodbus loop', rate, other)
+            table.add(f'{what}: % of the wire-time bound', 100 * share, 100 * other_share, '>= 97', share >= 0.97, digits=1)
 
 
 # ---- many devices
@@ -114,9 +80,9 @@ def run_many(directory, n_devices, n_registers, interval, *arguments):
         config = scene.gateway_config(sink.port, device.port, n_devices, n_registers, interval)
         with start(directory, config) as gateway:
             wait_until(lambda: device.counts()[0] > 3 * n_devices, 'all are polled', 60)
-            (n0, t0), cpu0 = device.counts(), scene.cpu_seconds(gateway.pid)
+            (n0, t0), cpu0 = device.counts(), gateway.process.cpu_seconds()
             time.sleep(MANY_SECONDS)
-            (n1, t1), cpu1 = device.counts(), scene.cpu_seconds(gateway.pid)
+            (n1, t1), cpu1 = device.counts(), gateway.process.cpu_seconds()
             rate = (n1 - n0) / (t1 - t0)
             assert rate >= 0.97 * n_devices / interval, f'only {rate:.0f} requests/s'
             return (cpu1 - cpu0) / (t1 - t0), gateway.process.memory_kib('Pss')
@@ -138,13 +104,6 @@ def bench_many(table, directory, rounds):
 # ---- a slave with many masters
 
 
-def run_load(port, cpus):
-    """Requests per second that they are answered."""
-    out = subprocess.run([*scene.pinned(cpus), PEERS / 'modbus-load', str(port), str(MASTERS), str(SLAVE_REGISTERS),
-                          str(SLAVE_SECONDS)], check=True, capture_output=True, text=True, timeout=60).stdout
-    return float(re.search(r'rate=(\d+)', out)[1])
-
-
 def connects(port):
     with socket.socket() as s:
         return s.connect_ex(('127.0.0.1', port)) == 0
@@ -152,18 +111,18 @@ def connects(port):
 
 def bench_slave(table, directory, rounds):
     """The servers take turns on one processor, the masters have the other."""
-    load_cpu, server_cpu = ([0], [1]) if scene.cpu_count() > 1 else ([0], [0])
+    load, server = (scene.pinned([i]) for i in ((0, 1) if scene.cpu_count() > 1 else (0, 0)))
     port = free_port()
     items = [slave_data(f'r{i}', start=i) for i in range(SLAVE_REGISTERS)]
-    config = NATIVE.config([slave('dev', port, items)], name='bench')
     ours, other = [], []
-    with scene.event_sink(cpus=load_cpu) as sink, scene.Peer(PEERS / 'modbus-device', cpus=server_cpu) as library:
-        config['event_server'] = {'eventer_server': {'host': '127.0.0.1', 'port': sink.port}}
-        with start(directory, config, server_cpu):
+    with scene.event_sink() as sink, Peer(PEERS / 'modbus-device', prefix=server) as library:
+        config = NATIVE.config([slave('dev', port, items)], sink.port, name='bench')
+        directory.mkdir()
+        with Gateway(config, directory, prefix=server, log_level='err'):
             wait_until(lambda: connects(port), 'the slave listens')
             for _ in range(rounds):
-                ours.append(run_load(port, load_cpu))
-                other.append(run_load(library.port, load_cpu))
+                for rates, at in ((ours, port), (other, library.port)):
+                    rates.append(run_load(at, MASTERS, SLAVE_REGISTERS, SLAVE_SECONDS, prefix=load))
     ratio = statistics.median(a / b for a, b in zip(ours, other))
     table.add(f'slave, {MASTERS} masters x {SLAVE_REGISTERS} registers: requests/s; other: libmodbus', statistics.median(ours),
               statistics.median(other), '>= 1', ratio >= 1)
@@ -176,11 +135,12 @@ _SENT = re.compile(r'^sent (\d+) (\d+)$', re.MULTILINE)
 
 
 def run_writes(directory, baudrate, polled):
-    """Milliseconds from the departure of a write event to the begin of its request on the line, of each of many."""
-    chance, step = random.Random(1), transaction(baudrate, WRITE_REGISTERS)
+    """(bound, samples) in milliseconds from the departure of a write event to the begin of its request on the line."""
     items = [data('w', start=500, interval=None), *(scene.registers(WRITE_REGISTERS, 0) if polled else [])]
-    with scene.event_sink() as sink, PacedLine(baudrate) as line, \
-            start(directory, serial_config(sink.port, line, baudrate, items, write_priority=True)):
+    chance = random.Random(1)
+    with scene.event_sink() as sink, PacedLine(baudrate, scene.pinned()) as line, \
+            start(directory, serial_config(sink.port, line, items, write_priority=True)):
+        step = line.transaction(WRITE_REGISTERS)
         while not line.writes():        # until the gateway is there to hear it
             sink.signal(signal.SIGUSR2)
             time.sleep(0.2)
@@ -191,18 +151,17 @@ def run_writes(directory, baudrate, polled):
             sink.signal(signal.SIGUSR2)
             wait_until(lambda value=i: value in line.writes(), 'the write came', interval=0.001)
         sent, came = {int(value): int(ns) / 1e9 for value, ns in _SENT.findall(sink.text())}, line.writes()
-        return [1e3 * (came[i] - sent[i]) for i in sent if i > first]
+    return 1 + (1e3 * step if polled else 0), [1e3 * (came[i] - sent[i]) for i in sent if i > first]
 
 
 def bench_writes(table, directory, _rounds):
     for baudrate in BAUDRATES:
-        for polled in (False, True):
-            samples = sorted(run_writes(directory / f'{baudrate}-{polled}', baudrate, polled))
-            bound = 1 + (1e3 * transaction(baudrate, WRITE_REGISTERS) if polled else 0)
-            what = f'write on a {"fully polled" if polled else "idle"} line, {baudrate} bit/s'
-            table.add(f'{what}, median: ms', statistics.median(samples), digits=2)
-            p99 = samples[len(samples) * 99 // 100 - 1]
-            table.add(f'{what}, 99th percentile: ms', p99, None, f'<= {bound:.1f}', p99 <= bound, digits=2)
+        for polled, where in ((False, 'an idle'), (True, 'a fully polled')):
+            bound, samples = run_writes(directory / f'{baudrate}-{polled}', baudrate, polled)
+            p99 = sorted(samples)[len(samples) * 99 // 100 - 1]
+            what = f'write on {where} line, {baudrate} bit/s'
+            table.add(f'{what}, median: ms', statistics.median(samples))
+            table.add(f'{what}, 99th percentile: ms', p99, None, f'<= {bound:.1f}', p99 <= bound)
 
 
 PARTS = {'serial': bench_serial, 'many': bench_many, 'slave': bench_slave, 'writes': bench_writes}

@@ -11,7 +11,6 @@ import pathlib
 import re
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +21,8 @@ import scene
 from harness.bus import Bus
 from harness.eventer import Eventer, is_operational
 from harness.gateway import Gateway
-from harness.paths import DAEMON, PEERS, VENV_BIN, sanitized
+from harness.paths import DAEMON, VENV_BIN, sanitized
+from harness.peer import run_loop
 from harness.ports import free_port
 from harness.process import Process
 from harness.waiting import wait_until
@@ -156,22 +156,20 @@ def wait_polling(device):
 def measure(process, device, seconds=SECONDS):
     """(requests per second, CPU seconds per request) of a polling process."""
     n0, t0 = device.counts()
-    cpu0 = scene.cpu_seconds(process.pid)
+    cpu0 = process.cpu_seconds()
     time.sleep(seconds)
     n1, t1 = device.counts()
-    cpu1 = scene.cpu_seconds(process.pid)
+    cpu1 = process.cpu_seconds()
     return (n1 - n0) / (t1 - t0), (cpu1 - cpu0) / (n1 - n0)
 
 
 # ---- polling against a bare loop
 
 
-def run_loop(device, cpus):
-    """(requests per second, CPU seconds per request) of the bare libmodbus loop."""
-    out = subprocess.run([*scene.pinned(cpus), PEERS / 'libmodbus-loop', '127.0.0.1', str(device.port), str(SECONDS)],
-                         check=True, capture_output=True, text=True, timeout=30).stdout
-    values = dict(re.findall(r'(\w+)=([\d.]+)', out))
-    return float(values['rate']), float(values['cpu_per_million']) / 1e6
+def measure_loop(device, cpus):
+    """… of the bare libmodbus loop."""
+    values = run_loop('127.0.0.1', device.port, SECONDS, prefix=scene.pinned(cpus))
+    return values['rate'], values['cpu_per_million'] / 1e6
 
 
 def poll_beside_loop(directory, rounds, cpus, outstanding):
@@ -185,7 +183,7 @@ def poll_beside_loop(directory, rounds, cpus, outstanding):
             for _ in range(rounds):
                 with daemon:
                     ours.append(measure(gateway.process, device))
-                loop.append(run_loop(device, cpus))
+                loop.append(measure_loop(device, cpus))
             gateway.process.signal(signal.SIGCONT)
     return list(zip(ours, loop))
 
@@ -242,10 +240,10 @@ def run_sunk(directory):
         with Ours(directory, scene.gateway_config(sink.port, device.port)) as gateway:
             wait_polling(device)
             n0, t0 = sink.counts()
-            cpu0 = scene.cpu_seconds(gateway.process.pid)
+            cpu0 = gateway.process.cpu_seconds()
             time.sleep(SECONDS)
             n1, t1 = sink.counts()
-            cpu1 = scene.cpu_seconds(gateway.process.pid)
+            cpu1 = gateway.process.cpu_seconds()
             return (n1 - n0) / (t1 - t0), (cpu1 - cpu0) / (n1 - n0)
 
 

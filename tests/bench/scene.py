@@ -3,8 +3,6 @@
 
 import os
 import pathlib
-import re
-import signal
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -12,14 +10,9 @@ sys.path.insert(0, str(ROOT / 'tests'))
 
 from harness.config import HAT, NATIVE, data, master, remote   # noqa: E402
 from harness.paths import BUILD, PEERS                          # noqa: E402
-from harness.process import Process                             # noqa: E402
-from harness.waiting import wait_until                          # noqa: E402
+from harness.peer import Peer                                   # noqa: E402
 
 BENCH = BUILD / 'tests/bench'
-
-_LISTENING = re.compile(r'^listening on .*:(\d+)$', re.MULTILINE)
-_COUNTS = re.compile(r'^(?:answered|events)=(\d+) .*ns=(\d+)$', re.MULTILINE)
-
 
 #: Whether what is measured comes before everything else on the machine.
 realtime = False
@@ -31,32 +24,12 @@ def pinned(cpus=()):
             *(('taskset', '-c', ','.join(map(str, cpus))) if cpus else ()))
 
 
-def ask(process, pattern):
-    """What a C peer prints when it gets SIGUSR1: the groups of the pattern."""
-    before = len(pattern.findall(process.text()))
-    process.signal(signal.SIGUSR1)
-    return wait_until(lambda: pattern.findall(process.text())[before:], f'{process.argv} prints its counts', interval=0.001)[0]
-
-
-class Peer(Process):
-    """A C peer that prints where it listens, and how much it has done when it gets SIGUSR1."""
-
-    def __init__(self, program, *arguments, cpus=()):
-        super().__init__([*pinned(cpus), program, *arguments])
-        self.port = int(self.wait_line(_LISTENING)[1])
-
-    def counts(self):
-        """(how many, at which monotonic time in seconds)."""
-        n, ns = ask(self, _COUNTS)
-        return int(n), int(ns) / 1e9
-
-
 def modbus_fast(*arguments, cpus=()):
-    return Peer(PEERS / 'modbus-fast', *arguments, cpus=cpus)
+    return Peer(PEERS / 'modbus-fast', *arguments, prefix=pinned(cpus))
 
 
 def event_sink(*arguments, cpus=()):
-    return Peer(BENCH / 'event-sink', *arguments, cpus=cpus)
+    return Peer(BENCH / 'event-sink', *arguments, prefix=pinned(cpus))
 
 
 def registers(n, interval):
@@ -87,11 +60,6 @@ def poll_config(modbus_port, interval, **main):
     """A gateway `bench` whose device `dev` polls one register."""
     device = master('dev', modbus_port, [remote(1, [data('r', interval=interval)])], connect_timeout=5, request_timeout=5)
     return NATIVE.config([device], name='bench', **main)
-
-
-def cpu_seconds(pid):
-    """User and system time of all threads of a process so far, as exact as the scheduler has it."""
-    return sum(int(i.read_text().split()[0]) for i in pathlib.Path(f'/proc/{pid}/task').glob('*/schedstat')) / 1e9
 
 
 def cpu_count():

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bare libmodbus client that benchmarks compare with: a blocking loop that reads 1,000 holding registers in 8
- * requests of 125, for so many seconds, and prints one line: requests, seconds, requests/s, CPU seconds and CPU seconds
- * per million requests.
+ * requests of 125 (over TCP), or so many in one (on a serial line, RTU), for so many seconds, and prints one line:
+ * requests, seconds, requests/s, CPU seconds and CPU seconds per million requests.
  */
 
 #include <errno.h>
 #include <modbus.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -32,16 +33,22 @@ static double cpu_seconds(void) {
                (double) (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
+typedef struct Loop {
+        modbus_t *modbus;
+        int requests;           /* a cycle */
+        int registers;          /* a request */
+        double seconds;
+} Loop;
+
 /* Reads until the time is over; returns the number of requests or -1. */
-static long run(modbus_t *modbus, double seconds) {
+static long run(const Loop *l) {
         uint16_t registers[REGISTERS_PER_REQUEST];
-        double end = now() + seconds;
+        double end = now() + l->seconds;
         long requests = 0;
 
         while (now() < end)
-                for (int i = 0; i < REQUESTS_PER_CYCLE; i++) {
-                        if (modbus_read_registers(modbus, i * REGISTERS_PER_REQUEST, REGISTERS_PER_REQUEST,
-                                                  registers) != REGISTERS_PER_REQUEST)
+                for (int i = 0; i < l->requests; i++) {
+                        if (modbus_read_registers(l->modbus, i * l->registers, l->registers, registers) != l->registers)
                                 return -1;
                         requests++;
                 }
@@ -49,25 +56,48 @@ static long run(modbus_t *modbus, double seconds) {
         return requests;
 }
 
+static int parse(int argc, char *argv[], Loop *ret) {
+        if (argc == 4)
+                *ret = (Loop) {
+                        .modbus = modbus_new_tcp(argv[1], (int) strtol(argv[2], NULL, 10)),
+                        .requests = REQUESTS_PER_CYCLE,
+                        .registers = REGISTERS_PER_REQUEST,
+                        .seconds = strtod(argv[3], NULL),
+                };
+        else if (argc == 6 && strcmp(argv[1], "--rtu") == 0)
+                *ret = (Loop) {
+                        .modbus = modbus_new_rtu(argv[2], (int) strtol(argv[3], NULL, 10), 'N', 8, 1),
+                        .requests = 1,
+                        .registers = (int) strtol(argv[4], NULL, 10),
+                        .seconds = strtod(argv[5], NULL),
+                };
+        else
+                return -EINVAL;
+        return ret->registers > 0 && ret->registers <= REGISTERS_PER_REQUEST ? 0 : -EINVAL;
+}
+
 int main(int argc, char *argv[]) {
         double begin, elapsed, cpu;
         modbus_t *modbus;
         long requests;
+        Loop loop;
 
-        if (argc != 4) {
-                fprintf(stderr, "usage: %s ADDRESS PORT SECONDS\n", argv[0]);
+        if (parse(argc, argv, &loop) < 0) {
+                fprintf(stderr, "usage: %s ADDRESS PORT SECONDS, or %s --rtu DEVICE BAUDRATE REGISTERS SECONDS\n", argv[0],
+                        argv[0]);
                 return 2;
         }
 
-        modbus = modbus_new_tcp(argv[1], (int) strtol(argv[2], NULL, 10));
+        modbus = loop.modbus;
         if (!modbus || modbus_set_slave(modbus, 1) < 0 || modbus_connect(modbus) < 0) {
                 fprintf(stderr, "%s: cannot connect: %s\n", argv[0], modbus_strerror(errno));
                 modbus_free(modbus);
                 return 1;
         }
+        (void) modbus_set_response_timeout(modbus, 5, 0);
 
         begin = now();
-        requests = run(modbus, strtod(argv[3], NULL));
+        requests = run(&loop);
         elapsed = now() - begin;
         cpu = cpu_seconds();
         if (requests < 0)
