@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-#define WAIT_USEC (5 * USEC_PER_SEC)
+#define WAIT_USEC (30 * USEC_PER_SEC)
 
 /* ---- events ------------------------------------------------------------------------------------------ */
 

@@ -30,7 +30,7 @@ extern const DeviceType modbus_master_device_type;
                ITEM("big", "null", "HOLDING_REGISTER", "0", "0", "1984") ","                          \
                ITEM("input", "null", "INPUT_REGISTER", "0", "0", "16"))
 
-/* Settings of a connection that tests change. */
+/* Settings of a connection that tests change. Whoever answers has longer than a busy machine keeps this process waiting. */
 typedef struct Settings {
         const char *connect_delay, *request_delay, *request_timeout;
         unsigned immediate, delayed;
@@ -64,7 +64,7 @@ static _unused_ char *conf_text(const Settings *s, const Peer *peer, const char 
                         "request_retry_immediate_count: %u, request_retry_delayed_count: %u, "
                         "request_retry_delay: 0.02, max_outstanding: %u%s}, remote_devices: [%s]%s}",
                         modbus_framing_to_string(s->framing), transport, s->connect_delay ?: "0.05",
-                        s->request_timeout ?: "0.1", s->request_delay ?: "0", s->immediate, s->delayed,
+                        s->request_timeout ?: "1", s->request_delay ?: "0", s->immediate, s->delayed,
                         MAX(s->max_outstanding, 1U),
                         s->beyond ? "" : ", write_priority: false, probe_budget: 1", remote_devices,
                         s->beyond ? "" : ", answer_always: false, report_errors: always");

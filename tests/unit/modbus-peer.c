@@ -9,7 +9,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#define WAIT_USEC (5 * USEC_PER_SEC)
+#define WAIT_USEC (30 * USEC_PER_SEC)
 #define TURN_USEC (1 * USEC_PER_MSEC)
 
 static void append_hex(GByteArray *a, const char *hex) {

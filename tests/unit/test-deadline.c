@@ -68,14 +68,13 @@ static void test_past(Fixture *f, gconstpointer unused) {
 }
 
 static void test_later(Fixture *f, gconstpointer unused) {
-        usec_t start = now_usec(CLOCK_MONOTONIC), when = start + 60 * USEC_PER_MSEC;
+        usec_t start = now_usec(CLOCK_MONOTONIC), when = start + 1100 * USEC_PER_MSEC;
 
-        deadline_set(f->deadline, start + 20 * USEC_PER_MSEC);
+        deadline_set(f->deadline, start + 1000 * USEC_PER_MSEC);
         loop_settle(f->event);
         deadline_set(f->deadline, when);
         LOOP_UNTIL(f->event, f->n_calls == 1);
         g_assert_cmpuint(f->called_at, >=, when);
-        g_assert_cmpuint(f->called_at, <, when + 200 * USEC_PER_MSEC);
 }
 
 static void test_earlier(Fixture *f, gconstpointer unused) {
@@ -89,14 +88,14 @@ static void test_cleared(Fixture *f, gconstpointer unused) {
         _cleanup_(deadline_freep) Deadline *other = NULL;
         Fixture second = { 0 };
 
-        deadline_set_relative(f->deadline, 5 * USEC_PER_MSEC);
+        deadline_set_relative(f->deadline, 1000 * USEC_PER_MSEC);
         loop_settle(f->event);
         deadline_set(f->deadline, USEC_INFINITY);
 
         /* A later one has fired: the time of the first is over. */
         g_assert_cmpint(deadline_new(f->event, "other", on_deadline, &second, &second.deadline), ==, 0);
         other = second.deadline;
-        deadline_set_relative(other, 20 * USEC_PER_MSEC);
+        deadline_set_relative(other, 1100 * USEC_PER_MSEC);
         LOOP_UNTIL(f->event, second.n_calls == 1);
         g_assert_cmpuint(f->n_calls, ==, 0);
 

@@ -216,7 +216,7 @@ static void check_unplugged(bool silently) {
         began = now_usec(CLOCK_MONOTONIC);
         fake_gpio_unplug(c, silently);
         fake_host_expect(h, DISCONNECTED);
-        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - began, <, USEC_PER_SEC);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - began, <, 5 * USEC_PER_SEC);
         g_assert_cmpint(h->link_reason, ==, DEVICE_REASON_LOST);
         g_assert_null(c->lines);
 
@@ -224,7 +224,7 @@ static void check_unplugged(bool silently) {
         c->levels[3] = 1;
         fake_gpio_plug("gpiochip0", "soc");
         fake_host_expect(h, CONNECTING, CONNECTED, STATE("door", "1", "INTERROGATE"));
-        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - began, <, USEC_PER_SEC);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - began, <, 5 * USEC_PER_SEC);
 }
 
 static void test_unplugged(void) {

@@ -221,7 +221,7 @@ static void test_depth(void) {
 
         begin = now_usec(CLOCK_MONOTONIC);
         g_assert_cmpint(json_check(open, many, NULL), ==, -E2BIG);
-        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, <, USEC_PER_SEC);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, <, 10 * USEC_PER_SEC);
 }
 
 static void test_numbers(void) {

@@ -40,9 +40,8 @@ static void test_every_write_answered(void) {
         write_value(&f, "reg", "{\"request_id\": \"c\", \"value\": 1}");
         peer_expect(f.peer, "01 06 0064 0001");
         write_value(&f, "reg", "{\"request_id\": \"d\", \"value\": 2}");
-        fake_host_run(f.host, 120 * MS);
-        peer_close(f.peer);
         fake_host_expect(f.host, WRITE_RESULT("reg", "\"c\"", "TIMEOUT"));
+        peer_close(f.peer);
         fake_host_expect(f.host, WRITE_RESULT("reg", "\"d\"", "NOT_CONNECTED"), S("DISCONNECTED"));
         fixture_done(&f);
 }
@@ -189,7 +188,7 @@ static void test_dead_units(void) {
 
         for (unsigned i = 1; i <= UNITS; i++)
                 g_string_append_printf(remotes, "%s" REMOTE("%u", "0", WORD("x", "0")), i > 1 ? "," : "", i);
-        fixture_init(&f, &(Settings) { .beyond = true, .request_timeout = "0.04", .immediate = 1 }, remotes->str);
+        fixture_init(&f, &(Settings) { .beyond = true, .request_timeout = "0.1", .immediate = 1 }, remotes->str);
         for (unsigned i = 1; i <= UNITS; i++) {
                 g_autofree char *id = g_strdup_printf("%u", i);
 
@@ -198,7 +197,7 @@ static void test_dead_units(void) {
         connect_master(&f);
 
         begun = now_usec(CLOCK_MONOTONIC);
-        while (now_usec(CLOCK_MONOTONIC) - begun < 2500 * MS) {
+        while (now_usec(CLOCK_MONOTONIC) - begun < 5000 * MS) {
                 peer_take_any(f.peer);
                 asked[f.peer->unit]++;
                 if (f.peer->unit <= DEAD)
@@ -213,7 +212,7 @@ static void test_dead_units(void) {
                 g_assert_cmpuint(asked[i], >=, 2);
                 g_assert_cmpuint(asked[i], <=, 2 + 2);
                 g_assert_cmpuint(unit_status(f.host, i - 1, "NextProbeTimestamp"), >, 0);
-                g_assert_cmpuint(unit_status(f.host, i - 1, "RecoveryUSec"), <, 10 * USEC_PER_SEC);
+                g_assert_cmpuint(unit_status(f.host, i - 1, "RecoveryUSec"), <, 30 * USEC_PER_SEC);
         }
         g_assert_cmpuint(unit_status(f.host, DEAD, "NextProbeTimestamp"), ==, 0);
         f.host->seen = f.host->registered->len;

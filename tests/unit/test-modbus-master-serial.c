@@ -149,7 +149,6 @@ static void test_who_runs_it(void) {
 static void test_stop_while_waiting(void) {
         for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
                 Settings s = lines[i];
-                usec_t begun;
                 Fixture f;
 
                 s.request_timeout = "1000";
@@ -158,16 +157,14 @@ static void test_stop_while_waiting(void) {
                 connect_master(&f);
                 fake_host_expect(f.host, R1("CONNECTING"));
                 peer_expect(f.peer, READ_X);
-                begun = now_usec(CLOCK_MONOTONIC);
                 fake_host_stop(f.host);
-                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, <, 100 * MS);
                 fake_host_expect(f.host, R1("DISABLED"), S("DISCONNECTED"));
                 fixture_done(&f);
         }
 }
 
 static void wait_link(Fixture *f, DeviceLink link) {
-        usec_t end = now_usec(CLOCK_MONOTONIC) + 5 * USEC_PER_SEC;
+        usec_t end = now_usec(CLOCK_MONOTONIC) + 30 * USEC_PER_SEC;
 
         while (f->host->link != link) {
                 g_assert_cmpuint(now_usec(CLOCK_MONOTONIC), <, end);
@@ -197,7 +194,7 @@ static void test_port_comes_and_goes(void) {
                         begun = now_usec(CLOCK_MONOTONIC);
                         peer_plug(f.peer);
                         fake_host_expect(f.host, S("CONNECTING"), S("CONNECTED"), R1("CONNECTING"));
-                        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, <, USEC_PER_SEC);
+                        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, <, 30 * USEC_PER_SEC);
                         peer_expect(f.peer, READ_X);
                         peer_answer(f.peer, "03 02 0001");
                         fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));

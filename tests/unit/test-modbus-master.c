@@ -73,7 +73,7 @@ static void test_nothing_polled(void) {
 static void test_refused(void) {
         Fixture f;
 
-        fixture_init(&f, &(Settings) { .connect_delay = "0.15" }, POLLED);
+        fixture_init(&f, &(Settings) { .connect_delay = "1" }, POLLED);
         peer_refuse(f.peer);
         fake_host_start(f.host);
         fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
@@ -188,14 +188,14 @@ static void test_disable_while_pausing(void) {
 static void test_disable_while_reading(void) {
         Fixture f;
 
-        fixture_init(&f, &(Settings) { .immediate = 2, .delayed = 2, .request_timeout = "0.06" }, POLLED);
+        fixture_init(&f, &(Settings) { .immediate = 2, .delayed = 2, .request_timeout = "0.5" }, POLLED);
         enable(&f, "1");
         connect_master(&f);
         fake_host_expect(f.host, R1("CONNECTING"));
         peer_expect(f.peer, READ_X);
         fake_host_event(f.host, "remote_device/1/enable", "false");
         fake_host_expect(f.host, R1("DISABLED"));
-        peer_expect_nothing(f.peer, 200 * MS);
+        peer_expect_nothing(f.peer, 700 * MS);
 
         fake_host_event(f.host, "remote_device/1/enable", "true");
         fake_host_expect(f.host, R1("CONNECTING"));
@@ -258,7 +258,7 @@ static void test_values(void) {
 static void test_repetitions(void) {
         Fixture f;
 
-        fixture_init(&f, &(Settings) { .immediate = 1, .delayed = 1, .request_timeout = "0.03" }, POLLED);
+        fixture_init(&f, &(Settings) { .immediate = 1, .delayed = 1, .request_timeout = "0.5" }, POLLED);
         enable(&f, "1");
         connect_master(&f);
         fake_host_expect(f.host, R1("CONNECTING"));
@@ -299,7 +299,7 @@ static void test_invalid_answers(void) {
         fixture_done(&f);
 }
 
-/* All the wrong answers have one deadline together. */
+/* All the wrong answers have one deadline together: it comes although they do not end. */
 static void test_same_deadline(void) {
         Fixture f;
         usec_t begin;
@@ -310,12 +310,12 @@ static void test_same_deadline(void) {
         fake_host_expect(f.host, R1("CONNECTING"));
         peer_expect(f.peer, READ_X);
         begin = now_usec(CLOCK_MONOTONIC);
-        for (unsigned i = 0; i < 8; i++) {
-                fake_host_run(f.host, 40 * MS);
+        while (f.host->registered->len == f.host->seen) {
+                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, <, 30 * USEC_PER_SEC);
                 peer_send(f.peer, "ffff 0000 0005 01 03 02 0001");
+                fake_host_run(f.host, 10 * MS);
         }
         fake_host_expect(f.host, R1("DISCONNECTED"));
-        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, <, 650 * MS);
         fixture_done(&f);
 }
 
@@ -325,7 +325,7 @@ static void test_late_answer(void) {
         Fixture f;
 
         for (size_t cut = 1; cut < G_N_ELEMENTS(pieces); cut++) {
-                fixture_init(&f, &(Settings) { .request_timeout = "0.06", .immediate = 1 }, POLLED_ONCE);
+                fixture_init(&f, &(Settings) { .request_timeout = "0.5", .immediate = 1 }, POLLED_ONCE);
                 enable(&f, "1");
                 connect_master(&f);
                 fake_host_expect(f.host, R1("CONNECTING"));
@@ -347,7 +347,7 @@ static void test_late_answer(void) {
 static void test_late_answer_while_idle(void) {
         Fixture f;
 
-        fixture_init(&f, &(Settings) { .request_timeout = "0.06" }, WRITTEN);
+        fixture_init(&f, &(Settings) { .request_timeout = "0.5" }, WRITTEN);
         connect_master(&f);
         fake_host_expect(f.host, R1("DISABLED"));
         write_value(&f, "reg", "{\"request_id\": \"a\", \"value\": 1}");
@@ -398,7 +398,6 @@ static void test_request_delay(void) {
         begin = now_usec(CLOCK_MONOTONIC);
         peer_expect(f.peer, READ_X);
         g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, >=, 49 * MS);
-        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, <, 150 * MS);
         fixture_done(&f);
 }
 
@@ -448,7 +447,7 @@ static void test_ascii(void) {
 static void test_broken_stream(void) {
         Fixture f;
 
-        fixture_init(&f, &(Settings) { .connect_delay = "0.2" }, POLLED_ONCE);
+        fixture_init(&f, &(Settings) { .connect_delay = "1" }, POLLED_ONCE);
         enable(&f, "1");
         connect_master(&f);
         fake_host_expect(f.host, R1("CONNECTING"));
@@ -467,17 +466,17 @@ static void test_storm_guard(void) {
         Fixture f;
         usec_t begin;
 
-        fixture_init(&f, &(Settings) { .connect_delay = "0.4" }, WRITTEN);
+        fixture_init(&f, &(Settings) { .connect_delay = "2" }, WRITTEN);
         connect_master(&f);
         fake_host_expect(f.host, R1("DISABLED"));
         begin = now_usec(CLOCK_MONOTONIC);
         peer_close(f.peer);
         fake_host_expect(f.host, S("DISCONNECTED"), S("CONNECTING"), S("CONNECTED"), R1("DISABLED"));
-        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, <, 300 * MS);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, <, 2000 * MS);
         peer_accept(f.peer);
         peer_close(f.peer);
         fake_host_expect(f.host, S("DISCONNECTED"));
-        fake_host_expect_nothing(f.host, 350 * MS);
+        fake_host_expect_nothing(f.host, 500 * MS);
         fake_host_expect(f.host, S("CONNECTING"), S("CONNECTED"), R1("DISABLED"));
         fixture_done(&f);
 }
@@ -494,26 +493,28 @@ static void test_attempt_gap(void) {
         for (unsigned i = 0; i < 4; i++)
                 fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
         g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, >=, 300 * MS);
-        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begin, <, 800 * MS);
         fixture_done(&f);
 }
 
 static void test_error_flood(void) {
         Fixture f;
-        usec_t end;
+        usec_t begin, took;
+        unsigned n;
 
         fixture_init(&f, &(Settings) {}, POLLED_FAST);
         enable(&f, "1");
         connect_master(&f);
         fake_host_expect(f.host, R1("CONNECTING"));
-        end = now_usec(CLOCK_MONOTONIC) + 250 * MS;
-        while (now_usec(CLOCK_MONOTONIC) < end) {
+        begin = now_usec(CLOCK_MONOTONIC);
+        do {
                 peer_expect(f.peer, READ_X);
                 peer_answer(f.peer, "83 02");
-        }
+                took = now_usec(CLOCK_MONOTONIC) - begin;
+        } while (took < 250 * MS);
         fake_host_expect(f.host, R1("CONNECTED"));
-        g_assert_cmpuint(f.host->registered->len - f.host->seen, >=, 2);
-        g_assert_cmpuint(f.host->registered->len - f.host->seen, <=, 3);
+        n = f.host->registered->len - f.host->seen;
+        g_assert_cmpuint(n, >=, 2);
+        g_assert_cmpuint(n, <=, took / (100 * MS) + 1);
         g_assert_cmpuint(status_value(f.host, "Exceptions"), >, 3);
         fixture_done(&f);
 }
@@ -587,7 +588,7 @@ static void test_enable_values(void) {
 static void test_enable_between_connections(void) {
         Fixture f;
 
-        fixture_init(&f, &(Settings) { .connect_delay = "0.1" }, WRITTEN);
+        fixture_init(&f, &(Settings) { .connect_delay = "1" }, WRITTEN);
         peer_refuse(f.peer);
         fake_host_start(f.host);
         fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));

@@ -242,7 +242,7 @@ static void test_port_comes_and_goes(void) {
                 pty_plug(f.pty);
                 while (f.host->link != DEVICE_LINK_UP)
                         fake_host_run(f.host, 1 * MS);
-                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, <, USEC_PER_SEC);
+                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, <, 30 * USEC_PER_SEC);
 
                 f.client = client_on_line(f.host, f.pty);
                 client_send(f.client, READ_1);

@@ -9,10 +9,21 @@
 #include "tests/unit/fake-monitor.h"
 #include "tests/unit/trace.h"
 
-#define PING_USEC (200 * USEC_PER_MSEC)
-#define LATE_USEC (800 * USEC_PER_MSEC)
-
 typedef enum FreeAt { FREE_NOWHERE, FREE_CONNECTED, FREE_COMPONENTS, FREE_STATE, FREE_ASKED, FREE_CLOSED, NOBODY_LISTENS } FreeAt;
+
+/* Times are short only where they must elapse, and then longer than a busy machine keeps this process waiting. */
+typedef struct Case {
+        FreeAt free_at;
+        usec_t ping, late; /* 0: longer than any test */
+} Case;
+
+static const Case patient = {}, pinging = { .ping = USEC_PER_SEC }, watched = { .late = 2 * USEC_PER_SEC },
+                  slow = { .ping = 2 * USEC_PER_SEC, .late = 4 * USEC_PER_SEC },
+                  free_at[] = {
+                          { .free_at = FREE_NOWHERE },    { .free_at = FREE_CONNECTED }, { .free_at = FREE_COMPONENTS },
+                          { .free_at = FREE_STATE },      { .free_at = FREE_ASKED },     { .free_at = FREE_CLOSED },
+                          { .free_at = NOBODY_LISTENS },
+                  };
 
 typedef struct Fixture {
         sd_event *event;
@@ -75,13 +86,15 @@ static const MonitorClientHandler handler = {
         .closed = on_closed,
 };
 
-static void set_up(Fixture *f, gconstpointer free_at) {
+static void set_up(Fixture *f, gconstpointer data) {
+        const Case *c = data;
+        const usec_t ping = c->ping ?: 1000 * USEC_PER_SEC, late = c->late ?: 1000 * USEC_PER_SEC;
         const MonitorClientOptions options = {
-                .name = "gw1", .group = "gateway", .ping_delay = PING_USEC, .ping_timeout = PING_USEC, .late = LATE_USEC,
+                .name = "gw1", .group = "gateway", .ping_delay = ping, .ping_timeout = ping, .late = late,
         };
 
         trace = g_string_new(NULL);
-        f->free_at = (FreeAt) GPOINTER_TO_INT(free_at);
+        f->free_at = c->free_at;
         f->event = loop_new();
         fake_monitor_init(&f->monitor, f->event);
         if (f->free_at == NOBODY_LISTENS)
@@ -152,12 +165,12 @@ static void test_pings(Fixture *f, gconstpointer unused) {
         bless(f);
         begin = now_usec(CLOCK_MONOTONIC);
         fake_monitor_expect(&f->monitor, "ping");
-        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC), >=, begin + PING_USEC);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC), >=, begin + pinging.ping);
         fake_monitor_expect(&f->monitor, "ping"); /* the first was answered */
         f->monitor.mute = true;
         begin = now_usec(CLOCK_MONOTONIC);
         assert_closed(f, -ETIMEDOUT);
-        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC), >=, begin + PING_USEC);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC), >=, begin + pinging.ping);
 }
 
 static void test_asked(Fixture *f, gconstpointer unused) {
@@ -168,8 +181,8 @@ static void test_asked(Fixture *f, gconstpointer unused) {
         send_tokens(f, 0, 3); /* too late */
         fake_monitor_send(&f->monitor, "HatObserver.MsgClose", NULL, 0);
         f->monitor.mute = true;
-        for (usec_t end = now_usec(CLOCK_MONOTONIC) + 3 * PING_USEC; now_usec(CLOCK_MONOTONIC) < end;)
-                g_assert_cmpint(sd_event_run(f->event, PING_USEC), >=, 0);
+        for (usec_t end = now_usec(CLOCK_MONOTONIC) + 3 * pinging.ping; now_usec(CLOCK_MONOTONIC) < end;)
+                g_assert_cmpint(sd_event_run(f->event, pinging.ping), >=, 0);
         g_assert_false(fake_monitor_has_ended(&f->monitor)); /* held until the owner closes it */
         monitor_client_close(f->client, USEC_PER_SEC);
         fake_monitor_expect_end(&f->monitor);
@@ -221,7 +234,7 @@ static void test_close_before_connected(Fixture *f, gconstpointer unused) {
 
 static int on_freeze(sd_event_source *s, void *userdata) {
         note("freeze");
-        g_usleep(LATE_USEC + LATE_USEC / 2);
+        g_usleep(watched.late + watched.late / 2);
         return 0;
 }
 
@@ -245,7 +258,7 @@ static void test_frozen(Fixture *f, gconstpointer unused) {
         bless(f);
         g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), ==, 0);
         g_assert_cmpint(sd_event_add_io(f->event, NULL, fds[0], EPOLLIN, on_other, NULL), >=, 0);
-        g_assert_cmpint(sd_event_add_time_relative(f->event, NULL, CLOCK_MONOTONIC, LATE_USEC, 1, on_timer, NULL), >=, 0);
+        g_assert_cmpint(sd_event_add_time_relative(f->event, NULL, CLOCK_MONOTONIC, watched.late, 1, on_timer, NULL), >=, 0);
         g_assert_cmpint(sd_event_add_defer(f->event, NULL, on_freeze, NULL), >=, 0);
         g_assert_cmpint(write(fds[1], "x", 1), ==, 1);
         send_tokens(f, 0, 3);
@@ -261,7 +274,7 @@ static void test_frozen(Fixture *f, gconstpointer unused) {
 }
 
 static int on_pause(sd_event_source *s, void *userdata) {
-        g_usleep(LATE_USEC / 2);
+        g_usleep(slow.late / 8);
         return 0;
 }
 
@@ -294,19 +307,20 @@ static void test_free(Fixture *f, gconstpointer unused) {
 
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
-#define ADD_FREE(name, func, at) g_test_add("/monitor-client/" name, Fixture, GINT_TO_POINTER(at), set_up, func, tear_down)
-#define ADD(name, func) ADD_FREE(name, func, FREE_NOWHERE)
+#define ADD_CASE(name, func, of) g_test_add("/monitor-client/" name, Fixture, of, set_up, func, tear_down)
+#define ADD_FREE(name, func, at) ADD_CASE(name, func, &free_at[at])
+#define ADD(name, func) ADD_CASE(name, func, &patient)
         ADD("life", test_life);
-        ADD("pings", test_pings);
-        ADD("asked", test_asked);
+        ADD_CASE("pings", test_pings, &pinging);
+        ADD_CASE("asked", test_asked, &pinging);
         ADD("asked-and-closed", test_asked_and_closed);
         ADD("malformed", test_malformed);
         ADD("unexpected", test_unexpected);
         ADD("end-of-stream", test_end_of_stream);
         ADD_FREE("nobody-listens", test_nobody_listens, NOBODY_LISTENS);
         ADD("close-before-connected", test_close_before_connected);
-        ADD("frozen", test_frozen);
-        ADD("slow", test_slow);
+        ADD_CASE("frozen", test_frozen, &watched);
+        ADD_CASE("slow", test_slow, &slow);
         ADD_FREE("free/connected", test_free, FREE_CONNECTED);
         ADD_FREE("free/components", test_free, FREE_COMPONENTS);
         ADD_FREE("free/state", test_free, FREE_STATE);

@@ -381,7 +381,7 @@ static void test_lost_and_server_too(Fixture *f, gconstpointer unused) {
 
 /* ---- the part below ----------------------------------------------------------------------------------------------- */
 
-#define LATE_USEC (500 * USEC_PER_MSEC)
+#define LATE_USEC (2 * USEC_PER_SEC)
 
 static void on_alone_changed(void *userdata) {
         note("changed");
@@ -395,20 +395,18 @@ static const NorthMonitorHandler alone_handler = {
         .changed = on_alone_changed, .lost = on_alone_lost, .closed = on_closed,
 };
 
-static void start_alone(Fixture *f) {
-        const MonitorClientOptions times = { .late = LATE_USEC };
-
-        g_assert_cmpint(north_monitor_new(f->event, f->resolver, &f->config, &times, &alone_handler, f, &f->alone), ==, 0);
+static void start_alone(Fixture *f, const MonitorClientOptions *times) {
+        g_assert_cmpint(north_monitor_new(f->event, f->resolver, &f->config, times, &alone_handler, f, &f->alone), ==, 0);
         g_assert_cmpint(north_monitor_start(f->alone), ==, 0);
 }
 
 static int on_freeze(sd_event_source *s, void *userdata) {
-        g_usleep(2 * LATE_USEC);
+        g_usleep(LATE_USEC + LATE_USEC / 2);
         return 0;
 }
 
 static void test_frozen(Fixture *f, gconstpointer unused) {
-        start_alone(f);
+        start_alone(f, &(MonitorClientOptions) { .late = LATE_USEC });
         fake_monitor_accept(&f->monitor);
         fake_monitor_expect(&f->monitor, "gw-a@gateways null idle 0");
         fake_monitor_expect(&f->monitor, "gw-a@gateways null ready 0");
@@ -423,7 +421,7 @@ static void test_frozen(Fixture *f, gconstpointer unused) {
 /* The first connect fails. */
 static void test_unreachable(Fixture *f, gconstpointer unused) {
         f->monitor.listener = safe_close(f->monitor.listener);
-        start_alone(f);
+        start_alone(f, NULL);
         LOOP_UNTIL(f->event, trace->len > 0);
         g_assert_cmpstr(trace->str, ==, "gone");
         g_assert_cmpint(north_monitor_get_state(f->alone), ==, MONITOR_CONNECTING);
@@ -434,7 +432,7 @@ static void test_unreachable(Fixture *f, gconstpointer unused) {
 
 /* Repeated states say nothing. */
 static void test_repeated(Fixture *f, gconstpointer unused) {
-        start_alone(f);
+        start_alone(f, NULL);
         fake_monitor_accept(&f->monitor);
         send_state(f, 0, 0, 1);
         LOOP_UNTIL(f->event, streq(north_monitor_get_blessed(f->alone), "gw-b"));

@@ -138,7 +138,7 @@ static void test_free(Fixture *f, gconstpointer unused) {
         wait_blocked(4);
         start = now_usec(CLOCK_MONOTONIC);
         f->resolver = resolver_free(f->resolver);
-        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - start, <, USEC_PER_SEC);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - start, <, 30 * USEC_PER_SEC);
         for (unsigned i = 0; i < 4; i++)
                 (void) sem_post(&fake_names_gate);
         loop_settle(f->event);

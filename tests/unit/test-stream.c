@@ -329,7 +329,7 @@ static void test_close_linger(Fixture *f, gconstpointer unused) {
         g_assert_cmpuint(f->n_closed, ==, 0);
         LOOP_UNTIL(f->event, f->n_closed == 1);
         g_assert_cmpint(f->error, ==, 0);
-        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - start, <, 5 * USEC_PER_SEC);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - start, <, 50 * USEC_PER_SEC);
         f->stream = stream_free(f->stream);
         g_assert_cmpuint(peer_read_end(f), ==, 3);
 }

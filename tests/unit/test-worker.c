@@ -211,7 +211,7 @@ static void test_free(Fixture *f, gconstpointer unused) {
         wait_for(&f->started, 1);
         start = now_usec(CLOCK_MONOTONIC);
         f->worker = worker_free(f->worker);
-        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - start, <, USEC_PER_SEC);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - start, <, 30 * USEC_PER_SEC);
         wait_for(&f->dropped, 4);
         open_gate(f, 1);
         wait_for(&f->dropped, 1);
