@@ -118,7 +118,8 @@ def in_background(bus, tmp_path):
 
 
 def without_times(text):
-    return re.sub(r'\bnow\b|\d+s ago|\d+min ago', 'T', text)
+    """Nor without the width of a column that follows from them."""
+    return re.sub(r' +$', '', re.sub(r'(\bnow\b|\d+s ago|\d+min ago) *', 'T ', text), flags=re.MULTILINE)
 
 
 # ---- list
@@ -141,7 +142,7 @@ modbus_slave  srv    no      disabled none T
 def test_table_in_a_pipe(gateway, gatewayctl):
     start_two(gatewayctl)
     text = re.sub(r':\d+:', ':PORT:', gatewayctl('list').stdout)
-    assert re.sub(r' +$', '', re.sub(r'T +', 'T ', without_times(text)), flags=re.MULTILINE) == TABLE
+    assert without_times(text) == TABLE
     assert [i.split()[:2] for i in gatewayctl().stdout.splitlines()] == [i.split()[:2] for i in TABLE.splitlines()]
 
 
@@ -217,7 +218,7 @@ def test_json(gateway, gatewayctl, bus):
     assert gatewayctl('list', '-j').stdout.count('\n') == 1
     assert gatewayctl('list', '--json').stdout.count('\n') == 1
     assert json.loads(gatewayctl('list', '--json=pretty').stdout) == gatewayctl.json('list')
-    assert gatewayctl('list', '--json=off').stdout == gatewayctl('list').stdout
+    assert without_times(gatewayctl('list', '--json=off').stdout) == without_times(gatewayctl('list').stdout)
 
     shown = gatewayctl.json('show', PLC)
     assert shown['Version'] == 1
@@ -280,11 +281,11 @@ def test_enable_and_disable(gateway, gatewayctl, eventer):
     assert gatewayctl('is-enabled', PLC, check=False).returncode == 1
     assert gatewayctl('is-running', PLC, check=False).returncode == 3
 
-    result = gatewayctl('enable', PLC, '--wait', '--timeout=5')
+    result = gatewayctl('enable', PLC, '--wait', '--timeout=20')
     assert (result.stdout, result.stderr) == ('', '')
     assert gatewayctl('is-enabled', PLC).stdout == 'enabled\n'
     assert gatewayctl('is-running', 'plc').stdout == 'running\n'
-    assert eventer.payloads(f'{prefix}/system/enable') == [True]
+    eventer.wait_payloads(f'{prefix}/system/enable', [True])
 
     # Enabling what is enabled registers again; without --wait it is done when the server has accepted it.
     gatewayctl('enable', PLC)
@@ -319,38 +320,39 @@ def test_not_enabled(gateway, fails):
 
 def test_transient_state(gateway, gatewayctl):
     """starting lasts a moment; its signal is enough."""
-    gatewayctl('enable', PLC, '--wait=starting', '--timeout=5')
+    gatewayctl('enable', PLC, '--wait=starting', '--timeout=20')
 
 
 # ---- waiting
 
 def test_wait(gateway, gatewayctl, fails, in_background):
-    waiting = in_background('wait', PLC, ABSENT, '--timeout=20')
-    linked = in_background('wait', PLC, '--link=up', '--state=running', '--timeout=20')
+    waiting = in_background('wait', PLC, ABSENT, '--timeout=60')
+    linked = in_background('wait', PLC, '--link=up', '--state=running', '--timeout=60')
     gatewayctl('enable', PLC, '--wait')
     assert linked.wait() == 0
     assert waiting.running
     gatewayctl('enable', ABSENT)
     assert waiting.wait() == 0
-    gatewayctl('wait', PLC, '--link=up', '--timeout=5')
+    gatewayctl('wait', PLC, '--link=up', '--timeout=20')
 
     began = time.monotonic()
     text = fails(5, 'wait', ABSENT, '--link=up', '--timeout=0.5')
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10           # reading waits so long without --timeout
     assert f'waiting for {ABSENT} to be link up' in text and 'running' in text and 'Connection refused' in text
     fails(5, 'enable', ABSENT, '--wait=up', '--timeout=0.5')
     fails(4, 'wait', 'nobody', '--timeout=20')
 
 
 def test_wait_for_the_daemon(bus, gatewayctl, gatewayd, event_server, field, in_background):
-    waiting = in_background('wait', PLC, '--state=disabled', '--timeout=20')
-    running = in_background('wait', PLC, '--timeout=30')
+    waiting = in_background('wait', PLC, '--state=disabled', '--timeout=60')
+    running = in_background('wait', PLC, '--timeout=60')
     content = config(field().port, event_server.port)
     first = gatewayd(content)
     assert waiting.wait() == 0
     first.kill()                        # in the middle: waited for too
     gatewayd(content)
     assert running.running
+    gatewayctl.wait_operational()
     gatewayctl('enable', PLC)
     assert running.wait() == 0
 
@@ -370,7 +372,7 @@ def stop_and_start(gateway, bus, in_background, *arguments):
 
 def test_wait_while_the_daemon_goes(gateway, bus, gatewayd, event_server, in_background):
     """It goes when it is asked: no complaint, the next one answers."""
-    waiting = stop_and_start(gateway, bus, in_background, 'wait', PLC, '--state=disabled', '--timeout=20')
+    waiting = stop_and_start(gateway, bus, in_background, 'wait', PLC, '--state=disabled', '--timeout=60')
     gateway.kill()
     gatewayd(config(free_port(), event_server.port))
     assert waiting.wait() == 0
@@ -391,6 +393,7 @@ def test_wait_names_what_is_lost(gatewayctl, gatewayd, event_server, bus, fails)
     try:
         taken.wait_line(re.compile('ready'))
         gatewayd(HAT.config([slave('srv', blocker, [slave_data('x')])], event_server.port))
+        gatewayctl.wait_operational()
         text = fails(1, 'enable', 'srv', '--wait', '--timeout=20')
         assert 'modbus_slave/srv failed and is not tried again (busy)' in text
     finally:
@@ -452,7 +455,7 @@ def test_snapshot_and_edges_fit(gateway, gatewayctl, bus, in_background):
 
 
 def test_monitor_ends(gateway, gatewayctl, fails):
-    assert gatewayctl('monitor', '--timeout=0.2').stdout == ''
+    assert gatewayctl('monitor', '--timeout=2').stdout == ''
     fails(4, 'monitor', 'nobody', '--timeout=5')
 
 
@@ -509,7 +512,7 @@ def test_enable_is_not_answered(silent, fails):
     """The daemon's own limit is 10 s and is a failure; ours is a timeout."""
     began = time.monotonic()
     assert 'in time' in fails(5, 'enable', PLC, '--timeout=0.5')
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert 'event server did not answer in time' in fails(1, 'enable', PLC, timeout=40)
     assert time.monotonic() - began > 10
 
@@ -626,10 +629,10 @@ def test_help_and_version(bus):
 
 def test_options_of_every_verb(gateway, gatewayctl):
     """--no-pager and the other general options are taken by every verb, before and after it."""
-    general = ['--no-pager', '--no-legend', '-l', '--json=off', '--timeout=10']
+    general = ['--no-pager', '--no-legend', '-l', '--json=off', '--timeout=20']
     gatewayctl(*general, 'enable', PLC, '--wait')
     for arguments in (['list'], ['status', PLC], ['show', PLC], ['is-enabled', PLC], ['is-running', PLC], ['wait', PLC],
-                      ['restart', PLC], ['monitor', '--timeout=0.1']):
+                      ['restart', PLC], ['monitor', '--timeout=2']):
         gatewayctl(*general, *arguments)
     gatewayctl('disable', PLC, '--wait', *general)
     gatewayctl('list', '--', 'plc')

@@ -43,6 +43,7 @@ def gateway(gatewayd, event_server, eventer, device, bus, gatewayctl):
     """A master of two units, unit 1 enabled and connected, unit 2 not; and a slave, disabled."""
     device.holding[0] = 1234
     gateway = gatewayd(NATIVE.config(devices(device.port), event_server.port))
+    gatewayctl.wait_operational()
     gatewayctl('enable', PLC, '--wait=up')
     gatewayctl('enable', f'{PLC}/1')
     eventer.wait(f'{PREFIX}/gateway/remote_device/1/status', 'CONNECTED')
@@ -271,6 +272,7 @@ def test_embedded_without_a_bus(gatewayd):
 def test_embedded(gatewayd, bus, gatewayctl, device):
     """Without a word about the event server in the configuration, everything by name."""
     gatewayd(NATIVE.config(devices(device.port)))
+    gatewayctl.wait_operational()
     gatewayctl('enable', PLC, '--wait=up')
     gatewayctl('enable', f'{PLC}/1')
     wait_until(lambda: gatewayctl.json('values', 'plc')['Devices'][0]['Points'][0]['Value'] == 'CONNECTED', 'unit 1 is connected')

@@ -193,18 +193,19 @@ def test_enable_and_disable(service, system_bus_client, eventer, call):
     assert eventer.latest(f'{prefix}/system/enable').payload.data is True  # accepted before the reply
     client.wait_signal('StateChanged', path, since, lambda i: i.body[:2] == ['starting', 'running'])
     assert client.device(PLC, 'Enabled') and client.device(PLC, 'Running')
-    wait_until(lambda: client.device(PLC, 'Link') == 'up', 'the link is up')
     edges = [i.body[:2] for i in client.signals(since, path, 'StateChanged')]
     assert edges == [['disabled', 'starting'], ['starting', 'running']]
     client.wait_signal('PropertiesChanged', path, since, lambda i: i.body[1].get('State') == 'running')
     client.wait_signal('LinkChanged', path, since, lambda i: i.body[1] == 'up')
+    assert client.device(PLC, 'Link') == 'up'
     client.wait_signal('PropertiesChanged', ROOT_PATH, since, lambda i: i.body[1].get('DevicesRunning') == 1)
 
     ask(True)  # again: registered again, nothing moves
-    assert len(eventer.events(f'{prefix}/system/enable')) == 2
+    eventer.wait_payloads(f'{prefix}/system/enable', [True, True])
+    mark = eventer.mark()
     assert ask(False) == []
     client.wait_signal('StateChanged', path, since, lambda i: i.body[1:3] == ['disabled', 'disabled'])
-    eventer.wait(f'{prefix}/gateway/running', False, since=len(eventer.events()) - 1)
+    eventer.wait(f'{prefix}/gateway/running', False, mark)
     assert not client.device(PLC, 'Enabled')
 
 

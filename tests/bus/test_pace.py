@@ -17,23 +17,22 @@ PREFIX = NATIVE.prefix(PLC)
 
 
 def toggle(eventer, count, pause=0.0):
-    """Enables and disables in turn; returns the seconds it took."""
+    """Enables and disables in turn."""
     begun = time.monotonic()
     for i in range(count):
         eventer.register(f'{PREFIX}/system/enable', i % 2 == 0)
         until = begun + (i + 1) * pause
         time.sleep(max(0, until - time.monotonic()))  # the rate of the changes is what is tested
-    return time.monotonic() - begun
 
 
 def test_properties_are_coalesced(service, system_bus_client, eventer):
-    mark = system_bus_client.mark()
-    took = toggle(eventer, 200, 0.01)
+    mark, begun = system_bus_client.mark(), time.monotonic()
+    toggle(eventer, 200, 0.01)
     wait_until(lambda: system_bus_client.device(PLC, 'State') == 'disabled' and not system_bus_client.device(PLC, 'Enabled'),
                'the last event counts')
     wait_until(lambda: [i.body[1]['Enabled'] for i in system_bus_client.signals(mark, PATH, 'PropertiesChanged')
                         if 'Enabled' in i.body[1]][-1:] == [False], 'the last value was told')
-    changes = system_bus_client.signals(mark, PATH, 'PropertiesChanged')
+    changes, took = system_bus_client.signals(mark, PATH, 'PropertiesChanged'), time.monotonic() - begun
     edges = [i.body[:2] for i in system_bus_client.signals(mark, PATH, 'StateChanged')]
     assert len(changes) <= took * 10 + 2
     assert len(edges) > len(changes)

@@ -68,7 +68,7 @@ def master(name, port, remotes, modbus_type='TCP', **connection):
               'transport': {'type': 'TCP', 'host': '127.0.0.1', 'port': port},
               'connect_timeout': 2,
               'connect_delay': 0.2,
-              'request_timeout': 0.5,
+              'request_timeout': 2,
               'request_delay': 0,
               'request_retry_immediate_count': 0,
               'request_retry_delayed_count': 0,

@@ -14,7 +14,7 @@ import time
 
 from harness.paths import CTL, DAEMON, for_everybody
 from harness.process import Process
-from harness.waiting import DEADLINE, DeadlineError
+from harness.waiting import DEADLINE, DeadlineError, wait_until
 
 SANITIZER_ENV = {
     'ASAN_OPTIONS': 'halt_on_error=1:abort_on_error=1:detect_leaks=1:strict_string_checks=1:'
@@ -191,6 +191,11 @@ class Ctl:
     def devices(self):
         """'type/name' → its object in `list --json`."""
         return {f'{i["Type"]}/{i["Name"]}': i for i in self.json('list')['Devices']}
+
+    def wait_operational(self):
+        """As BusClient.wait_operational()."""
+        wait_until(lambda: self.json('list')['Manager']['EventServerState'] == 'operational',
+                   'the gateway is connected with its event server')
 
     def wait(self, device, state='running', timeout=DEADLINE):
         self('wait', device, f'--state={state}', f'--timeout={timeout:g}', timeout=timeout + 5)

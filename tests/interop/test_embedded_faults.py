@@ -167,7 +167,7 @@ def test_clients_that_never_shake_hands(server, address):
             selector.register(c.socket, selectors.EVENT_READ, c)
         closed = []
         while len(closed) < len(clients):
-            assert time.monotonic() - begin < 15 * PATIENCE, f'{len(closed)} of {len(clients)} are closed'
+            assert time.monotonic() - begin < 40 * PATIENCE, f'{len(closed)} of {len(clients)} are closed'
             if pings not in closed:
                 with contextlib.suppress(ConnectionError):
                     pings.send(ping)
@@ -262,7 +262,7 @@ def test_sigterm_under_load(tmp_path):
             run_writers(writers, lambda: time.monotonic() >= end)
             server.process.signal(signal.SIGTERM)
             run_writers(writers, lambda: all(w.closed for w in writers))
-            assert server.process.wait(5 * PATIENCE) == 0
+            assert server.process.wait() == 0
             server.start()
             books.check(server.port, writers)
             for w in writers:
@@ -282,7 +282,7 @@ def test_unanswered_registrations_survive_a_second(tmp_path):
             n = 0
             while n < 100:
                 n += len(wire.read_events(wire.Reader(persisted.receive().body)))
-            assert time.monotonic() - begin < 2 * PATIENCE
+            assert time.monotonic() - begin < 10 * PATIENCE
             server.kill()
         server.start()
         with RawConnection(server.port) as c:

@@ -172,7 +172,7 @@ def test_end_registers_running_false(own_form, event_server, eventer, bus, gatew
     gateway = gatewayd(own_form.config([plc_config(device.port)], event_server.port))
     eventer.wait(f'{prefix}/gateway/remote_device/1/status', 'CONNECTED')
     since = eventer.mark()
-    gateway.stop(5)
+    gateway.stop(5 * 3)                # what a busy machine adds
     wait_until(lambda: 'STOPPING=1' in gateway.notify.messages, 'STOPPING=1')
     eventer.wait(f'{prefix}/gateway/running', False, since=since)
     assert eventer.payloads(f'{prefix}/gateway/remote_device/1/status', since) == ['DISABLED']

@@ -206,7 +206,7 @@ def test_max_connections(started, eventer):
 
 def test_keep_alive(started, eventer):
     """Requests for a configured unit keep the connection, whatever their answer; others do not."""
-    port = started(keep_alive_timeout=0.6)
+    port = started(keep_alive_timeout=2)
     with RawClient(port) as kept, RawClient(port) as idle:
         eventer.wait(CONNECTIONS, where=lambda p: len(p) == 2)
 
@@ -221,7 +221,7 @@ def test_keep_alive(started, eventer):
         wait_until(idle_is_closed, 'the connection without requests for us is closed', interval=0.1)
         eventer.wait(CONNECTIONS, where=lambda p: [i['connection_id'] for i in p] == [1])
         since = eventer.mark()
-        kept.wait_closed(3)
+        kept.wait_closed()
         eventer.wait(CONNECTIONS, [], since=since)
 
 
@@ -401,6 +401,7 @@ def test_write_event(started, eventer):
             for _ in range(3):
                 since = eventer.mark()
                 assert client.request(1, write_registers(0, [1, 2])) == error(0x10, FAILURE)
+                eventer.wait(WRITE, since=since)
                 events = eventer.events(WRITE, since)
                 assert len(events) == 1
                 value = events[0].payload.data
@@ -422,7 +423,7 @@ def test_answers_to_writes(success, code, started, eventer):
 
 def test_answers_that_are_none(started, eventer):
     """Unknown, answered or malformed answers are ignored; the request keeps waiting, then fails."""
-    port = started(response_timeout=1)
+    port = started(response_timeout=4)
     answer = f'{PREFIX}/system/write'
     with RawClient(port) as client:
         client.send(client.frame(1, write_register(0, 1)))
