@@ -43,6 +43,13 @@
 #define DEVICE_STOP_USEC (2 * USEC_PER_SEC)
 #define DEVICE_RETRY_MAX_USEC (60 * USEC_PER_SEC) /* 1, 2, 4 … */
 
+#define TAP_RECORDER_USUAL (256U << 10)          /* bytes of records that a device keeps, unless configured … */
+#define TAP_RECORDERS_MAX (4U << 20)             /* … or less, so that all devices together keep no more than this */
+#define TAP_RECORDER_MIN (4U << 10)
+#define TAP_RECORDER_MAX (16U << 20)             /* … that can be configured */
+#define TAP_BYTES_MAX 1024U                      /* of one record; no frame is longer */
+#define TAP_BURST_USEC (60 * USEC_PER_SEC)       /* so long without a failure ends a burst of them */
+
 #define CONF_SIZE_MAX (16U << 20)                /* bytes of a configuration file */
 #define CONF_NODES_MAX 1000000U                  /* aliases expanded */
 #define CONF_DEPTH_MAX 64U

@@ -2,6 +2,7 @@
 /* What a running device asks of its host (devices/device.h): events out, queries, link, loop. Loop thread. */
 #include <errno.h>
 
+#include "base/bounds.h"
 #include "daemon/engine.h"
 #include "daemon/proxy-internal.h"
 
@@ -27,6 +28,12 @@ const LogContext *device_log(const Device *d) {
 
 LinkTap *device_tap(Device *d) {
         return &d->host->view.tap;
+}
+
+void device_set_recorder(Device *d, size_t size) {
+        const Config *c = gateway_get_config(d->host->gateway);
+
+        tap_set_recorder(&d->host->view.tap, size ?: MIN(TAP_RECORDER_USUAL, TAP_RECORDERS_MAX / c->n_devices));
 }
 
 int device_borrow_fd(Device *d, const char *name) {

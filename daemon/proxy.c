@@ -499,6 +499,7 @@ Proxy *proxy_free(Proxy *p) {
                 proxy_free_device(p);
         }
         event_queue_clear(&p->queue);
+        tap_done(&p->view.tap);
         deadline_free(p->deadline);
         sd_event_source_disable_unref(p->step);
         g_free(p->view.state_edge.detail);

@@ -132,7 +132,9 @@ const DeviceType *device_type_find_module(const char *module);
 sd_event *device_get_event(Device *d);
 Resolver *device_get_resolver(Device *d);
 const LogContext *device_log(const Device *d);  /* for log_context(level, device_log(d), "…") */
-LinkTap *device_tap(Device *d);                 /* every frame in and out passes here */
+LinkTap *device_tap(Device *d);                 /* every frame in and out passes here; outlives the run */
+/* The tap keeps so many bytes of what passes; 0: as many as all devices can have. */
+void device_set_recorder(Device *d, size_t size);
 
 /* The run has begun: the host registers running true, then delivers the events that waited, inside this call: the last thing a caller does. */
 void device_started(Device *d);

@@ -346,6 +346,11 @@ void serial_discard_input(Serial *s) {
         serial_settings_flush(s->fd, true, false);
 }
 
+const uint8_t *serial_get_input(const Serial *s, size_t *ret_size) {
+        *ret_size = buffer_size(&s->input);
+        return buffer_begin(&s->input);
+}
+
 /* ---- life --------------------------------------------------------------------------------------------- */
 
 static int open_device(const char *path, bool *ret_pseudo) {

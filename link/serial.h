@@ -80,6 +80,8 @@ void serial_process(Serial *s);
 /* Drops what was received and not consumed, in the kernel too. Inside received(): all of data counts as
  * consumed. */
 void serial_discard_input(Serial *s);
+/* What was received and not consumed; borrowed, NULL when nothing was. Not inside received(). */
+const uint8_t *serial_get_input(const Serial *s, size_t *ret_size);
 
 /* How long so many characters take on the wire, rounded up; options that serial_open() takes. */
 usec_t serial_chars_usec(const SerialOptions *o, size_t n);

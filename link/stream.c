@@ -309,6 +309,11 @@ void stream_discard_input(Stream *s) {
                 stream_fail(s, r);
 }
 
+const uint8_t *stream_get_input(const Stream *s, size_t *ret_size) {
+        *ret_size = buffer_size(&s->input);
+        return buffer_begin(&s->input);
+}
+
 static int stream_on_again(sd_event_source *source, void *userdata) {
         Stream *s = userdata;
         Buffer input = s->input;

@@ -79,6 +79,8 @@ void stream_process(Stream *s);
 /* Drops what was received and not consumed, in the kernel too. Inside received(): all of data counts as
  * consumed. */
 void stream_discard_input(Stream *s);
+/* What was received and not consumed; borrowed, NULL when nothing was. Not inside received(). */
+const uint8_t *stream_get_input(const Stream *s, size_t *ret_size);
 /* Borrowed; for addresses and options. Negative before connected(); in closed() still that of the
  * connection, if there was one. */
 int stream_get_fd(const Stream *s);

@@ -116,6 +116,10 @@ void modbus_channel_discard_input(ModbusChannel *c) {
                 stream_discard_input(c->stream);
 }
 
+const uint8_t *modbus_channel_get_input(const ModbusChannel *c, size_t *ret_size) {
+        return c->serial ? serial_get_input(c->serial, ret_size) : stream_get_input(c->stream, ret_size);
+}
+
 void modbus_channel_discard_output(ModbusChannel *c) {
         if (c->serial)
                 serial_discard_output(c->serial);

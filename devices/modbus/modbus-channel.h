@@ -40,5 +40,6 @@ size_t modbus_channel_unsent(const ModbusChannel *c);
 void modbus_channel_set_reading(ModbusChannel *c, bool on);
 void modbus_channel_process(ModbusChannel *c);
 void modbus_channel_discard_input(ModbusChannel *c);
+const uint8_t *modbus_channel_get_input(const ModbusChannel *c, size_t *ret_size);
 /* Gives up what a serial line has not sent; a stream keeps it. */
 void modbus_channel_discard_output(ModbusChannel *c);

@@ -21,6 +21,11 @@
 #define NOT_NEGATIVE .flags = CONF_REQUIRED, .max = INFINITY
 #define SECONDS .flags = CONF_REQUIRED, .max = CONF_SECONDS_MAX, .unit = "s"
 #define SECONDS_ABOVE_0 .flags = CONF_REQUIRED | CONF_EXCLUSIVE, .max = CONF_SECONDS_MAX, .unit = "s"
+#define RECORDER(structure)                                                                                 \
+        KEY(structure, recorder, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .unit = "KiB",                  \
+            .min = TAP_RECORDER_MIN >> 10, .max = TAP_RECORDER_MAX >> 10,                                   \
+            .help = "memory for the last frames, which gatewayctl trace --last shows; null: 256, or less "  \
+                    "where that would be more than 4 MiB for all devices")
 #define NAME_OF_DATA .flags = CONF_REQUIRED, .max = CONF_DATA_NAME_MAX
 
 /* ---- what both roles share --------------------------------------------------------------------------- */
@@ -323,6 +328,7 @@ const ConfField modbus_master_fields[] = {
         KEY(ModbusMasterConf, report_errors, CONF_TYPE_ENUM, .names = report_errors_names,
             .fallback = "\"change\"", .hat_fallback = "\"always\"",
             .help = "when the error answer to a read is registered: with each read, or when it is another one"),
+        RECORDER(ModbusMasterConf),
         {}
 };
 
@@ -458,6 +464,7 @@ const ConfField modbus_slave_fields[] = {
             .variants = slave_transports, .help = "how masters reach it"),
         KEY(ModbusSlaveConf, data, CONF_TYPE_ARRAY, REQUIRED, .element = &slave_data_element,
             .element_size = sizeof(ModbusSlaveData), .help = "what is offered"),
+        RECORDER(ModbusSlaveConf),
         {}
 };
 

@@ -127,6 +127,7 @@ typedef struct ModbusMasterConf {
         ModbusConnectionConf connection;
         bool answer_always;
         int report_errors;      /* ModbusReportErrors */
+        int64_t recorder;       /* KiB; 0: the usual */
         ConfArray remote_devices; /* ModbusRemoteConf */
 } ModbusMasterConf;
 
@@ -159,6 +160,7 @@ typedef struct ModbusSlaveData {
 typedef struct ModbusSlaveConf {
         int framing;            /* ModbusFramingKind */
         ModbusSlaveTransport transport;
+        int64_t recorder;       /* KiB; 0: the usual */
         ConfArray data;         /* ModbusSlaveData */
 } ModbusSlaveConf;
 

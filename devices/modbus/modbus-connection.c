@@ -41,6 +41,11 @@ static void connection_update_reading(ModbusConnection *c) {
         modbus_channel_set_reading(&c->channel, wanted);
 }
 
+/* For the tap. A line is one, whoever uses it. */
+static uint32_t connection_number(const ModbusConnection *c) {
+        return c->server->line ? 0 : (uint32_t) c->id;
+}
+
 /* ---- answers ----------------------------------------------------------------------------------------- */
 
 static void connection_flush(ModbusConnection *c) {
@@ -61,7 +66,7 @@ static void connection_add_answer(ModbusConnection *c, uint16_t transaction, uin
         uint8_t *frame = batch.data + batch.size;
         size_t size = c->server->framing->wrap(frame, transaction, unit, pdu_size);
 
-        tap_frame(c->server->tap, TAP_SENT, frame, size);
+        tap_sent(c->server->tap, now_usec(CLOCK_MONOTONIC), connection_number(c), frame, size);
         batch.size += size;
 }
 
@@ -183,7 +188,9 @@ static void connection_request(ModbusConnection *c, const ModbusFrame *frame) {
 static int connection_take(ModbusConnection *c, const uint8_t *data, size_t size, size_t *ret_consumed) {
         const ModbusFraming *framing = c->server->framing;
         LinkTap *tap = c->server->tap;
+        uint32_t number = connection_number(c);
         uint8_t scratch[MODBUS_PDU_MAX];
+        usec_t now = connection_now(c);
         size_t at = 0;
         int r = 0;
 
@@ -192,12 +199,13 @@ static int connection_take(ModbusConnection *c, const uint8_t *data, size_t size
 
                 r = framing->find_request(modbus_store_units(c->server->store), c->paused, data + at,
                                           size - at, scratch, &s);
-                tap->errors += s.dropped;
+                if (s.dropped > 0)
+                        tap_failed(tap, s.dropped, TAP_GARBAGE, now, number, data + at, r > 0 ? s.frame.offset : s.consumed);
                 if (r <= 0) {
                         at += s.consumed;
                         break;
                 }
-                tap_frame(tap, TAP_RECEIVED, data + at + s.frame.offset, s.frame.size);
+                tap_received(tap, now, number, data + at + s.frame.offset, s.frame.size);
                 connection_request(c, &s.frame);
                 at += s.consumed;
         }
@@ -220,7 +228,7 @@ static size_t connection_on_received(const uint8_t *data, size_t size, void *use
         if (size != c->left)
                 c->paused = false; /* something came after all */
         if (connection_take(c, data, size, &consumed) < 0) {
-                tap_error(c->server->tap);
+                tap_failed(c->server->tap, 1, TAP_GARBAGE, connection_now(c), connection_number(c), data, size);
                 connection_closed(c, -EBADMSG);
                 return size;
         }

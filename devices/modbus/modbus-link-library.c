@@ -71,6 +71,7 @@ struct LibraryLink {
         int error;              /* BROKEN */
         ModbusResult refused;
         usec_t request_timeout, sent_at;
+        usec_t heard_at;        /* the last bytes of the answer */
         ModbusExpect expect;
         ModbusLinkCallback callback;
         void *callback_userdata;
@@ -242,13 +243,17 @@ static void link_empty_pair(const LibraryLink *l) {
 
 /* ---- attempts ---------------------------------------------------------------------------------------- */
 
-static void link_finish(LibraryLink *l, int error, const ModbusResponse *response) {
+static void link_finish(LibraryLink *l, const ModbusResponse *response) {
         l->state = LIBRARY_IDLE;
         l->link.ended_at = now_usec(CLOCK_MONOTONIC);
         deadline_set(l->deadline, USEC_INFINITY);
-        if (error < 0)
-                tap_error(l->tap);
-        l->callback(error, response, l->callback_userdata);
+        l->callback(response ? 0 : -ETIMEDOUT, response, l->callback_userdata);
+}
+
+/* TAP_TIMEOUT, or that what came is not the answer. */
+static void link_fail(LibraryLink *l, TapKind kind) {
+        tap_failed(l->tap, 1, kind, now_usec(CLOCK_MONOTONIC), 0, l->answer, l->answer_size);
+        link_finish(l, NULL);
 }
 
 static void link_break(LibraryLink *l, int error) {
@@ -269,7 +274,7 @@ static void link_on_deadline(void *userdata) {
                 l->handler->closed(l->error, l->userdata);
                 return;
         case LIBRARY_REFUSED:
-                link_finish(l, 0, &(ModbusResponse) { .result = l->refused });
+                link_finish(l, &(ModbusResponse) { .result = l->refused });
                 return;
         case LIBRARY_IDLE:
                 return;
@@ -281,7 +286,7 @@ static void link_on_deadline(void *userdata) {
                 break;
         }
         link_drop_pair(l);
-        link_finish(l, -ETIMEDOUT, NULL);
+        link_fail(l, TAP_TIMEOUT);
 }
 
 /* Values of a request as the library takes them. */
@@ -357,7 +362,7 @@ static int link_on_library(sd_event_source *source, int fd, uint32_t revents, vo
                 return 0;
         l->state = LIBRARY_SENDING;
         l->sent_at = now_usec(CLOCK_MONOTONIC);
-        tap_frame(l->tap, TAP_SENT, frame, (size_t) n);
+        tap_sent(l->tap, l->sent_at, 0, frame, (size_t) n);
         (void) serial_write(l->serial, frame, (size_t) n); /* a loss comes by closed() */
         return 0;
 }
@@ -411,10 +416,8 @@ static void call_done(WorkerJob *job) {
         ModbusResponse response = { .result = MODBUS_SUCCESS, .data = l->data };
 
         l->running = false;
-        if (l->answer_size > 0)
-                tap_frame(l->tap, TAP_RECEIVED, l->answer, l->answer_size);
         if ((c->result < 0 && !is_exception(c->error)) || !link_answer_is_right(l)) {
-                link_finish(l, -ETIMEDOUT, NULL);
+                link_fail(l, TAP_WRONG);
                 return;
         }
         if (c->result < 0)
@@ -423,7 +426,8 @@ static void call_done(WorkerJob *job) {
                 response.size = call_get_values(c, l->data);
 
         l->link.round_trip = usec_sub(now_usec(CLOCK_MONOTONIC), l->sent_at);
-        link_finish(l, 0, &response);
+        tap_received(l->tap, l->heard_at, 0, l->answer, l->answer_size);
+        link_finish(l, &response);
 }
 
 static void library_link_cancel(ModbusLink *link) {
@@ -443,8 +447,9 @@ static size_t link_received(Serial *serial, const uint8_t *data, size_t size, vo
         LibraryLink *l = userdata;
         size_t n = MIN(size, sizeof(l->answer) - l->answer_size);
 
+        l->heard_at = now_usec(CLOCK_MONOTONIC);
         if (l->state != LIBRARY_SENDING && l->state != LIBRARY_WAITING) {
-                tap_error(l->tap); /* nobody asked */
+                tap_failed(l->tap, 1, TAP_UNASKED, l->heard_at, 0, data, size);
                 return size;
         }
         memcpy(l->answer + l->answer_size, data, n);

@@ -17,6 +17,7 @@
 typedef struct Attempt {
         usec_t begun_at;
         usec_t sent_at;         /* its clock runs from here */
+        size_t size;            /* of its frame */
         bool unsent;            /* its last byte has not left yet: the clock starts anew when it has */
         ModbusLinkCallback callback;
         void *userdata;
@@ -79,6 +80,8 @@ static void link_set_deadline(StreamLink *l) {
 static void link_on_deadline(void *userdata) {
         StreamLink *l = userdata;
         Attempt *oldest = l->attempts;
+        const uint8_t *rest;
+        size_t size;
         usec_t now;
 
         if (l->opening) {
@@ -99,7 +102,8 @@ static void link_on_deadline(void *userdata) {
         if (l->n_waiting > 1)
                 deadline_set(l->deadline, usec_add(l->attempts[1].sent_at, l->request_timeout));
 
-        tap_error(l->tap);
+        rest = modbus_channel_get_input(&l->channel, &size);
+        tap_failed(l->tap, 1, TAP_TIMEOUT, now, 0, rest, size);
         l->link.ended_at = now;
         link_finish(l, 0, -ETIMEDOUT, NULL);
 }
@@ -128,7 +132,8 @@ static inline void link_send(StreamLink *l, const uint8_t *frames, size_t size, 
         }
         now = now_usec(CLOCK_MONOTONIC);
         unsent = modbus_channel_unsent(&l->channel) > 0;
-        for (size_t i = first; i < l->n_waiting; i++) {
+        for (size_t i = first; i < l->n_waiting; frames += l->attempts[i++].size) {
+                tap_sent(l->tap, now, 0, frames, l->attempts[i].size);
                 l->attempts[i].begun_at = l->attempts[i].sent_at = now;
                 l->attempts[i].unsent = unsent;
         }
@@ -154,9 +159,9 @@ static void stream_link_submit(ModbusLink *link, const ModbusRequest *request, M
         l->framing->restamp(request->frame, l->expects[i].transaction);
         l->attempts[i].callback = callback;
         l->attempts[i].userdata = userdata;
+        l->attempts[i].size = request->size;
         l->n_waiting = i + 1;
 
-        tap_frame(l->tap, TAP_SENT, request->frame, request->size);
         if (l->max == 1) {
                 link_send(l, request->frame, request->size, 1);
                 return;
@@ -206,6 +211,12 @@ static const ModbusLinkVTable stream_link_vtable = {
 
 /* ---- the channel's side ------------------------------------------------------------------------------ */
 
+static usec_t loop_now(StreamLink *l) {
+        uint64_t now;
+
+        return sd_event_now(l->event, CLOCK_MONOTONIC, &now) >= 0 ? now : now_usec(CLOCK_MONOTONIC);
+}
+
 static void link_connected(void *userdata) {
         StreamLink *l = userdata;
 
@@ -237,14 +248,13 @@ static void link_closed(int error, void *userdata) {
 
 /* Nobody waits. Returns how much of it is done with: all but an answer of a late attempt that has begun
  * to come. */
-static size_t link_throw_away(StreamLink *l, const uint8_t *data, size_t size) {
+static size_t link_find_late(StreamLink *l, const uint8_t *data, size_t size) {
         uint8_t scratch[MODBUS_PDU_MAX];
         ModbusSearch s;
         size_t at = 0;
         int r;
 
         l->late_begun = false;
-        tap_error(l->tap);
         if (!l->late || !l->framing->unfinished)
                 return size;
 
@@ -259,9 +269,16 @@ static size_t link_throw_away(StreamLink *l, const uint8_t *data, size_t size) {
         return l->late_begun ? at : size;
 }
 
+static size_t link_throw_away(StreamLink *l, usec_t now, const uint8_t *data, size_t size) {
+        size_t consumed = link_find_late(l, data, size);
+
+        tap_failed(l->tap, 1, TAP_UNASKED, now, 0, data, consumed);
+        return consumed;
+}
+
 /* Looks for the next answer from *at on, which moves behind what is done with. 1: found, it is that of the
  * attempt ret_which; 0: not yet; -EBADMSG: the stream cannot be trusted. */
-static int link_find(StreamLink *l, const uint8_t *data, size_t size, size_t *at, uint8_t *scratch,
+static int link_find(StreamLink *l, usec_t now, const uint8_t *data, size_t size, size_t *at, uint8_t *scratch,
                      ModbusResponse *ret_response, size_t *ret_which) {
         size_t n = l->n_waiting - l->n_held;
         ModbusSearch s;
@@ -270,34 +287,32 @@ static int link_find(StreamLink *l, const uint8_t *data, size_t size, size_t *at
         while ((r = l->framing->find_response(l->expects, n, data + *at, size - *at, scratch, &s)) > 0) {
                 const ModbusExpect *expect = &l->expects[s.expected];
 
-                l->tap->errors += s.dropped;
-                tap_frame(l->tap, TAP_RECEIVED, data + *at + s.frame.offset, s.frame.size);
+                const uint8_t *frame = data + *at + s.frame.offset;
+
+                if (s.dropped > 0)
+                        tap_failed(l->tap, s.dropped, TAP_GARBAGE, now, 0, data + *at, s.frame.offset);
                 *at += s.consumed;
                 if (modbus_response_parse(expect, s.frame.pdu, s.frame.pdu_size, ret_response) >= 0) {
+                        tap_received(l->tap, now, 0, frame, s.frame.size);
                         *ret_which = s.expected;
                         return 1;
                 }
-                tap_error(l->tap);
+                tap_failed(l->tap, 1, TAP_WRONG, now, 0, frame, s.frame.size);
         }
         if (r < 0)
                 return r;
 
-        l->tap->errors += s.dropped;
+        if (s.dropped > 0)
+                tap_failed(l->tap, s.dropped, TAP_GARBAGE, now, 0, data + *at, s.consumed);
         *at += s.consumed;
         return 0;
 }
 
-static usec_t loop_now(StreamLink *l) {
-        uint64_t now;
-
-        return sd_event_now(l->event, CLOCK_MONOTONIC, &now) >= 0 ? now : now_usec(CLOCK_MONOTONIC);
-}
-
 /* What the attempt's owner submits meanwhile leaves behind it. false: the link is gone. */
-static bool link_answered(StreamLink *l, size_t which, const ModbusResponse *response) {
+static bool link_answered(StreamLink *l, usec_t now, size_t which, const ModbusResponse *response) {
         bool freed = false;
 
-        l->link.ended_at = loop_now(l);
+        l->link.ended_at = now;
         l->link.round_trip = usec_sub(l->link.ended_at, l->attempts[which].sent_at);
         l->receiving = true;
         l->freed = &freed;
@@ -312,20 +327,21 @@ static bool link_answered(StreamLink *l, size_t which, const ModbusResponse *res
 static size_t link_received(const uint8_t *data, size_t size, void *userdata) {
         StreamLink *l = userdata;
         uint8_t scratch[MODBUS_PDU_MAX];
+        usec_t now = loop_now(l);
         ModbusResponse response;
         size_t at = 0;
 
         if (l->n_waiting == 0)
-                return link_throw_away(l, data, size);
+                return link_throw_away(l, now, data, size);
 
         l->late_begun = false;
         while (l->n_waiting > 0) {
                 size_t which;
                 int r;
 
-                r = link_find(l, data, size, &at, scratch, &response, &which);
+                r = link_find(l, now, data, size, &at, scratch, &response, &which);
                 if (r < 0) {
-                        tap_error(l->tap);
+                        tap_failed(l->tap, 1, TAP_GARBAGE, now, 0, data + at, size - at);
                         l->handler->closed(-EBADMSG, l->userdata);
                         return size;
                 }
@@ -334,12 +350,12 @@ static size_t link_received(const uint8_t *data, size_t size, void *userdata) {
                                         l->framing->unfinished(l->expects, l->max, data + at, size - at);
                         break;
                 }
-                if (!link_answered(l, which, &response) ||
+                if (!link_answered(l, now, which, &response) ||
                     l->max == 1) /* what is behind it came before the next */
                         return size;
         }
         if (l->n_waiting == 0 && at < size)
-                at += link_throw_away(l, data + at, size - at);
+                at += link_throw_away(l, now, data + at, size - at);
         stream_link_flush(&l->link);
         return at;
 }

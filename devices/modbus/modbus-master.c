@@ -104,13 +104,17 @@ static bool master_is_serial(const ModbusMaster *m) {
         return master_connection(m)->transport.kind == MODBUS_TRANSPORT_SERIAL;
 }
 
+static void master_tell_down(ModbusMaster *m, DeviceReason reason, const char *detail) {
+        tap_closed(device_tap(&m->device), /* failed= */ true, now_usec(CLOCK_MONOTONIC), 0, detail);
+        device_set_link(&m->device, DEVICE_LINK_DOWN, reason, detail);
+}
+
 static void master_set_port_down(ModbusMaster *m, int error, bool was_open) {
         g_autofree char *why = was_open ? g_strdup(g_strerror(-error)) : serial_open_error(m->endpoint, error);
         g_autofree char *detail = g_strdup_printf(was_open ? "%s is lost: %s" : "cannot open %s: %s",
                                                   m->endpoint, why);
 
-        device_set_link(&m->device, DEVICE_LINK_DOWN,
-                        was_open ? DEVICE_REASON_LOST : device_reason_from_errno(error), detail);
+        master_tell_down(m, was_open ? DEVICE_REASON_LOST : device_reason_from_errno(error), detail);
 }
 
 static void master_set_link_down(ModbusMaster *m, int error, bool was_connected) {
@@ -129,7 +133,7 @@ static void master_set_link_down(ModbusMaster *m, int error, bool was_connected)
                 detail = g_strdup_printf("%s sent what is not Modbus", m->endpoint);
         else
                 detail = g_strdup_printf("connection to %s lost: %s", m->endpoint, g_strerror(-error));
-        device_set_link(&m->device, DEVICE_LINK_DOWN, device_reason_from_errno(error), detail);
+        master_tell_down(m, device_reason_from_errno(error), detail);
 }
 
 /* ---- connection -------------------------------------------------------------------------------------- */
@@ -238,6 +242,7 @@ static void master_on_connected(void *userdata) {
 
         m->state = MASTER_CONNECTED;
         m->connected_at = now_usec(CLOCK_MONOTONIC);
+        tap_opened(device_tap(&m->device), m->connected_at, 0, m->endpoint);
         m->connections++;
         modbus_bus_attach(m->line.bus, m->link);
         master_set_status(m, MASTER_STATUS_CONNECTED);
@@ -455,6 +460,7 @@ static int master_init(ModbusMaster *m) {
         m->writes.line = &m->line;
 
         m->endpoint = connection_endpoint(master_connection(m));
+        device_set_recorder(&m->device, (size_t) conf->recorder << 10);
         master_init_bus(m);
         r = deadline_new(event, "modbus-master", master_on_timer, m, &m->timer);
         if (r < 0)

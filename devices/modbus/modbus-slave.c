@@ -180,6 +180,7 @@ static void slave_on_accept(Listener *l, int accepted, void *userdata) {
         }
 
         s->last_connection++;
+        tap_opened(s->server.tap, now_usec(CLOCK_MONOTONIC), (uint32_t) c->id, c->remote);
         log_context(LOG_INFO, device_log(&s->device), "Connection %" PRIu64 " of %s.", c->id, c->remote);
         g_ptr_array_add(s->connections, TAKE_PTR(c));
         slave_register_connections(s);
@@ -209,6 +210,8 @@ static void slave_on_closed(ModbusConnection *c, int error, void *userdata) {
         }
         log_context(LOG_INFO, device_log(&s->device), "Connection %" PRIu64 " of %s ended: %s.", c->id,
                     c->remote, ending_to_string(error));
+        tap_closed(s->server.tap, error < 0 && error != -ETIMEDOUT, now_usec(CLOCK_MONOTONIC), (uint32_t) c->id,
+                   ending_to_string(error));
         g_ptr_array_remove(s->connections, c);
         (void) modbus_connection_free(c);
         slave_register_connections(s);
@@ -500,12 +503,14 @@ static void slave_open_port(ModbusSlave *s) {
         if (r >= 0) {
                 s->watch = path_watch_free(s->watch);
                 deadline_set(s->timer, USEC_INFINITY);
+                tap_opened(s->server.tap, s->tried_at, 0, s->endpoint);
                 device_set_link(&s->device, DEVICE_LINK_UP, DEVICE_REASON_NONE, NULL);
                 return;
         }
 
         why = serial_open_error(s->endpoint, r);
         detail = g_strdup_printf("cannot open %s: %s", s->endpoint, why);
+        tap_closed(s->server.tap, /* failed= */ true, s->tried_at, 0, detail);
         device_set_link(&s->device, DEVICE_LINK_DOWN, device_reason_from_errno(r), detail);
         deadline_set(s->timer, usec_add(s->tried_at, REOPEN_USEC));
 }
@@ -525,6 +530,7 @@ static void slave_on_port_lost(ModbusSlave *s, int error) {
         slave_drop_port(s);
         if (listed)
                 slave_register_connections(s);
+        tap_closed(s->server.tap, /* failed= */ true, now_usec(CLOCK_MONOTONIC), 0, detail);
         device_set_link(&s->device, DEVICE_LINK_DOWN, DEVICE_REASON_LOST, detail);
         slave_watch_port(s);
         deadline_set(s->timer, usec_add(s->tried_at, REOPEN_USEC));
@@ -596,6 +602,7 @@ static int slave_init(ModbusSlave *s) {
         sd_id128_t run;
         int r;
 
+        device_set_recorder(&s->device, (size_t) conf->recorder << 10);
         s->listeners = g_ptr_array_new();
         s->connections = g_ptr_array_new();
         json_writer_init_growing(&s->json);

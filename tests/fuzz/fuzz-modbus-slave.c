@@ -33,11 +33,11 @@ typedef struct Run {
         GString *seen; /* write events and answers, in order */
 } Run;
 
-static void on_frame(TapDirection direction, const uint8_t *frame, size_t size, void *userdata) {
+static void on_record(const TapRecord *record, void *userdata) {
         Run *run = userdata;
 
-        if (direction == TAP_SENT)
-                g_string_append_len(run->seen, (const char *) frame, (gssize) size);
+        if (record->header.direction == TAP_SENT)
+                g_string_append_len(run->seen, (const char *) record->data, (gssize) record->size);
 }
 
 static bool on_write(ModbusConnection *c, ModbusStoreWrite *w, void *userdata) {
@@ -117,7 +117,7 @@ static GString *run_once(const ModbusFraming *framing, const uint8_t *data, size
         run.server.pause = USEC_INFINITY;
         run.server.handler = &handler;
         run.server.userdata = &run;
-        run.tap = (LinkTap) { .listener = on_frame, .userdata = &run };
+        run.tap = (LinkTap) { .listener = on_record, .userdata = &run };
         run_connect(&run);
 
         for (size_t at = 0; at < size && run.connection; at += piece) {

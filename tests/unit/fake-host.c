@@ -55,6 +55,10 @@ LinkTap *device_tap(Device *d) {
         return &d->host->tap;
 }
 
+void device_set_recorder(Device *d, size_t size) {
+        tap_set_recorder(&d->host->tap, size);
+}
+
 void device_started(Device *d) {
         g_assert_false(d->host->started);
         g_assert_false(d->host->ended);
@@ -207,6 +211,7 @@ FakeHost *fake_host_free(FakeHost *h) {
         g_ptr_array_unref(h->registered);
         g_array_unref(h->sources);
         g_ptr_array_unref(h->answers);
+        tap_done(&h->tap);
         g_free(h->detail);
         g_free(h->link_detail);
         g_free(h->device);
