@@ -50,6 +50,8 @@
 #define TAP_BYTES_MAX 1024U                      /* of one record; no frame is longer */
 #define TAP_BURST_USEC (60 * USEC_PER_SEC)       /* so long without a failure ends a burst of them */
 
+#define FD_STORE_MAX 128U                        /* descriptors that outlive the process: FileDescriptorStoreMax= of the unit */
+
 #define CONF_SIZE_MAX (16U << 20)                /* bytes of a configuration file */
 #define CONF_NODES_MAX 1000000U                  /* aliases expanded */
 #define CONF_DEPTH_MAX 64U

@@ -100,6 +100,19 @@ int listen_fds_get(const ListenFds *l, const char *name) {
         return item->fd;
 }
 
+int listen_fds_take(ListenFds *l, const char *prefix, char **ret_name) {
+        for (size_t i = 0; i < l->n; i++) {
+                ListenFd taken = l->items[i];
+
+                if (!g_str_has_prefix(taken.name, prefix))
+                        continue;
+                l->items[i] = l->items[--l->n];
+                *ret_name = taken.name;
+                return taken.fd;
+        }
+        return -ENOENT;
+}
+
 void listen_fds_close_unknown(ListenFds *l, const char *const *used) {
         size_t n = 0;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the service manager hands to the daemon and hears from it: passed sockets by name, directories,
- * notifications. Loop thread. */
+ * notifications; base/fd-store.h is about descriptors that were stored. Loop thread. */
 #pragma once
 
 #include "base/macros.h"
@@ -16,6 +16,8 @@ DEFINE_CLEANUP(ListenFds, listen_fds_free);
 /* Borrowed: a listening stream socket that stays open and is never shut down. -ENOENT: none of that name
  * was passed, -ENOTSOCK: not a listening stream socket. */
 int listen_fds_get(const ListenFds *l, const char *name);
+/* One whose name begins so goes to the caller, with its name, until -ENOENT. */
+int listen_fds_take(ListenFds *l, const char *prefix, char **ret_name);
 /* Closes and logs every descriptor whose name is not among those (used: NULL-terminated). */
 void listen_fds_close_unknown(ListenFds *l, const char *const *used);
 

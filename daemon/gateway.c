@@ -41,6 +41,7 @@ struct Gateway {
         sd_event *event;
         Config *config;
         const ListenFds *fds;
+        FdStore *store;
         Resolver *resolver;
         GPtrArray *proxies;  /* in the order of the configuration */
         GHashTable *by_name; /* <prefix>/system → Proxy */
@@ -361,6 +362,20 @@ void gateway_on_lost(Gateway *g, void (*lost)(void *userdata), void *userdata) {
         g->lost_userdata = userdata;
 }
 
+static bool is_of_a_device(const char *name, void *userdata) {
+        const Gateway *g = userdata;
+
+        for (unsigned i = 0; i < g->proxies->len; i++)
+                if (proxy_owns_stored(g->proxies->pdata[i], name))
+                        return true;
+        return false;
+}
+
+void gateway_set_fd_store(Gateway *g, FdStore *store) {
+        g->store = store;
+        fd_store_filter(store, is_of_a_device, g);
+}
+
 void gateway_set_ready(Gateway *g) {
         g->ready = true;
         gateway_update_state(g);
@@ -390,6 +405,10 @@ Resolver *gateway_get_resolver(const Gateway *g) {
 
 const ListenFds *gateway_get_listen_fds(const Gateway *g) {
         return g->fds;
+}
+
+FdStore *gateway_get_fd_store(const Gateway *g) {
+        return g->store;
 }
 
 const Config *gateway_get_config(const Gateway *g) {

@@ -5,7 +5,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "base/sd.h"
+#include "base/fd-store.h"
 #include "daemon/config.h"
 #include "daemon/proxy.h"
 
@@ -61,6 +61,9 @@ typedef struct GatewayTotals {
 int gateway_new(sd_event *event, Config *config, const ListenFds *fds, Gateway **ret);
 Gateway *gateway_free(Gateway *g);
 DEFINE_CLEANUP(Gateway, gateway_free);
+/* Where devices store descriptors, and theirs of an earlier process; those of devices that are not configured are closed. The caller's, outlives the
+ * gateway; set before gateway_start(). */
+void gateway_set_fd_store(Gateway *g, FdStore *store);
 /* Opens the embedded event server, if that is configured, connects north and goes on for ever. <0: the server cannot be opened; logged. */
 int gateway_start(Gateway *g);
 /* The state leaves `starting`. */

@@ -190,6 +190,7 @@ static int load_config(const char *file, Config **ret) {
 typedef struct Daemon {
         sd_event *event;
         ListenFds *fds;
+        FdStore *store;
         Gateway *gateway;
         StatusLine *status_line;
         Bus *bus;
@@ -250,6 +251,7 @@ static void daemon_done(Daemon *d) {
         bus_free(d->bus);
         status_line_free(d->status_line);
         gateway_free(d->gateway);
+        fd_store_free(d->store);
         listen_fds_free(d->fds);
         sd_event_unref(d->event);
 }
@@ -280,10 +282,12 @@ static int daemon_start(Daemon *d, Config *config) {
         r = listen_fds_new(&d->fds);
         if (r < 0)
                 return log_error_errno(r, "Cannot take over passed sockets: %m");
+        d->store = fd_store_new(d->fds);
         listen_fds_close_unknown(d->fds, config_listen_names(config));
         r = gateway_new(d->event, config, d->fds, &d->gateway);
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the gateway: %m");
+        gateway_set_fd_store(d->gateway, d->store);
         gateway_on_lost(d->gateway, on_lost, d);
         gateway_add_observer(d->gateway, &journal_observer, NULL);
         r = status_line_new(d->gateway, &d->status_line);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a running device asks of its host (devices/device.h): events out, queries, link, loop. Loop thread. */
+/* What a running device asks of its host (devices/device.h): events out, queries, link, stored descriptors, loop. Loop thread. */
 #include <errno.h>
 
 #include "base/bounds.h"
@@ -39,6 +39,67 @@ void device_set_recorder(Device *d, size_t size) {
 int device_borrow_fd(Device *d, const char *name) {
         return listen_fds_get(gateway_get_listen_fds(d->host->gateway), name);
 }
+
+/* ---- descriptors that outlive the run ------------------------------------------------------------------------------ */
+
+/* "gpio/panel/", with nothing in it that a name must not have. */
+static char *stored_prefix(const Proxy *p) {
+        const DeviceConfig *c = p->view.config;
+        g_autofree char *name = g_uri_escape_string(c->name, NULL, false);
+
+        return g_strdup_printf("%s/%s/", c->type->name, name);
+}
+
+bool proxy_owns_stored(const Proxy *p, const char *name) {
+        g_autofree char *prefix = stored_prefix(p);
+
+        return g_str_has_prefix(name, prefix);
+}
+
+int device_store_fd(Device *d, const char *name, int fd) {
+        g_autofree char *prefix = stored_prefix(d->host), *full = g_strconcat(prefix, name, NULL);
+        FdStore *s = gateway_get_fd_store(d->host->gateway);
+
+        return s ? fd_store_add(s, full, fd) : -ENOSPC;
+}
+
+int device_stored_fd(Device *d, const char *name) {
+        g_autofree char *prefix = stored_prefix(d->host), *full = g_strconcat(prefix, name, NULL);
+        FdStore *s = gateway_get_fd_store(d->host->gateway);
+
+        return s ? fd_store_get(s, full) : -ENOENT;
+}
+
+typedef struct Wanted {
+        char *prefix;
+        const char *const *names;
+} Wanted;
+
+static bool is_wanted(const char *name, void *userdata) {
+        const Wanted *w = userdata;
+
+        return !g_str_has_prefix(name, w->prefix) || g_strv_contains(w->names, name + strlen(w->prefix));
+}
+
+static void drop_stored(const Proxy *p, const char *const *but) {
+        FdStore *s = gateway_get_fd_store(p->gateway);
+        g_autofree char *prefix = stored_prefix(p);
+
+        if (s)
+                fd_store_filter(s, is_wanted, &(Wanted) { prefix, but });
+}
+
+void device_drop_stored(Device *d, const char *const *but) {
+        drop_stored(d->host, but);
+}
+
+void proxy_drop_stored(Proxy *p) {
+        static const char *const none[] = { NULL };
+
+        drop_stored(p, none);
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------------------- */
 
 void device_started(Device *d) {
         Proxy *p = d->host;

@@ -74,6 +74,8 @@ bool proxy_is_idle(const Proxy *p); /* no device, nothing pending */
 /* Why it cannot run has changed north. */
 void proxy_refresh(Proxy *p);
 const EventType *proxy_system_prefix(const Proxy *p);
+/* Whether a stored descriptor of that name is one of its device's. */
+bool proxy_owns_stored(const Proxy *p, const char *name);
 
 /* ---- between proxy.c and proxy-host.c ---- */
 void proxy_schedule(Proxy *p);  /* proxy_reconcile() later in this turn */
@@ -82,10 +84,12 @@ void proxy_settle(Proxy *p);    /* state, link and their reasons from what is; t
 void proxy_set_link(Proxy *p, DeviceLink link, DeviceReason reason, const char *detail);
 void proxy_register_running(Proxy *p, bool running);
 void proxy_cancel_queries(Proxy *p);
+void proxy_drop_stored(Proxy *p); /* what its runs stored */
 
 /* ---- what the gateway offers its proxies: daemon/gateway.c; fakes in tests/unit/test-proxy.c ---- */
 Resolver *gateway_get_resolver(const Gateway *g);
 const ListenFds *gateway_get_listen_fds(const Gateway *g);
+FdStore *gateway_get_fd_store(const Gateway *g); /* NULL: there is none */
 /* Why nothing can run now, with a sentence (borrowed); NONE when there is an engine. */
 DeviceReason gateway_get_obstacle(const Gateway *g, const char **ret_detail);
 void gateway_proxy_state(Proxy *p, ProxyState old);

@@ -270,6 +270,8 @@ void proxy_reconcile(Proxy *p) {
                 p->restart = false;
                 if (proxy_is_wanted(p) && !p->failed)
                         proxy_begin(p);
+                else if (p->view.enabled_known && !p->view.enabled)
+                        proxy_drop_stored(p);
         } else if (p->phase != RUN_STOPPING && !proxy_is_wanted(p))
                 proxy_halt(p);
         proxy_settle(p);

@@ -152,5 +152,14 @@ void device_register(Device *d, const char *const *subtypes, const Timestamp *so
 typedef void (*DeviceQueryCallback)(Device *d, int error, const Event *events, size_t n, void *userdata);
 int device_query_latest(Device *d, const char *const *const *subtypes, size_t n, DeviceQueryCallback callback, void *userdata);
 
+/* Descriptors that outlive the run: the next one goes on with them, also after a restart of the process where the service manager stores
+ * them, until the device is disabled or no longer configured. name: of this device's own. */
+/* Takes fd, on success. -EEXIST, -ENOSPC, and -EINVAL, -ENAMETOOLONG: of the name (printable ASCII, no colon). */
+int device_store_fd(Device *d, const char *name, int fd);
+/* Borrowed, until the next call but one. -ENOENT. */
+int device_stored_fd(Device *d, const char *name);
+/* Closes all of this device but these; NULL-terminated. */
+void device_drop_stored(Device *d, const char *const *but);
+
 /* Inherited listening socket (`listen: fd:NAME`): borrowed, the next run gets it again. -ENOENT: not passed. */
 int device_borrow_fd(Device *d, const char *name);

@@ -232,6 +232,8 @@ GpioLineSettings gpio_line_settings(const GpioLineConf *l) {
                 .debounce = l->debounce != USEC_INFINITY && line_debounced_by_kernel(l) ? l->debounce : 0,
                 .drive = l->drive < 0 ? GPIO_DRIVE_PUSH_PULL : (GpioDrive) l->drive,
                 .initial = l->initial ? level_parse(l->initial) : 0,
+                .alone = gpio_lines_can_outlive() && l->direction == GPIO_OUTPUT && gpio_line_safe(l) == GPIO_KEEP,
+                .former = -EBADF,
         };
         char *name = NULL;
 

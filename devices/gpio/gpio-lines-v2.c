@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gpio-lines.h with libgpiod 2.x. One request takes 64 lines of few kinds of settings; where they do not fit, several
- * requests stand behind one epoll descriptor. The kernel keeps 1024 edges of a request and numbers those of each line.
- * Loop thread. */
+ * requests stand behind one epoll descriptor. The kernel keeps 1024 edges of a request and numbers those of each line. A line that is
+ * alone is used by its request's descriptor (gpio-kept.h), whoever made it. Loop thread. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <gpiod.h>
 #include <sys/epoll.h>
 
+#include "devices/gpio/gpio-kept.h"
 #include "devices/gpio/gpio-lines.h"
 
 #define REQUEST_LINES_MAX 64U
 #define REQUEST_EVENTS_MAX 1024U
 #define READY_MAX 16
 
-/* A run of lines, in the order of the settings. */
+/* A run of lines, by their places in GpioLines.order. */
 typedef struct Request {
-        struct gpiod_line_request *request;
+        struct gpiod_line_request *request; /* NULL: a line that is alone */
+        int fd;                             /* owned then */
         size_t first, n;
 } Request;
 
@@ -25,6 +28,8 @@ struct GpioLines {
         GArray *requests; /* Request */
         unsigned *offsets;
         Request **owners; /* by index in the settings, once all are requested */
+        size_t *order;    /* place → index in the settings: lines that are alone come behind the others */
+        size_t n_alone;
         size_t n;
         int epoll;
 };
@@ -34,6 +39,10 @@ const char *gpio_lines_directory(void) {
 }
 
 bool gpio_lines_debounce(void) {
+        return true;
+}
+
+bool gpio_lines_can_outlive(void) {
         return true;
 }
 
@@ -165,18 +174,6 @@ static void settings_fill(struct gpiod_line_settings *to, const GpioLineSettings
         gpiod_line_settings_set_debounce_period_us(to, (unsigned long) s->debounce);
 }
 
-/* values: those of the run, by index. */
-static int config_fill(struct gpiod_line_config *to, struct gpiod_line_settings *scratch, const GpioLineSettings *settings,
-                       const unsigned *offsets, const int *values, size_t n) {
-        gpiod_line_config_reset(to);
-        for (size_t i = 0; i < n; i++) {
-                settings_fill(scratch, &settings[i], values[i]);
-                if (gpiod_line_config_add_line_settings(to, &offsets[i], 1, scratch) < 0)
-                        return last_error();
-        }
-        return 0;
-}
-
 /* What a request is made with. */
 typedef struct Maker {
         struct gpiod_line_settings *settings;
@@ -190,6 +187,19 @@ static int maker_init(Maker *m) {
                 return -ENOMEM;
         gpiod_request_config_set_consumer(m->request, GPIO_CONSUMER);
         gpiod_request_config_set_event_buffer_size(m->request, REQUEST_EVENTS_MAX);
+        return 0;
+}
+
+/* values: those of the run. */
+static int maker_fill(Maker *m, const GpioLines *l, const Request *run, const GpioLineSettings *settings, const int *values) {
+        gpiod_line_config_reset(m->lines);
+        for (size_t i = 0; i < run->n; i++) {
+                size_t line = l->order[run->first + i];
+
+                settings_fill(m->settings, &settings[line], values[i]);
+                if (gpiod_line_config_add_line_settings(m->lines, &l->offsets[line], 1, m->settings) < 0)
+                        return last_error();
+        }
         return 0;
 }
 
@@ -240,14 +250,14 @@ static int lines_resolve(GpioLines *l, const GpioLineSettings *settings, GpioFau
 }
 
 /* The first line of the run that somebody holds; the first of all when that cannot be seen. */
-static void lines_find_fault(GpioLines *l, size_t first, size_t n, GpioFault *fault) {
-        fault->line = first;
-        for (size_t i = first; i < first + n; i++) {
-                struct gpiod_line_info *info = gpiod_chip_get_line_info(l->chip, l->offsets[i]);
+static void lines_find_fault(GpioLines *l, const Request *run, GpioFault *fault) {
+        fault->line = l->order[run->first];
+        for (size_t i = run->first; i < run->first + run->n; i++) {
+                struct gpiod_line_info *info = gpiod_chip_get_line_info(l->chip, l->offsets[l->order[i]]);
                 bool used = info && gpiod_line_info_is_used(info);
 
                 if (used) {
-                        fault->line = i;
+                        fault->line = l->order[i];
                         fault->consumer = g_strdup(gpiod_line_info_get_consumer(info) ?: "");
                 }
                 if (info)
@@ -258,17 +268,17 @@ static void lines_find_fault(GpioLines *l, size_t first, size_t n, GpioFault *fa
 }
 
 /* Outputs that are to keep their value were asked for as they are: now they become outputs that have it. */
-static int lines_keep(GpioLines *l, Maker *m, struct gpiod_line_request *request, const GpioLineSettings *settings,
-                      size_t first, size_t n, int *values) {
+static int lines_keep(GpioLines *l, Maker *m, const Request *run, const GpioLineSettings *settings, int *values) {
         bool any = false;
         int r;
 
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < run->n; i++) {
+                size_t line = l->order[run->first + i];
                 enum gpiod_line_value value;
 
-                if (!settings[first + i].output || values[i] != GPIO_KEEP)
+                if (!settings[line].output || values[i] != GPIO_KEEP)
                         continue;
-                value = gpiod_line_request_get_value(request, l->offsets[first + i]);
+                value = gpiod_line_request_get_value(run->request, l->offsets[line]);
                 if (value == GPIOD_LINE_VALUE_ERROR)
                         return last_error();
                 values[i] = value == GPIOD_LINE_VALUE_ACTIVE;
@@ -277,24 +287,24 @@ static int lines_keep(GpioLines *l, Maker *m, struct gpiod_line_request *request
         if (!any)
                 return 0;
 
-        r = config_fill(m->lines, m->settings, settings + first, l->offsets + first, values, n);
+        r = maker_fill(m, l, run, settings, values);
         if (r < 0)
                 return r;
-        return gpiod_line_request_reconfigure_lines(request, m->lines) < 0 ? last_error() : 0;
+        return gpiod_line_request_reconfigure_lines(run->request, m->lines) < 0 ? last_error() : 0;
 }
 
 /* One request of a run of lines. -E2BIG: it is too long. */
 static int lines_request_run(GpioLines *l, Maker *m, const GpioLineSettings *settings, size_t first, size_t n,
                              GpioFault *fault) {
-        Request run = { .first = first, .n = n };
+        Request run = { .fd = -EBADF, .first = first, .n = n };
         int values[REQUEST_LINES_MAX];
         int r;
 
         if (n > REQUEST_LINES_MAX)
                 return -E2BIG;
         for (size_t i = 0; i < n; i++)
-                values[i] = settings[first + i].initial;
-        r = config_fill(m->lines, m->settings, settings + first, l->offsets + first, values, n);
+                values[i] = settings[l->order[first + i]].initial;
+        r = maker_fill(m, l, &run, settings, values);
         if (r < 0)
                 return r;
 
@@ -302,18 +312,42 @@ static int lines_request_run(GpioLines *l, Maker *m, const GpioLineSettings *set
         if (!run.request) {
                 r = last_error();
                 if (r != -E2BIG && r != -ENODEV)
-                        lines_find_fault(l, first, n, fault);
+                        lines_find_fault(l, &run, fault);
                 return r;
         }
         g_array_append_val(l->requests, run);
-        return lines_keep(l, m, run.request, settings, first, n, values);
+        return lines_keep(l, m, &run, settings, values);
+}
+
+/* The request stays open by a descriptor alone. */
+static int request_detach(Request *q) {
+        q->fd = fcntl(gpiod_line_request_get_fd(q->request), F_DUPFD_CLOEXEC, 3);
+        if (q->fd < 0)
+                return -errno;
+        g_clear_pointer(&q->request, gpiod_line_request_release);
+        return 0;
+}
+
+static int lines_request_alone(GpioLines *l, Maker *m, const GpioLineSettings *settings, size_t place, GpioFault *fault) {
+        Request former = { .fd = -EBADF, .first = place, .n = 1 };
+        int r;
+
+        if (settings[l->order[place]].former >= 0) {
+                former.fd = fcntl(settings[l->order[place]].former, F_DUPFD_CLOEXEC, 3);
+                if (former.fd < 0)
+                        return -errno;
+                g_array_append_val(l->requests, former);
+                return 0;
+        }
+        r = lines_request_run(l, m, settings, place, 1, fault);
+        return r < 0 ? r : request_detach(&g_array_index(l->requests, Request, l->requests->len - 1));
 }
 
 static int lines_request_all(GpioLines *l, Maker *m, const GpioLineSettings *settings, GpioFault *fault) {
-        size_t at = 0, step = MIN(l->n, (size_t) REQUEST_LINES_MAX);
+        size_t at = 0, n_shared = l->n - l->n_alone, step = MIN(n_shared, (size_t) REQUEST_LINES_MAX);
 
-        while (at < l->n) {
-                size_t before = l->requests->len, n = MIN(step, l->n - at);
+        while (at < n_shared) {
+                size_t before = l->requests->len, n = MIN(step, n_shared - at);
                 int r;
 
                 r = lines_request_run(l, m, settings, at, n, fault);
@@ -325,7 +359,18 @@ static int lines_request_all(GpioLines *l, Maker *m, const GpioLineSettings *set
                         return r;
                 at += n;
         }
+        for (; at < l->n; at++) {
+                int r;
+
+                r = lines_request_alone(l, m, settings, at, fault);
+                if (r < 0)
+                        return r;
+        }
         return 0;
+}
+
+static int request_get_fd(const Request *q) {
+        return q->request ? gpiod_line_request_get_fd(q->request) : q->fd;
 }
 
 static int lines_watch(GpioLines *l) {
@@ -338,8 +383,8 @@ static int lines_watch(GpioLines *l) {
                 struct epoll_event e = { .events = EPOLLIN, .data.u32 = i };
 
                 for (size_t j = q->first; j < q->first + q->n; j++)
-                        l->owners[j] = q;
-                if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, gpiod_line_request_get_fd(q->request), &e) < 0)
+                        l->owners[l->order[j]] = q;
+                if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, request_get_fd(q), &e) < 0)
                         return -errno;
         }
         return 0;
@@ -365,7 +410,21 @@ static int lines_open(GpioLines *l, const char *path, const GpioLineSettings *se
 }
 
 static void request_clear(void *p) {
-        gpiod_line_request_release(((Request *) p)->request);
+        Request *q = p;
+
+        if (q->request)
+                gpiod_line_request_release(q->request);
+        else
+                (void) safe_close(q->fd);
+}
+
+static void lines_order(GpioLines *l, const GpioLineSettings *settings) {
+        size_t at = 0;
+
+        for (size_t i = 0; i < l->n; i++)
+                l->n_alone += settings[i].alone;
+        for (size_t i = 0, alone = l->n - l->n_alone; i < l->n; i++)
+                l->order[settings[i].alone ? alone++ : at++] = i;
 }
 
 int gpio_lines_request(const char *path, const GpioLineSettings *settings, size_t n, GpioLines **ret,
@@ -378,6 +437,8 @@ int gpio_lines_request(const char *path, const GpioLineSettings *settings, size_
         l->n = n;
         l->offsets = g_new0(unsigned, n);
         l->owners = g_new0(Request *, n);
+        l->order = g_new0(size_t, n);
+        lines_order(l, settings);
         l->requests = g_array_new(FALSE, FALSE, sizeof(Request));
         g_array_set_clear_func(l->requests, request_clear);
 
@@ -403,6 +464,7 @@ GpioLines *gpio_lines_free(GpioLines *l) {
                 gpiod_chip_close(l->chip);
         g_free(l->offsets);
         g_free(l->owners);
+        g_free(l->order);
         g_free(l);
         return NULL;
 }
@@ -413,6 +475,10 @@ unsigned gpio_lines_offset(const GpioLines *l, size_t line) {
         return l->offsets[line];
 }
 
+int gpio_lines_request_fd(const GpioLines *l, size_t line) {
+        return l->owners[line]->fd;
+}
+
 int gpio_lines_fd(const GpioLines *l) {
         return l->epoll;
 }
@@ -420,9 +486,9 @@ int gpio_lines_fd(const GpioLines *l) {
 static size_t lines_index(const GpioLines *l, const Request *q, unsigned offset) {
         size_t i = q->first;
 
-        while (i < q->first + q->n - 1 && l->offsets[i] != offset)
+        while (i < q->first + q->n - 1 && l->offsets[l->order[i]] != offset)
                 i++;
-        return i;
+        return l->order[i];
 }
 
 static int lines_read_request(GpioLines *l, const Request *q, GpioEvent *events, size_t max) {
@@ -458,7 +524,7 @@ int gpio_lines_read(GpioLines *l, GpioEvent *events, size_t max) {
                 const Request *q = &g_array_index(l->requests, Request, ready[i].data.u32);
                 int r;
 
-                if (!(ready[i].events & EPOLLIN))
+                if (!(ready[i].events & EPOLLIN) || !q->request)
                         return -ENODEV;
                 r = lines_read_request(l, q, events + taken, max - taken);
                 if (r < 0)
@@ -469,12 +535,20 @@ int gpio_lines_read(GpioLines *l, GpioEvent *events, size_t max) {
 }
 
 int gpio_lines_get(GpioLines *l, size_t line) {
-        enum gpiod_line_value value = gpiod_line_request_get_value(l->owners[line]->request, l->offsets[line]);
+        const Request *q = l->owners[line];
+        enum gpiod_line_value value;
 
+        if (!q->request)
+                return gpio_kept_get(q->fd);
+        value = gpiod_line_request_get_value(q->request, l->offsets[line]);
         return value == GPIOD_LINE_VALUE_ERROR ? last_error() : value == GPIOD_LINE_VALUE_ACTIVE;
 }
 
 int gpio_lines_set(GpioLines *l, size_t line, int value) {
-        return gpiod_line_request_set_value(l->owners[line]->request, l->offsets[line],
+        const Request *q = l->owners[line];
+
+        if (!q->request)
+                return gpio_kept_set(q->fd, value);
+        return gpiod_line_request_set_value(q->request, l->offsets[line],
                                             value ? GPIOD_LINE_VALUE_ACTIVE : GPIOD_LINE_VALUE_INACTIVE) < 0 ? last_error() : 0;
 }

@@ -29,6 +29,8 @@ typedef struct GpioLineSettings {
         usec_t debounce;        /* inputs: of the kernel, where gpio_lines_debounce() says so */
         GpioDrive drive;        /* outputs */
         int initial;            /* outputs: 0, 1, GPIO_KEEP */
+        bool alone;             /* outputs, where gpio_lines_can_outlive() says so: a request of its own, see gpio_lines_request_fd() */
+        int former;             /* … and the descriptor of such a request, to go on with as it is; -EBADF: none. Borrowed during the call */
 } GpioLineSettings;
 
 /* Why a request failed. */
@@ -80,6 +82,9 @@ int gpio_lines_inspect(const char *path, GpioChipInfo *ret);
 /* Whether the kernel keeps GpioLineSettings.debounce; else the caller does. */
 bool gpio_lines_debounce(void);
 
+/* Whether a request goes on for as long as somebody has its descriptor. */
+bool gpio_lines_can_outlive(void);
+
 /* Requests all lines or none. ret_fault is set on failure only, and is to be freed then. -ENOENT, -ENODEV: no chip there;
  * -ENXIO: the chip has no such line; -EEXIST: it is the same line as an earlier one; -EBUSY: somebody holds it. */
 int gpio_lines_request(const char *path, const GpioLineSettings *settings, size_t n, GpioLines **ret, GpioFault *ret_fault);
@@ -88,6 +93,8 @@ GpioLines *gpio_lines_free(GpioLines *l);
 DEFINE_CLEANUP(GpioLines, gpio_lines_free);
 
 unsigned gpio_lines_offset(const GpioLines *l, size_t line);
+/* Of a line that is alone: the request's descriptor, borrowed; it is the line's for as long as a copy of it is open. */
+int gpio_lines_request_fd(const GpioLines *l, size_t line);
 /* Readable while edges wait. */
 int gpio_lines_fd(const GpioLines *l);
 /* Takes what waits, at most max (at least 16); those of one line are in order. Returns how many, 0: none. -ENODEV: the chip is gone. */

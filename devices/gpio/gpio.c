@@ -125,14 +125,18 @@ static int gpio_open(GpioDevice *g, char **ret_detail) {
                 *ret_detail = g_strdup_printf("chip %s is ambiguous: %s have this label", gpio_conf(g)->chip, others);
         else if (r < 0)
                 *ret_detail = g_strdup_printf("cannot find chip %s: %s", gpio_conf(g)->chip, g_strerror(-r));
-        return r < 0 ? r : gpio_request(g, ret_detail);
+        if (r < 0)
+                return r;
+        gpio_store_find(g);
+        return gpio_request(g, ret_detail);
 }
 
 static void line_begin(GpioDevice *g, GpioLine *l, size_t i, int value, usec_t now) {
         const GpioLineConf *c = l->conf;
+        bool as_it_is = l->settings.initial == GPIO_KEEP || l->settings.former >= 0;
 
         gpio_input_begin(&l->in, value);
-        gpio_output_begin(&l->out, l->settings.initial == GPIO_KEEP ? value : l->settings.initial);
+        gpio_output_begin(&l->out, as_it_is ? value : l->settings.initial);
         l->value = (uint64_t) value;
         l->offset = gpio_lines_offset(g->lines, i);
         l->consumer = g_strdup(GPIO_CONSUMER);
@@ -192,6 +196,7 @@ static void gpio_connect(GpioDevice *g) {
                 return;
         }
 
+        gpio_store_keep(g);
         (void) sd_event_source_set_description(g->io, "gpio-edges");
         g->state = GPIO_CONNECTED;
         device_set_link(&g->device, DEVICE_LINK_UP, DEVICE_REASON_NONE, NULL);

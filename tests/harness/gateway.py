@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -25,9 +26,11 @@ SANITIZER_ENV = {
 
 class NotifySocket:
     """The service manager's end of $NOTIFY_SOCKET: a thread reads, as the real one always does, for the queue holds only
-    a few datagrams and sd_notify() blocks on a full one. Keeps every assignment that came."""
+    a few datagrams and sd_notify() blocks on a full one. Keeps every assignment that came, and in `stored` (name → descriptor)
+    what the daemon stored and was not told to forget: `stored=` of the next Gateway passes it on, as a restart does."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, stored=None):
+        self.stored = dict(stored or {})
         self.path = str(pathlib.Path(directory) / 'notify')
         self._changed = threading.Condition()
         self._messages = []
@@ -40,13 +43,22 @@ class NotifySocket:
     def _read(self):
         while True:
             data, fds, _, _ = socket.recv_fds(self._socket, 65536, 16)
-            for fd in fds:
-                os.close(fd)
             if data == b'':             # our own close(): sd_notify() sends no empty datagram
                 return
+            lines = data.decode().split('\n')
             with self._changed:
-                self._messages += data.decode().split('\n')
+                self._store(dict(i.split('=', 1) for i in lines), fds)
+                self._messages += lines
                 self._changed.notify_all()
+
+    def _store(self, assignments, fds):
+        name = assignments.get('FDNAME', 'stored')
+        if assignments.get('FDSTORE') == '1' and len(fds) == 1 and name not in self.stored:
+            self.stored[name] = fds.pop()
+        if assignments.get('FDSTOREREMOVE') == '1' and name in self.stored:
+            fds.append(self.stored.pop(name))
+        for fd in fds:
+            os.close(fd)
 
     @property
     def messages(self):
@@ -75,14 +87,17 @@ class Gateway:
     """One run of gatewayd. stop() wants a clean end; close() ends it however and complains about sanitizers."""
 
     def __init__(self, config, directory, bus_address='none', *, arguments=(), env=None, prefix=(), user=None, group=None,
-                 log_level='debug', wait=True, pass_fds=()):
+                 log_level='debug', wait=True, pass_fds=(), stored=None):
+        """stored: descriptors by name, as `notify.stored` of an earlier run; from now on they are this run's."""
         self.directory = pathlib.Path(directory)
         self.config = self.directory / 'gatewayd.yaml'
         self.write_config(config)
         self.bus_address = bus_address
         self._runtime = tempfile.mkdtemp(prefix='gatewayd-run-')
         os.chmod(self._runtime, 0o777)
-        self.notify = NotifySocket(self._runtime)
+        self.notify = NotifySocket(self._runtime, stored)
+        if stored:
+            prefix, pass_fds = [*prefix, *pass_stored(stored)], [*pass_fds, *stored.values()]
         self.argv = [*prefix, DAEMON if user is None else for_everybody(DAEMON), f'--config={self.config}',
                      f'--bus={bus_address}', f'--log-level={log_level}', '--log-target=stderr', *arguments]
         environment = {**SANITIZER_ENV, 'NOTIFY_SOCKET': self.notify.path, 'STATE_DIRECTORY': self._runtime,
@@ -126,6 +141,8 @@ class Gateway:
     def _clean_up(self):
         self.process.close()
         self.notify.close()
+        for fd in self.notify.stored.values():
+            os.close(fd)
         shutil.rmtree(self._runtime, ignore_errors=True)
 
     def close(self):
@@ -149,6 +166,20 @@ class Gateway:
 
     def __exit__(self, *_):
         self.close()
+
+
+def pass_stored(stored):
+    """The `prefix` that becomes the daemon with these descriptors, which it inherits, as sd_listen_fds(3) wants them."""
+    program = ('import os, sys\n'
+               'n = int(sys.argv[1])\n'
+               'free = [os.dup(int(i)) for i in sys.argv[3:3 + n]]\n'
+               'high = [os.dup2(fd, 1000 + i) for i, fd in enumerate(free)]\n'
+               'for i, fd in enumerate(high):\n'
+               '    os.dup2(fd, 3 + i)\n'
+               'os.closerange(3 + n, 2000)\n'
+               'os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(n), LISTEN_FDNAMES=sys.argv[2])\n'
+               'os.execv(sys.argv[3 + n], sys.argv[3 + n:])\n')
+    return [sys.executable, '-c', program, len(stored), ':'.join(stored), *stored.values()]
 
 
 def activate(*listeners):

@@ -2,6 +2,8 @@
 """The device type gpio as far as a machine without GPIO goes: a chip that is missing, what clients see of it, and wrong configurations."""
 
 import json
+import os
+import select
 
 import pytest
 
@@ -9,6 +11,7 @@ from harness.bus import device_path
 from harness.config import NATIVE
 from harness.eventer import payload
 from harness.gateway import run_daemon
+from harness.waiting import wait_until
 
 IO = 'gpio/io'
 PREFIX = NATIVE.prefix(IO)
@@ -59,6 +62,37 @@ def test_missing_chip(event_server, eventer, bus, bus_client, gatewayd, gatewayc
 
     gateway.stop()
     assert payload(eventer.latest(f'{PREFIX}/gateway/status')) == 'DISCONNECTED'
+
+
+def is_open(end):
+    """Whether anybody still has the other end of this pipe."""
+    return not select.select([end], [], [], 0)[0]
+
+
+def test_stored_descriptors(event_server, eventer, gatewayd):
+    """Of an earlier process: those of a device that is enabled stay, here until its chip is there; those of one that is disabled,
+    or not configured any more, are closed, and the service manager forgets them."""
+    ends, stored = {}, {}
+    for name in ('io', 'off', 'gone'):
+        ends[name], stored[f'store/gpio/{name}/gpiochip77/3'] = os.pipe()
+    eventer.register(f'{PREFIX}/system/enable', True)
+    gateway = gatewayd(NATIVE.config([gpio(LAMP), gpio(LAMP, name='off', chip='gpiochip78')], event_server.port), stored=stored)
+    gateway.notify.wait('FDNAME=store/gpio/gone/gpiochip77/3', gateway.process)
+    eventer.wait(f'{PREFIX}/gateway/status', 'DISCONNECTED')
+    wait_until(lambda: not is_open(ends['gone']) and not is_open(ends['off']), 'two are closed')
+    assert list(gateway.notify.stored) == ['store/gpio/io/gpiochip77/3']
+
+    # A stop leaves them to the service manager, and so does a daemon that is killed.
+    gateway.stop()
+    assert is_open(ends['io'])
+    again = gatewayd(NATIVE.config([gpio(LAMP)], event_server.port), stored={k: os.dup(v) for k, v in gateway.notify.stored.items()})
+    eventer.wait(f'{PREFIX}/gateway/running', True, eventer.mark() - 1)
+    assert is_open(ends['io'])
+    eventer.register(f'{PREFIX}/system/enable', False)
+    again.notify.wait('FDSTOREREMOVE=1', again.process)
+    assert again.notify.stored == {}
+    for end in ends.values():
+        os.close(end)
 
 
 @pytest.mark.parametrize('device, pointer', [

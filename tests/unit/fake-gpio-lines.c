@@ -4,8 +4,13 @@
 #include "tests/unit/fake-gpio-lines.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
+#include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
+
+#include "devices/gpio/gpio-kept.h"
 
 #define CHIPS 4
 
@@ -14,13 +19,14 @@ struct GpioLines {
         GpioLineSettings *settings;
         unsigned *offsets;
         uint32_t *sequences;
+        int *fds; /* of lines that are alone, else -EBADF */
         size_t n;
         GArray *queue; /* GpioEvent */
         int fd;
 };
 
 static FakeChip chips[CHIPS];
-static bool kernel_debounces;
+static bool kernel_debounces, requests_outlive;
 static char *directory;
 
 const char *gpio_lines_directory(void) {
@@ -29,6 +35,10 @@ const char *gpio_lines_directory(void) {
 
 bool gpio_lines_debounce(void) {
         return kernel_debounces;
+}
+
+bool gpio_lines_can_outlive(void) {
+        return requests_outlive;
 }
 
 /* ---- the machine ------------------------------------------------------------------------------------- */
@@ -62,11 +72,26 @@ void fake_gpio_reset(void) {
                 g_ptr_array_unref(c->calls);
                 *c = (FakeChip) {};
         }
-        kernel_debounces = false;
+        kernel_debounces = requests_outlive = false;
 }
 
 void fake_gpio_set_kernel(bool debounce) {
         kernel_debounces = debounce;
+}
+
+void fake_gpio_set_outlive(bool outlive) {
+        requests_outlive = outlive;
+}
+
+bool fake_gpio_is_held(FakeChip *c, unsigned offset) {
+        struct pollfd p = { .fd = c->alone[offset].fd };
+
+        if (p.fd <= 0)
+                return false;
+        g_assert_cmpint(poll(&p, 1, 0), >=, 0);
+        if (p.revents & POLLHUP)
+                c->alone[offset].fd = safe_close(p.fd);
+        return !(p.revents & POLLHUP);
 }
 
 static FakeChip *chip_find(const char *name) {
@@ -105,6 +130,9 @@ void fake_gpio_unplug(FakeChip *c, bool silently) {
 
         c->plugged = false;
         g_assert_cmpint(g_unlink(path), ==, 0);
+        for (unsigned i = 0; i < FAKE_LINES; i++)
+                if (c->alone[i].fd > 0)
+                        c->alone[i].fd = safe_close(c->alone[i].fd);
         if (c->lines && !silently)
                 lines_wake(c->lines);
 }
@@ -195,6 +223,43 @@ static int line_find(const FakeChip *c, const GpioLineSettings *s, unsigned *ret
         return -ENXIO;
 }
 
+static ino_t file_of(int fd) {
+        struct stat s;
+
+        return fd > 0 && fstat(fd, &s) >= 0 ? s.st_ino : 0;
+}
+
+bool gpio_kept_fits(int fd, const char *path, const GpioLineSettings *s) {
+        g_autofree char *name = g_path_get_basename(path);
+        FakeChip *c = chip_find(name);
+        const GpioLineSettings *former;
+        unsigned offset;
+
+        if (!c || line_find(c, s, &offset) < 0 || file_of(fd) != file_of(c->alone[offset].fd) || file_of(fd) == 0)
+                return false;
+        former = &c->alone[offset].settings;
+        return former->active_low == s->active_low && former->drive == s->drive && former->bias == s->bias;
+}
+
+static int line_request_alone(GpioLines *l, size_t i) {
+        const GpioLineSettings *s = &l->settings[i];
+        unsigned offset = l->offsets[i];
+        int ends[2];
+
+        if (s->former >= 0) {
+                g_assert_cmpuint(file_of(s->former), ==, file_of(l->chip->alone[offset].fd));
+                l->fds[i] = fcntl(s->former, F_DUPFD_CLOEXEC, 3);
+                return 0;
+        }
+        if (fake_gpio_is_held(l->chip, offset))
+                return -EBUSY;
+        g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
+        l->chip->alone[offset].fd = ends[0];
+        l->chip->alone[offset].settings = *s;
+        l->fds[i] = ends[1];
+        return 0;
+}
+
 static int lines_open(GpioLines *l, const GpioLineSettings *settings, GpioFault *fault) {
         for (size_t i = 0; i < l->n; i++) {
                 int r;
@@ -209,6 +274,13 @@ static int lines_open(GpioLines *l, const GpioLineSettings *settings, GpioFault 
                 if (l->chip->holders[l->offsets[i]]) {
                         fault->consumer = g_strdup(l->chip->holders[l->offsets[i]]);
                         return -EBUSY;
+                }
+                r = settings[i].alone                                  ? line_request_alone(l, i)
+                    : fake_gpio_is_held(l->chip, l->offsets[i]) ? -EBUSY
+                                                                       : 0;
+                if (r < 0) {
+                        fault->consumer = g_strdup(GPIO_CONSUMER);
+                        return r;
                 }
         }
         return 0;
@@ -233,6 +305,9 @@ int gpio_lines_request(const char *path, const GpioLineSettings *settings, size_
         l->settings = g_memdup2(settings, n * sizeof(*settings));
         l->offsets = g_new0(unsigned, n);
         l->sequences = g_new0(uint32_t, n);
+        l->fds = g_new(int, n);
+        for (size_t i = 0; i < n; i++)
+                l->fds[i] = -EBADF;
         l->queue = g_array_new(FALSE, FALSE, sizeof(GpioEvent));
         l->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         r = lines_open(l, settings, &fault);
@@ -243,7 +318,7 @@ int gpio_lines_request(const char *path, const GpioLineSettings *settings, size_
         }
 
         for (size_t i = 0; i < n; i++)
-                if (settings[i].output && settings[i].initial != GPIO_KEEP)
+                if (settings[i].output && settings[i].initial != GPIO_KEEP && settings[i].former < 0)
                         c->levels[l->offsets[i]] = settings[i].active_low ? !settings[i].initial : settings[i].initial;
         c->requests++;
         c->lines = l;
@@ -259,6 +334,10 @@ GpioLines *gpio_lines_free(GpioLines *l) {
                 g_ptr_array_add(l->chip->calls, g_strdup("release"));
                 l->chip->lines = NULL;
         }
+        for (size_t i = 0; i < l->n; i++)
+                if (l->fds[i] >= 0)
+                        (void) safe_close(l->fds[i]);
+        g_free(l->fds);
         g_free(l->settings);
         g_free(l->offsets);
         g_free(l->sequences);
@@ -270,6 +349,10 @@ GpioLines *gpio_lines_free(GpioLines *l) {
 
 unsigned gpio_lines_offset(const GpioLines *l, size_t line) {
         return l->offsets[line];
+}
+
+int gpio_lines_request_fd(const GpioLines *l, size_t line) {
+        return l->fds[line];
 }
 
 int gpio_lines_fd(const GpioLines *l) {

@@ -16,6 +16,10 @@ typedef struct FakeChip {
         int set_error, get_error;       /* what set and get answer, 0: they work */
         unsigned requests;              /* that succeeded */
         GpioLines *lines;               /* the one that holds, or NULL */
+        struct {
+                int fd;                 /* our end of a pipe: while the other one is open, the request goes on; 0: none */
+                GpioLineSettings settings;
+        } alone[FAKE_LINES];
         GPtrArray *calls;               /* char *: `3=1`, `release` */
 } FakeChip;
 
@@ -23,6 +27,10 @@ typedef struct FakeChip {
 void fake_gpio_reset(void);
 /* Whether the kernel debounces, and numbers edges. */
 void fake_gpio_set_kernel(bool debounce);
+/* Whether a request of one line goes on for as long as somebody has its descriptor. */
+void fake_gpio_set_outlive(bool outlive);
+/* Whether somebody has it. */
+bool fake_gpio_is_held(FakeChip *c, unsigned offset);
 FakeChip *fake_gpio_plug(const char *name, const char *label);
 void fake_gpio_unplug(FakeChip *c, bool silently);
 /* Changes the level of a wire and, when its line has edges of that kind, queues one; at 0: now. */

@@ -140,6 +140,33 @@ int device_query_latest(Device *d, const char *const *const *subtypes, size_t n,
         return 0;
 }
 
+int device_store_fd(Device *d, const char *name, int fd) {
+        FakeHost *h = d->host;
+
+        if (h->store_error < 0)
+                return h->store_error;
+        g_assert_true(g_hash_table_insert(h->stored, g_strdup(name), GINT_TO_POINTER(fd)));
+        return 0;
+}
+
+int device_stored_fd(Device *d, const char *name) {
+        int fd = GPOINTER_TO_INT(g_hash_table_lookup(d->host->stored, name));
+
+        return fd > 0 ? fd : -ENOENT;
+}
+
+void device_drop_stored(Device *d, const char *const *but) {
+        GHashTableIter i;
+        gpointer name, fd;
+
+        g_hash_table_iter_init(&i, d->host->stored);
+        while (g_hash_table_iter_next(&i, &name, &fd))
+                if (!g_strv_contains(but, name)) {
+                        (void) safe_close(GPOINTER_TO_INT(fd));
+                        g_hash_table_iter_remove(&i);
+                }
+}
+
 int device_borrow_fd(Device *d, const char *name) {
         return d->host->borrowed_fd >= 0 ? d->host->borrowed_fd : -ENOENT;
 }
@@ -185,6 +212,7 @@ FakeHost *fake_host_new(const DeviceType *type, const char *conf) {
         h->answers = g_ptr_array_new_null_terminated(0, g_free, TRUE);
         h->auto_answer = true;
         h->borrowed_fd = -EBADF;
+        h->stored = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
         if (parse(type, conf, h->arena, h->conf, errors) < 0 ||
             conf_errors_count(errors, CONF_RANGE) + conf_errors_count(errors, CONF_ERROR) > 0) {
@@ -205,6 +233,8 @@ FakeHost *fake_host_free(FakeHost *h) {
                 return NULL;
 
         fake_host_stop(h);
+        device_drop_stored(h->device, (const char *const[]) { NULL });
+        g_hash_table_unref(h->stored);
         fake_query_free(h->query);
         sd_event_source_disable_unref(h->answering);
         sd_event_source_disable_unref(h->finishing);

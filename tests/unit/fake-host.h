@@ -40,6 +40,8 @@ struct DeviceHost {
         char *link_detail;
         unsigned link_changes;
         int borrowed_fd;                /* what device_borrow_fd() gives; -EBADF: nothing was passed */
+        GHashTable *stored;             /* name → descriptor, over the end of a run */
+        int store_error;                /* what device_store_fd() answers; 0: it stores */
         sd_event_source *finishing;
 };
 

@@ -542,6 +542,137 @@ static void test_many(void) {
         fake_host_expect_nothing(h, 30 * MS);
 }
 
+/* ---- outputs that stay as they are -------------------------------------------------------------------- */
+
+#define VALVE "{name: valve, line: 5, direction: OUTPUT}"
+#define PUMP "{name: pump, line: 6, direction: OUTPUT, safe: 0}"
+
+/* Another configuration: what is stored goes from one host to the other, as it does with a restart of the process. */
+static FakeHost *host_after(FakeHost *old, const char *lines) {
+        FakeHost *h = host_new(lines);
+        GHashTable *stored = h->stored;
+
+        fake_host_stop(old);
+        h->stored = old->stored;
+        old->stored = stored;
+        fake_host_start(h);
+        return h;
+}
+
+static void test_outlive(void) {
+        FakeChip *c = machine();
+        _cleanup_(fake_host_freep) FakeHost *h = NULL, *next = NULL;
+
+        fake_gpio_set_outlive(true);
+        c->names[0] = "LED0";
+        h = host_connected(DOOR ", " VALVE ", " LAMP ", " PUMP, 4);
+        g_assert_cmpuint(g_hash_table_size(h->stored), ==, 2);
+        g_assert_true(g_hash_table_contains(h->stored, "gpiochip0/5"));
+        g_assert_true(g_hash_table_contains(h->stored, "gpiochip0/%22LED0%22"));
+        fake_host_event(h, "line/valve/write", "{\"request_id\": 1, \"value\": 1}");
+        fake_host_event(h, "line/pump/write", "{\"request_id\": 2, \"value\": 1}");
+        fake_host_expect(h, ANSWER("valve", "1", "SUCCESS"), STATE("valve", "1", "WRITE"), ANSWER("pump", "2", "SUCCESS"),
+                         STATE("pump", "1", "WRITE"));
+
+        /* After a run nobody drives the lines, and yet those are held as they are. */
+        fake_host_stop(h);
+        fake_host_expect(h, DISCONNECTED);
+        g_assert_true(fake_gpio_is_held(c, 5) && fake_gpio_is_held(c, 0));
+        g_assert_cmpint(c->levels[5], ==, 1);
+        g_assert_cmpint(c->levels[6], ==, 0);
+
+        /* The next run goes on with them: `initial`, 0, is of a line that is taken anew. */
+        fake_host_start(h);
+        fake_host_expect(h, CONNECTING, CONNECTED, STATE("door", "0", "INTERROGATE"), STATE("valve", "1", "INTERROGATE"),
+                         STATE("lamp", "0", "INTERROGATE"), STATE("pump", "0", "INTERROGATE"));
+        fake_host_event(h, "line/valve/write", "{\"request_id\": 3, \"value\": 0, \"duration\": 0.001}");
+        fake_host_expect(h, ANSWER("valve", "3", "SUCCESS"), STATE("valve", "0", "WRITE"), STATE("valve", "1", "WRITE"));
+
+        /* Other settings, or no such output any more: closed, and taken anew. */
+        next = host_after(h, "{name: valve, line: 5, direction: OUTPUT, active_low: true}, "
+                             "{name: lamp, line: LED0, direction: INPUT}");
+        fake_host_expect(next, CONNECTING, CONNECTED, STATE("valve", "0", "INTERROGATE"), STATE("lamp", "0", "INTERROGATE"));
+        g_assert_cmpint(c->levels[5], ==, 1);
+        g_assert_cmpuint(g_hash_table_size(next->stored), ==, 1);
+        g_assert_false(fake_gpio_is_held(c, 0));
+}
+
+/* A line that gets a safe value is one of the others again. */
+static void test_outlive_no_more(void) {
+        FakeChip *c = machine();
+        _cleanup_(fake_host_freep) FakeHost *h = NULL, *next = NULL;
+
+        fake_gpio_set_outlive(true);
+        h = host_connected(VALVE, 1);
+        next = host_after(h, "{name: valve, line: 5, direction: OUTPUT, safe: 1}");
+        fake_host_expect(next, CONNECTING, CONNECTED, STATE("valve", "0", "INTERROGATE"));
+        g_assert_cmpuint(g_hash_table_size(next->stored), ==, 0);
+        fake_host_stop(next);
+        g_assert_cmpint(c->levels[5], ==, 1);
+        g_assert_false(fake_gpio_is_held(c, 5));
+}
+
+/* What was stored of a chip that was unplugged is of no use, also when another one has its name. */
+static void test_outlive_unplugged(void) {
+        FakeChip *c = machine();
+        _cleanup_(fake_host_freep) FakeHost *h = NULL;
+
+        fake_gpio_set_outlive(true);
+        h = host_connected("{name: valve, line: 5, direction: OUTPUT, initial: 1}", 1);
+        fake_gpio_unplug(c, false);
+        fake_host_expect(h, DISCONNECTED);
+        c->levels[5] = 0;
+        (void) fake_gpio_plug("gpiochip0", "another");
+        wait_line(h, CONNECTED);
+        fake_host_expect(h, STATE("valve", "1", "INTERROGATE"));
+        g_assert_cmpint(c->levels[5], ==, 1);
+        g_assert_cmpuint(g_hash_table_size(h->stored), ==, 1);
+        g_assert_true(fake_gpio_is_held(c, 5));
+}
+
+/* All lines or none: what was not connected leaves nothing behind. */
+static void test_outlive_fault(void) {
+        FakeChip *c = machine();
+        _cleanup_(fake_host_freep) FakeHost *h = NULL;
+
+        fake_gpio_set_outlive(true);
+        c->holders[3] = "otherd";
+        h = host_new(VALVE ", " DOOR);
+        fake_host_start(h);
+        wait_down(h, "is held by \"otherd\"");
+        g_assert_cmpuint(g_hash_table_size(h->stored), ==, 0);
+        g_assert_false(fake_gpio_is_held(c, 5));
+        c->holders[3] = NULL;
+        wait_line(h, CONNECTED);
+        g_assert_cmpuint(g_hash_table_size(h->stored), ==, 1);
+
+        fake_host_expect(h, STATE("valve", "0", "INTERROGATE"), STATE("door", "0", "INTERROGATE"));
+        fake_host_stop(h); /* but what was stored before stays */
+        fake_host_expect(h, DISCONNECTED);
+        c->holders[3] = "otherd";
+        fake_host_start(h);
+        wait_down(h, "is held by \"otherd\"");
+        g_assert_cmpuint(g_hash_table_size(h->stored), ==, 1);
+        g_assert_true(fake_gpio_is_held(c, 5));
+}
+
+/* A store that is full: the line works, and is released at the end. */
+static void test_outlive_full(void) {
+        FakeChip *c = machine();
+        _cleanup_(fake_host_freep) FakeHost *h = NULL;
+
+        fake_gpio_set_outlive(true);
+        h = host_new(VALVE);
+        h->store_error = -ENOSPC;
+        fake_host_start(h);
+        wait_line(h, CONNECTED);
+        fake_host_event(h, "line/valve/write", "{\"request_id\": 1, \"value\": 1}");
+        fake_host_expect(h, STATE("valve", "0", "INTERROGATE"), ANSWER("valve", "1", "SUCCESS"), STATE("valve", "1", "WRITE"));
+        g_assert_true(fake_gpio_is_held(c, 5));
+        fake_host_stop(h);
+        g_assert_false(fake_gpio_is_held(c, 5));
+}
+
 /* ---- hardware ---------------------------------------------------------------------------------------- */
 
 #define LINE(offset, name, direction, low, bias, used, consumer, device, point) \
@@ -636,6 +767,11 @@ int main(int argc, char **argv) {
         g_test_add_func("/gpio/stop-early", test_stop_early);
         g_test_add_func("/gpio/flow", test_flow);
         g_test_add_func("/gpio/many", test_many);
+        g_test_add_func("/gpio/outlive", test_outlive);
+        g_test_add_func("/gpio/outlive-no-more", test_outlive_no_more);
+        g_test_add_func("/gpio/outlive-unplugged", test_outlive_unplugged);
+        g_test_add_func("/gpio/outlive-fault", test_outlive_fault);
+        g_test_add_func("/gpio/outlive-full", test_outlive_full);
         g_test_add_func("/gpio/hardware", test_hardware);
         g_test_add_func("/gpio/no-hardware", test_no_hardware);
         g_test_add_func("/gpio/points", test_points);

@@ -83,6 +83,7 @@ struct Gateway {
         sd_event *event;
         Config config;
         bool operational;
+        FdStore *store;
         ProxyShare share;
         unsigned n_idle;
 };
@@ -103,6 +104,9 @@ Resolver *gateway_get_resolver(const Gateway *g) {
 }
 const ListenFds *gateway_get_listen_fds(const Gateway *g) {
         return NULL;
+}
+FdStore *gateway_get_fd_store(const Gateway *g) {
+        return g->store;
 }
 DeviceReason gateway_get_obstacle(const Gateway *g, const char **ret_detail) {
         return g->operational ? DEVICE_REASON_NONE : DEVICE_REASON_NO_EVENT_SERVER;
@@ -730,6 +734,60 @@ static void test_link(void) {
         teardown();
 }
 
+/* What a run stored goes when the device is known to be disabled, and not before its end. */
+static void test_stored(void) {
+        _cleanup_(listen_fds_freep) ListenFds *passed = NULL;
+        _cleanup_(fd_store_freep) FdStore *store = NULL;
+        int fds[2];
+
+        setup(CONF_FORM_NATIVE);
+        g_assert_cmpint(listen_fds_new(&passed), ==, 0);
+        gateway.store = store = fd_store_new(passed);
+        g_assert_cmpint(pipe(fds), ==, 0);
+        g_assert_cmpint(fd_store_add(store, "fake/other/x", fds[1]), ==, 0);
+
+        start_and_run();
+        g_assert_cmpint(device_stored_fd(proxy->device, "x"), ==, -ENOENT);
+        g_assert_cmpint(device_store_fd(proxy->device, "x", fds[0]), ==, 0);
+        g_assert_cmpint(device_stored_fd(proxy->device, "x"), ==, fds[0]);
+        g_assert_cmpint(fd_store_get(store, "fake/d/x"), ==, fds[0]);
+        device_drop_stored(proxy->device, (const char *const[]) { "x", NULL });
+        g_assert_cmpint(device_stored_fd(proxy->device, "x"), ==, fds[0]);
+
+        detach();
+        turn();
+        attach(); /* whether it is enabled is not known */
+        turn();
+        g_assert_cmpint(fd_store_get(store, "fake/d/x"), ==, fds[0]);
+        answer_enable(true);
+        turn();
+        g_assert_cmpint(device_stored_fd(proxy->device, "x"), ==, fds[0]);
+        device_started(proxy->device);
+
+        fake.deaf = true;
+        notify_enable("false");
+        turn();
+        g_assert_cmpint(fd_store_get(store, "fake/d/x"), ==, fds[0]); /* it is still stopping */
+        device_ended(proxy->device, DEVICE_REASON_NONE, NULL);
+        turn();
+        g_assert_cmpint(fd_store_get(store, "fake/d/x"), ==, -ENOENT);
+        g_assert_cmpint(fd_store_get(store, "fake/other/x"), ==, fds[1]);
+        teardown();
+}
+
+/* Names hold what names of descriptors must not. */
+static void test_stored_names(void) {
+        setup(CONF_FORM_NATIVE);
+        first_config.name = "a:b/\xc3\xa9";
+        g_assert_true(proxy_owns_stored(proxy, "fake/a%3Ab%2F%C3%A9/x"));
+        g_assert_false(proxy_owns_stored(proxy, "fake/a/x"));
+        first_config.name = "d";
+        g_assert_true(proxy_owns_stored(proxy, "fake/d/x"));
+        g_assert_false(proxy_owns_stored(proxy, "fake/de/x"));
+        g_assert_false(proxy_owns_stored(proxy, "fak/d/x"));
+        teardown();
+}
+
 static void test_flow(void) {
         setup(CONF_FORM_NATIVE);
         attach();
@@ -783,6 +841,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/proxy/only-true-enables", test_only_true_enables);
         g_test_add_func("/proxy/notified-wins", test_notified_wins);
         g_test_add_func("/proxy/link", test_link);
+        g_test_add_func("/proxy/stored", test_stored);
+        g_test_add_func("/proxy/stored-names", test_stored_names);
         g_test_add_func("/proxy/flow", test_flow);
         g_test_add_func("/proxy/reconfigure", test_reconfigure);
         g_test_add_func("/proxy/restart-errors", test_restart_errors);
