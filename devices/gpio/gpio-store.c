@@ -53,16 +53,22 @@ static int store_line(GpioDevice *g, const GpioLine *l, int fd) {
 }
 
 void gpio_store_keep(GpioDevice *g) {
+        unsigned failed = 0;
+        int error = 0;
+
         for (size_t i = 0; i < g->n; i++) {
                 const GpioLine *l = &g->line[i];
-                unsigned suppressed;
                 int r;
 
                 if (!l->settings.alone || l->settings.former >= 0)
                         continue;
                 r = store_line(g, l, gpio_lines_request_fd(g->lines, i));
-                if (r < 0 && rate_limit_take(&g->warnings, now_usec(CLOCK_MONOTONIC), &suppressed))
-                        log_context(LOG_WARNING, device_log(&g->device),
-                                    "A restart will release line %s: %s.", l->conf->name, g_strerror(-r));
+                if (r < 0) {
+                        failed++;
+                        error = r;
+                }
         }
+        if (failed > 0)
+                log_context(LOG_WARNING, device_log(&g->device), "A restart will release %u of the outputs: %s.", failed,
+                            g_strerror(-error));
 }
