@@ -102,13 +102,14 @@ static void worker_finish_job(Worker *w, WorkerJob *job) {
         (void) pthread_mutex_lock(&w->lock);
         w->n_running--;
         wanted = !w->closed && !job->cancelled;
-        if (wanted) {
+        if (wanted)
                 job_list_push(&w->finished, job);
-                (void) eventfd_write(w->fd, 1); /* never full: the loop takes all at once */
-        }
         (void) pthread_mutex_unlock(&w->lock);
 
-        if (!wanted)
+        /* Not under the lock, which the loop wants as soon as it wakes. The job may be gone by then. */
+        if (wanted)
+                (void) eventfd_write(w->fd, 1); /* never full: the loop takes all at once */
+        else
                 job->drop(job);
 }
 
@@ -259,7 +260,6 @@ static int worker_enqueue(Worker *w, WorkerJob *job) {
         }
 
         job_list_push(&w->queue, job);
-        (void) pthread_cond_signal(&w->wake);
         return 0;
 }
 
@@ -271,6 +271,8 @@ int worker_submit(Worker *w, WorkerJob *job) {
         (void) pthread_mutex_lock(&w->lock);
         r = worker_enqueue(w, job);
         (void) pthread_mutex_unlock(&w->lock);
+        if (r >= 0)
+                (void) pthread_cond_signal(&w->wake);
         return r;
 }
 
