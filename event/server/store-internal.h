@@ -178,5 +178,15 @@ int store_seek_time(Store *s, Timestamp t, bool after, int64_t *ret);
 /* The same by session and instance. */
 int store_seek_id(Store *s, const EventId *id, bool after, int64_t *ret);
 
+/* ---- the write-ahead log ------------------------------------------------------------------------------------------ */
+
+/* Pages of 4 KiB in it: trimming, in the background, writes it back from the first number on; a commit, which somebody may wait for,
+ * from the second on. */
+#define LOG_PAGES_BACKGROUND 500
+#define LOG_PAGES_MAX 1000
+
+void store_log_set_up(Store *s);
 /* Writes the log back into the database when it has so many pages; a failure only leaves it for later. */
-void store_checkpoint(Store *s, int pages);
+void store_log_write_back(Store *s, int pages);
+/* One step towards a file that does not grow any more. 1: there is more to do, 0: done, or not possible now. */
+int store_log_lengthen(Store *s);

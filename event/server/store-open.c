@@ -182,13 +182,6 @@ static int store_read_place(Store *s) {
 
 /* ---- opening ------------------------------------------------------------------------------------------------------ */
 
-static int on_log(void *userdata, sqlite3 *db, const char *name, int pages) {
-        Store *s = userdata;
-
-        s->log_pages = pages;
-        return SQLITE_OK;
-}
-
 static bool in_memory(const char *path) {
         return streq(path, ":memory:");
 }
@@ -250,7 +243,7 @@ static int store_start(Store *s, const char *path) {
         r = store_exec(s, log_sql);
         if (r < 0)
                 return r;
-        (void) sqlite3_wal_hook(s->db, on_log, s);
+        store_log_set_up(s);
         if (made > 0) {
                 r = store_exec(s, schema_sql);
                 if (r < 0)

@@ -7,12 +7,6 @@
 #include "event/sbs.h"
 #include "event/server/store-internal.h"
 
-/* Pages of 4 KiB in the write-ahead log: trimming, in the background, writes it back from the first number on; a commit, which somebody may
- * wait for, from the second on. The second one is less than what the log is cut back to, so that it does not grow again each
- * time: the disk takes twice as long for a file that grows. */
-#define LOG_PAGES_BACKGROUND 1000
-#define LOG_PAGES_MAX 4000
-
 /* Free pages that stay in the file for the next events, and the part of all pages that does. */
 #define FREE_PAGES_KEPT 256
 #define FREE_PAGES_PART 8
@@ -100,13 +94,6 @@ static int store_put_head(Store *s) {
         return store_run(s, STORE_PUT_HEAD);
 }
 
-void store_checkpoint(Store *s, int pages) {
-        if (s->log_pages < pages)
-                return;
-        if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) == SQLITE_OK)
-                s->log_pages = 0;
-}
-
 /* What goes into a file without a name is gone with this process, so it is not acknowledged. A file that is put back is written on. */
 static int store_check_file(Store *s) {
         int moved = 0;
@@ -129,7 +116,7 @@ static int store_end(Store *s) {
                 return store_undo(s, r);
         s->transaction = false;
         s->committed = s->now;
-        store_checkpoint(s, LOG_PAGES_MAX);
+        store_log_write_back(s, LOG_PAGES_MAX);
         return 0;
 }
 
@@ -421,11 +408,12 @@ int store_trim(Store *s, Timestamp now) {
 
         if (s->transaction)
                 return store_error_text(s, -EBUSY, "a transaction is open");
-        store_checkpoint(s, LOG_PAGES_BACKGROUND);
+        store_log_write_back(s, LOG_PAGES_BACKGROUND);
         r = store_trim_end(s, now, &end);
         if (r < 0)
                 return r;
         if (end > s->now.first)
                 return store_delete_before(s, end);
-        return store_give_back(s);
+        r = store_give_back(s);
+        return r != 0 ? r : store_log_lengthen(s);
 }

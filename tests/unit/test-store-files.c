@@ -434,6 +434,68 @@ static void test_removed(void) {
         g_assert_cmpint(store_head(f.store).session, ==, e.id.session);
 }
 
+static goffset log_size(const char *path) {
+        g_autofree char *log = g_strconcat(path, "-wal", NULL);
+        GStatBuf st;
+
+        g_assert_cmpint(g_stat(log, &st), ==, 0);
+        return st.st_size;
+}
+
+static void copy_file(const char *from, const char *to, const char *suffix) {
+        g_autofree char *source = g_strconcat(from, suffix, NULL), *target = g_strconcat(to, suffix, NULL), *bytes = NULL;
+        gsize size;
+
+        g_assert_true(g_file_get_contents(source, &bytes, &size, NULL));
+        g_assert_true(g_file_set_contents(target, bytes, (gssize) size, NULL));
+}
+
+/* It is made long once and then written over, round and round; what is found after a loss of power is what was committed. */
+static void test_log(void) {
+        g_autofree uint8_t *bytes = g_malloc0(20 << 10);
+        const Payload payload = { .kind = PAYLOAD_BINARY, .data = bytes, .size = 20 << 10 };
+        g_autofree char *found = NULL;
+        Store *original;
+        goffset size;
+        _fixture_ f;
+
+        fixture_init(&f);
+        fixture_open(&f);
+        fixture_trim(&f);
+        size = log_size(f.path);
+        g_assert_cmpint(size, >, LOG_PAGES_MAX << 12);
+        for (unsigned i = 0; i < 100; i++) {
+                g_assert_cmpint(fixture_try_one(&f, &a, &payload), ==, 0);
+                fixture_commit(&f);
+        }
+        g_assert_cmpint(log_size(f.path), ==, size);
+
+        found = g_strconcat(f.path, ".found", NULL);
+        copy_file(f.path, found, "");
+        copy_file(f.path, found, "-wal");
+        original = f.store;
+        f.options.path = found;
+        fixture_open(&f);
+        fixture_check_all(&f);
+        original = store_close(original);
+}
+
+/* On a small disk it takes no more than it needs. */
+static void test_log_small_disk(void) {
+        _fixture_ f;
+
+        fixture_init(&f);
+        if (!private_tmpfs(f.folder, "size=16m")) {
+                g_test_skip("no mount namespace");
+                return;
+        }
+        fixture_open(&f);
+        fixture_trim(&f);
+        g_assert_cmpint(log_size(f.path), <, 1 << 20);
+        f.store = store_close(f.store);
+        g_assert_cmpint(umount(f.folder), ==, 0);
+}
+
 static void test_full_disk(void) {
         _fixture_ f = { 0 };
         g_autofree char *ballast = NULL, *bytes = g_malloc0(300 << 10);
@@ -560,6 +622,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/store-files/full", test_full);
         g_test_add_func("/store-files/undone-by-query", test_undone_by_query);
         g_test_add_func("/store-files/removed", test_removed);
+        g_test_add_func("/store-files/log", test_log);
+        g_test_add_func("/store-files/log-small-disk", test_log_small_disk);
         g_test_add_func("/store-files/full-disk", test_full_disk);
         g_test_add_func("/store-files/read-only", test_read_only);
         g_test_add_func("/store-files/export", test_export);
