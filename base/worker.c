@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 
 #include "base/worker.h"
 
@@ -16,6 +17,9 @@
  * puts the thread-local memory of all libraries there. Only pages that were touched cost memory, so the
  * margin is free, also with hundreds of serial lines. */
 #define WORKER_STACK_SIZE (256U << 10)
+
+/* A tenth of the processor against one thread that never sleeps; a thread that wakes comes before it at once. */
+#define BACKGROUND_NICE 10
 
 typedef struct JobList {
         WorkerJob *first, **end;
@@ -27,6 +31,7 @@ struct Worker {
         char name[16];     /* what the kernel can show */
         unsigned n_threads_max;
         size_t queue_max;
+        bool background;
         int fd;                  /* eventfd: counts finished jobs */
         sd_event_source *source; /* loop only */
 
@@ -113,11 +118,23 @@ static void worker_finish_job(Worker *w, WorkerJob *job) {
                 job->drop(job);
 }
 
+/* Of this thread alone, as Linux has it. Where that is not allowed it goes on as it is. */
+static void lower_priority(void) {
+        int nice;
+
+        errno = 0;
+        nice = getpriority(PRIO_PROCESS, 0);
+        if (errno == 0)
+                (void) setpriority(PRIO_PROCESS, 0, nice + BACKGROUND_NICE);
+}
+
 static void *worker_main(void *userdata) {
         Worker *w = userdata;
         WorkerJob *job;
 
         (void) pthread_setname_np(pthread_self(), w->name);
+        if (w->background)
+                lower_priority();
         while ((job = worker_next_job(w))) {
                 job->run(job);
                 worker_finish_job(w, job);
@@ -216,6 +233,10 @@ int worker_new(sd_event *event, const char *name, unsigned n_threads, size_t que
 
         *ret = w;
         return 0;
+}
+
+void worker_set_background(Worker *w) {
+        w->background = true;
 }
 
 Worker *worker_free(Worker *w) {

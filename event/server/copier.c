@@ -128,6 +128,7 @@ int copier_new(sd_event *event, Copier **ret) {
         r = worker_new(event, "event-export", 1, 1, &c->worker);
         if (r < 0)
                 return r;
+        worker_set_background(c->worker);
         *ret = TAKE_PTR(c);
         return 0;
 }

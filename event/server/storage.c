@@ -447,6 +447,7 @@ static int storage_set_up(Storage *s) {
         r = worker_new(s->event, "event-storage", 1, JOBS_MAX, &s->worker);
         if (r < 0)
                 return r;
+        worker_set_background(s->worker);
         return storage_submit(s, make_trim(s, 0)); /* starts the thread */
 }
 

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "base/worker.h"
 #include "tests/unit/loop.h"
@@ -15,6 +16,7 @@ typedef struct Fixture {
         Worker *worker;
         sem_t started, gate, dropped; /* counted by jobs of either thread */
         unsigned n_done;
+        int nice;      /* of the thread that ran the last job */
         GArray *order; /* numbers in the order of done() */
 } Fixture;
 
@@ -34,6 +36,7 @@ static void job_run(WorkerJob *job) {
 
         g_assert_cmpint(pthread_sigmask(SIG_SETMASK, NULL, &set), ==, 0);
         j->signals_blocked = sigismember(&set, SIGTERM) == 1 && sigismember(&set, SIGCHLD) == 1;
+        j->f->nice = getpriority(PRIO_PROCESS, 0);
         (void) sem_post(&j->f->started);
         if (j->blocks)
                 (void) sem_wait(&j->f->gate);
@@ -245,6 +248,19 @@ static void test_resubmit(Fixture *f, gconstpointer unused) {
         g_assert_cmpuint(loop_settle(f->event), ==, 0);
 }
 
+/* Only the thread of the worker gives way. */
+static void test_background(Fixture *f, gconstpointer unused) {
+        int own = getpriority(PRIO_PROCESS, 0);
+
+        make_worker(f, 1, 0);
+        worker_set_background(f->worker);
+        submit(f, 0, false);
+        wait_for(&f->started, 1);
+        g_assert_cmpint(f->nice, ==, MIN(own + 10, 19));
+        g_assert_cmpint(getpriority(PRIO_PROCESS, 0), ==, own);
+        LOOP_UNTIL(f->event, f->n_done == 1);
+}
+
 static void test_unused(Fixture *f, gconstpointer unused) {
         make_worker(f, 4, 0);
         g_assert_null(worker_free(NULL));
@@ -261,6 +277,7 @@ int main(int argc, char *argv[]) {
         ADD("free", test_free);
         ADD("free-inside", test_free_inside);
         ADD("resubmit", test_resubmit);
+        ADD("background", test_background);
         ADD("unused", test_unused);
         return g_test_run();
 }
