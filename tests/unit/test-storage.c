@@ -429,8 +429,10 @@ static void test_dropped(Fixture *f, gconstpointer data) {
         loop_settle(f->event);
         g_assert_cmpuint(storage_dropped(f->storage), <=, n - STORAGE_KEPT_MAX / size + 2);
         g_assert_cmpuint(f->written->len, ==, storage_dropped(f->storage));
-        for (size_t i = 0; i < f->written->len; i++)
-                g_assert_cmpint(written_at(f, i), ==, -(int64_t) (i + 1));
+        for (size_t i = 0; i < f->written->len; i++) { /* a try has up to a commit in its hands meanwhile */
+                g_assert_cmpint(written_at(f, i), <, 0);
+                g_assert_cmpint(-written_at(f, i), <=, (int64_t) (i + 1 + STORAGE_COMMIT_BYTES / size));
+        }
         g_assert_false(f->congested);
 
         full_disk(false);
