@@ -80,7 +80,7 @@ static int gpio_check(GpioDevice *g, size_t i, usec_t now) {
         if (l->doubt_at > 0 && gpio_input_contradicts(&l->in, value))
                 gpio_count_lost(g, l, 1, now);
         l->doubt_at = USEC_INFINITY;
-        gpio_sample(g, l, value, now);
+        gpio_sample(g, l, value, gpio_now(g));
         return 0;
 }
 
@@ -169,7 +169,7 @@ static int gpio_input_due(GpioDevice *g, size_t i, bool drained, usec_t now) {
         if (stable && gpio_input_expire(&l->in, value, now, &change))
                 gpio_state(g, l, change.value, GPIO_CHANGE, change.time);
         if (poll)
-                gpio_sample(g, l, value, now);
+                gpio_sample(g, l, value, gpio_now(g)); /* not before it changed */
         return 0;
 }
 
@@ -201,6 +201,7 @@ static int gpio_output_due(GpioDevice *g, size_t i, usec_t now) {
                                     g_strerror(-r));
                 return 0;
         }
+        now = gpio_now(g);
         gpio_output_written(&l->out, l->out.back, 0, now);
         if (l->out.value != l->told)
                 gpio_state(g, l, l->out.value, GPIO_WRITE, now);

@@ -262,8 +262,9 @@ static GpioLine *gpio_find_line(GpioDevice *g, Subtype name) {
         return NULL;
 }
 
-/* Rule 6, in the order of the results. *ret_error: the line could not be set. */
-static GpioResult gpio_write(GpioDevice *g, GpioLine *l, JsonSpan request, usec_t now, int *ret_error) {
+/* Rule 6, in the order of the results. *ret_time: when the line was set, so that no pulse is too short; *ret_error: it could
+ * not be set. */
+static GpioResult gpio_write(GpioDevice *g, GpioLine *l, JsonSpan request, usec_t *ret_time, int *ret_error) {
         usec_t duration;
         int value, r;
 
@@ -281,7 +282,8 @@ static GpioResult gpio_write(GpioDevice *g, GpioLine *l, JsonSpan request, usec_
                 *ret_error = r;
                 return GPIO_FAILED;
         }
-        gpio_output_written(&l->out, value, duration, now);
+        *ret_time = gpio_now(g);
+        gpio_output_written(&l->out, value, duration, *ret_time);
         return GPIO_SUCCESS;
 }
 
@@ -302,7 +304,7 @@ static void gpio_event(Device *d, const Event *e) {
         JsonSpan request, request_id;
         GpioResult result;
         GpioLine *l;
-        usec_t now;
+        usec_t time;
         int error = 0;
 
         if (e->type.n != 3 || !subtype_is(t[0], "line") || !subtype_is(t[2], "write") || memchr(t[1].text, '\0', t[1].size)) {
@@ -316,12 +318,11 @@ static void gpio_event(Device *d, const Event *e) {
 
         name = g_strndup(t[1].text, t[1].size);
         l = gpio_find_line(g, t[1]);
-        now = gpio_now(g);
-        result = gpio_write(g, l, request, now, &error);
+        result = gpio_write(g, l, request, &time, &error);
         gpio_answer(g, name, request_id, result);
         if (result == GPIO_SUCCESS) {
                 if (l->out.value != l->told)
-                        gpio_state(g, l, l->out.value, GPIO_WRITE, now);
+                        gpio_state(g, l, l->out.value, GPIO_WRITE, time);
                 gpio_set_timer(g);
         } else if (error == -ENODEV)
                 gpio_lost(g, error);
