@@ -104,7 +104,7 @@ def gatewayd(tmp_path, request):
     """gatewayd(config, **options) starts the daemon and waits until it is ready; the options are those of
     harness.gateway.Gateway and `bus`. By default it is on the session bus if the test uses that."""
     # The daemon must end before what it talks to: make the other fixtures of this test first.
-    for name in ('event_server', 'eventer', 'bus', 'bus_client', 'system_bus', 'system_bus_client', 'field',
+    for name in ('event_server', 'eventer', 'bus', 'bus_client', 'system_bus', 'system_bus_client', 'field', 'chip',
                  'modbus_device', 'pymodbus_device'):
         if name in request.fixturenames:
             request.getfixturevalue(name)

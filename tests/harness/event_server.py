@@ -10,8 +10,20 @@ from harness.process import Process
 from harness.waiting import DEADLINE, wait_until
 
 
-def server_conf(port, db_path, server_id=1, flush_period=0.05):
-    """Everything is kept: the last event of each type, and all events by time and by source time."""
+def lmdb_backend(db_path, flush_period):
+    return {'module': 'hat.event.backends.lmdb',
+            'db_path': str(db_path),
+            'identifier': None,
+            'flush_period': flush_period,
+            'cleanup_period': 3600,
+            'conditions': [],
+            'latest': {'subscriptions': [['*']]},
+            'timeseries': [{'order_by': 'TIMESTAMP', 'subscriptions': [['*']]},
+                           {'order_by': 'SOURCE_TIMESTAMP', 'subscriptions': [['*']]}]}
+
+
+def server_conf(port, db_path, server_id=1, flush_period=0.05, memory=False):
+    """Everything is kept: the last event of each type, and all events by time and by source time. memory: in no file."""
     return {'type': 'event',
             'log': {'version': 1,
                     'disable_existing_loggers': False,
@@ -20,15 +32,7 @@ def server_conf(port, db_path, server_id=1, flush_period=0.05):
                     'root': {'level': 'WARNING', 'handlers': ['stderr']}},
             'name': 'event',
             'server_id': server_id,
-            'backend': {'module': 'hat.event.backends.lmdb',
-                        'db_path': str(db_path),
-                        'identifier': None,
-                        'flush_period': flush_period,
-                        'cleanup_period': 3600,
-                        'conditions': [],
-                        'latest': {'subscriptions': [['*']]},
-                        'timeseries': [{'order_by': 'TIMESTAMP', 'subscriptions': [['*']]},
-                                       {'order_by': 'SOURCE_TIMESTAMP', 'subscriptions': [['*']]}]},
+            'backend': {'module': 'hat.event.backends.memory'} if memory else lmdb_backend(db_path, flush_period),
             'modules': [],
             'eventer_server': {'host': '127.0.0.1', 'port': port}}
 

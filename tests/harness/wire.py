@@ -125,10 +125,11 @@ class Event(typing.NamedTuple):
     payload: str | bytes | None
 
 
-def _read_event(r):
-    event_id = (r.integer(), r.integer(), r.integer())
-    kind = tuple(r.string().decode() for _ in range(r.integer()))
-    stamp = (r.integer(), r.integer())
+def _read_type(r):
+    return tuple(r.string().decode() for _ in range(r.integer()))
+
+
+def _read_source_and_payload(r):
     source = (r.integer(), r.integer()) if r.integer() else None
     payload = None
     if r.integer():
@@ -137,12 +138,29 @@ def _read_event(r):
         else:
             r.string()
             payload = r.string()
-    return Event(event_id, kind, stamp, source, payload)
+    return source, payload
+
+
+def _read_event(r):
+    event_id = (r.integer(), r.integer(), r.integer())
+    kind = _read_type(r)
+    stamp = (r.integer(), r.integer())
+    return Event(event_id, kind, stamp, *_read_source_and_payload(r))
+
+
+def _read_register_event(r):
+    kind = _read_type(r)
+    return Event(None, kind, None, *_read_source_and_payload(r))
 
 
 def read_events(r):
     """Array(Event) from a Reader."""
     return [_read_event(r) for _ in range(r.integer())]
+
+
+def read_register_events(r):
+    """Array(RegisterEvent) from a Reader: events without id and timestamp."""
+    return [_read_register_event(r) for _ in range(r.integer())]
 
 
 def registered(body):
