@@ -127,6 +127,29 @@ def test_ctrl_c(folder, tmp_path):
     assert_nothing_left(folder)
 
 
+def test_gpio(folder, tmp_path):
+    """A line that one names is a device; where there is no such chip, it says so. Without a chip nothing else tells of GPIO."""
+    with start(folder, tmp_path / 'demo.log', '--gpio=gpiochip77/DOOR') as demo:
+        demo.wait_line(READ, 60)
+        assert re.search(r'^gpio +io +yes +running +down .*there is no chip gpiochip77$', demo.text(), re.MULTILINE), demo.text()
+        commands = re.findall(r'^  ((?:export|gatewayctl) .*)$', demo.text(), re.MULTILINE)
+        commands = [i for i in commands if i.startswith('export') or ' gpio' in i]
+        assert [i for i in commands if ' gpio' in i] == ['gatewayctl gpio list', 'gatewayctl values gpio/io']
+        result = subprocess.run(['bash', '-exuc', '\n'.join(commands)], capture_output=True, text=True, timeout=60,
+                                stdin=subprocess.DEVNULL)
+        assert result.returncode == 0, result.stderr
+        assert re.search(r'^gpio/io +input\b', result.stdout, re.MULTILINE)
+        demo.signal(signal.SIGINT)
+        assert demo.wait() == 0, demo.log_text()
+    assert_nothing_left(folder)
+
+
+@pytest.mark.parametrize('arguments', [['--gpio'], ['--gpio=gpiochip0'], ['--gpio=a"/1'], ['--for=0'], ['--for'], ['now']])
+def test_wrong_usage(arguments):
+    result = subprocess.run([DEMO, *arguments], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2 and result.stderr.startswith('Usage: ')
+
+
 def test_told_commands(folder, tmp_path):
     """What the demo says that one can try works as it stands there."""
     with start(folder, tmp_path / 'demo.log') as demo:
