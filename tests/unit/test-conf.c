@@ -217,6 +217,53 @@ static void test_values(void) {
         g_assert_null(t->listen);
 }
 
+static char *written(const char *text, ConfForm form) {
+        _cleanup_(run_done) Run got = {};
+        JsonWriter w;
+        char *json;
+
+        run(&got, text, form);
+        g_assert_cmpint(got.r, ==, 0);
+        json_writer_init_growing(&w);
+        json_open_object(&w);
+        conf_write_json(&w, fields, &got.thing);
+        json_close_object(&w);
+        json = json_writer_steal(&w);
+        json_writer_done(&w);
+        return json;
+}
+
+/* What is written is parsed as the same, and is as short as it can be. */
+static void test_written(void) {
+        static const struct {
+                const char *text;
+                ConfForm form;
+                const char *json;
+        } rows[] = {
+                { L, CONF_FORM_NATIVE, "{\"listen\": \"l\"}" },
+                { L "flag: true\ncount: 0\nformal: 3\npause: 0.25\ntext: abc", CONF_FORM_NATIVE, "{\"listen\": \"l\"}" },
+                { L "hat_only: 1", CONF_FORM_HAT, "{\"formal\": 4, \"listen\": \"l\", \"hat_only\": 1}" },
+                { "{flag: false, count: 5.0, limit: 7, any: -9223372036854775807, ratio: 0.1, period: 1.5, pause: 0.000001, "
+                  "text: 'ab\"', name: n, json: {a: [1, null]}, color: green, inner: {b: x}, items: [{name: n}, {name: m, "
+                  "value: 2}], words: [], link: {type: TCP, host: h, port: 1}, host: h, port: 2, free: {x: 1}, x-y: 3}",
+                  CONF_FORM_NATIVE,
+                  "{\"flag\": false, \"count\": 5, \"limit\": 7, \"any\": -9223372036854775807, \"ratio\": 0.1, \"period\": 1.5, "
+                  "\"pause\": 1e-06, \"text\": \"ab\\\"\", \"name\": \"n\", \"json\": {\"a\": [1, null]}, \"color\": \"green\", "
+                  "\"inner\": {\"b\": \"x\"}, \"items\": [{\"name\": \"n\"}, {\"name\": \"m\", \"value\": 2}], \"words\": [], "
+                  "\"link\": {\"type\": \"TCP\", \"host\": \"h\", \"port\": 1}, \"host\": \"h\", \"port\": 2}" },
+                { L "inner: {}\nwords: [a, b]\nlink: {type: SERIAL, pause: 2}", CONF_FORM_NATIVE,
+                  "{\"inner\": {}, \"words\": [\"a\", \"b\"], \"link\": {\"type\": \"SERIAL\", \"pause\": 2}, \"listen\": \"l\"}" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+                g_autofree char *json = written(rows[i].text, rows[i].form), *again = NULL;
+
+                g_assert_cmpstr(json, ==, rows[i].json);
+                again = written(json, CONF_FORM_NATIVE);
+                g_assert_cmpstr(again, ==, json);
+        }
+}
+
 static void test_absent(void) {
         _cleanup_(run_done) Run got = {};
         const Thing *t = &got.thing;
@@ -487,6 +534,7 @@ int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 
         g_test_add_func("/conf/values", test_values);
+        g_test_add_func("/conf/written", test_written);
         g_test_add_func("/conf/absent", test_absent);
         g_test_add_func("/conf/types", test_types);
         g_test_add_func("/conf/ranges", test_ranges);
