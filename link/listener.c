@@ -18,6 +18,7 @@
 #define UNIX_MODE 0660
 
 struct Listener {
+        Listener *next; /* of the process */
         int fd;
         sd_event_source *source;
         Deadline *rest; /* set while accepting rests */
@@ -30,6 +31,9 @@ struct Listener {
         dev_t device;
         ino_t inode;
 };
+
+/* All of the process. */
+static Listener *listeners;
 
 /* The connection failed before it was accepted (accept(2)); the listening socket is well. */
 static bool error_is_of_connection(int error) {
@@ -115,6 +119,8 @@ static int listener_new(sd_event *event, int fd, const char *description, Listen
         if (r < 0)
                 return r;
 
+        l->next = listeners;
+        listeners = l;
         *ret = TAKE_PTR(l);
         return 0;
 }
@@ -248,10 +254,19 @@ int listener_borrow(sd_event *event, int fd, const char *description, ListenerAc
         return listener_new(event, TAKE_FD(duplicate), description, accept, userdata, ret);
 }
 
+static void listener_unlink(const Listener *l) {
+        for (Listener **at = &listeners; *at; at = &(*at)->next)
+                if (*at == l) {
+                        *at = l->next;
+                        return;
+                }
+}
+
 Listener *listener_free(Listener *l) {
         if (!l)
                 return NULL;
 
+        listener_unlink(l);
         if (l->freed)
                 *l->freed = true;
         l->rest = deadline_free(l->rest);
@@ -264,4 +279,81 @@ Listener *listener_free(Listener *l) {
 
 int listener_get_fd(const Listener *l) {
         return l->fd;
+}
+
+/* ---- whether it is us -------------------------------------------------------------------------------- */
+
+/* IPv4 in IPv6. */
+typedef struct Endpoint {
+        struct in6_addr host;
+        in_port_t port;
+} Endpoint;
+
+static bool endpoint_of(const struct sockaddr *sa, Endpoint *ret) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *) (const void *) sa;
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) (const void *) sa;
+
+        switch (sa->sa_family) {
+        case AF_INET:
+                *ret = (Endpoint) { .port = in->sin_port };
+                ret->host.s6_addr[10] = ret->host.s6_addr[11] = 0xff;
+                memcpy(&ret->host.s6_addr[12], &in->sin_addr, sizeof(in->sin_addr));
+                return true;
+        case AF_INET6:
+                *ret = (Endpoint) { in6->sin6_addr, in6->sin6_port };
+                return true;
+        default:
+                return false;
+        }
+}
+
+static bool listener_covers(const Listener *l, const Endpoint *e) {
+        static const struct in6_addr any4 = { .s6_addr = { [10] = 0xff, 0xff } };
+        struct sockaddr_storage own = {};
+        socklen_t size = sizeof(own), int_size = sizeof(int);
+        bool v4 = IN6_IS_ADDR_V4MAPPED(&e->host);
+        Endpoint listening;
+        int v6_only = 0;
+
+        if (getsockname(l->fd, (struct sockaddr *) &own, &size) < 0 ||
+            !endpoint_of((const struct sockaddr *) &own, &listening) || listening.port != e->port)
+                return false;
+        if (memcmp(&listening.host, &e->host, sizeof(e->host)) == 0)
+                return true;
+        if (v4 && memcmp(&listening.host, &any4, sizeof(any4)) == 0)
+                return true;
+        if (memcmp(&listening.host, &in6addr_any, sizeof(in6addr_any)) != 0)
+                return false;
+        return !v4 || (getsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, &int_size) >= 0 && !v6_only);
+}
+
+/* Only what is this machine's can be bound. */
+static bool sockaddr_is_local(const struct sockaddr *sa) {
+        union {
+                struct sockaddr sa;
+                struct sockaddr_in in;
+                struct sockaddr_in6 in6;
+        } any_port = {};
+        bool v4 = sa->sa_family == AF_INET;
+        socklen_t size = v4 ? sizeof(any_port.in) : sizeof(any_port.in6);
+        _cleanup_(safe_closep) int fd = -EBADF;
+
+        memcpy(&any_port, sa, size);
+        if (v4)
+                any_port.in.sin_port = 0;
+        else
+                any_port.in6.sin6_port = 0;
+        fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        return fd >= 0 && bind(fd, &any_port.sa, size) >= 0;
+}
+
+bool listener_is_at(const struct sockaddr *sa) {
+        Endpoint e;
+
+        if (!endpoint_of(sa, &e))
+                return false;
+        for (const Listener *l = listeners; l; l = l->next)
+                if (listener_covers(l, &e))
+                        return sockaddr_is_local(sa);
+        return false;
 }

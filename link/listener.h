@@ -31,3 +31,5 @@ int listener_borrow(sd_event *event, int fd, const char *description, ListenerAc
 Listener *listener_free(Listener *l);
 DEFINE_CLEANUP(Listener, listener_free);
 int listener_get_fd(const Listener *l); /* borrowed: getsockname */
+/* Whoever connects to this address of the Internet ends at a listener of this process. */
+bool listener_is_at(const struct sockaddr *sa);

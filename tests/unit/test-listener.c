@@ -297,6 +297,46 @@ static void test_unix_busy(Fixture *f, gconstpointer unused) {
         (void) close(fd);
 }
 
+static bool is_at(const char *host, uint16_t port) {
+        struct addrinfo *list;
+        bool is;
+
+        g_assert_cmpint(address_numeric(host, port, false, &list), ==, 0);
+        is = listener_is_at(list->ai_addr);
+        freeaddrinfo(list);
+        return is;
+}
+
+static void test_is_at(Fixture *f, gconstpointer unused) {
+        Listener *other;
+        uint16_t port;
+
+        g_assert_cmpint(open_tcp(f, "127.0.0.1", 0, &f->listener), ==, 0);
+        port = listener_port(f->listener);
+        g_assert_true(is_at("127.0.0.1", port));
+        g_assert_true(is_at("::ffff:127.0.0.1", port));
+        g_assert_false(is_at("127.0.0.1", port ^ 1));
+        g_assert_false(is_at("127.0.0.2", port));
+        g_assert_false(is_at("::1", port));
+        f->listener = listener_free(f->listener);
+        g_assert_false(is_at("127.0.0.1", port));
+
+        g_assert_cmpint(open_tcp(f, "0.0.0.0", 0, &f->listener), ==, 0);
+        port = listener_port(f->listener);
+        g_assert_true(is_at("127.0.0.1", port));
+        g_assert_true(is_at("127.0.0.2", port));
+        g_assert_false(is_at("192.0.2.1", port)); /* somebody else's */
+        g_assert_false(is_at("::1", port));
+
+        if (open_tcp(f, "::", 0, &other) < 0)
+                return; /* no IPv6 here */
+        port = listener_port(other);
+        g_assert_true(is_at("::1", port));
+        g_assert_false(is_at("127.0.0.1", port));
+        (void) listener_free(other);
+        g_assert_false(is_at("::1", port));
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 #define ADD(name, func) g_test_add("/listener/" name, Fixture, NULL, set_up, func, tear_down)
@@ -306,6 +346,7 @@ int main(int argc, char *argv[]) {
         ADD("free-inside", test_free_inside);
         ADD("out-of-descriptors", test_out_of_descriptors);
         ADD("borrow", test_borrow);
+        ADD("is-at", test_is_at);
         ADD("unix", test_unix);
         ADD("unix-stale", test_unix_stale);
         ADD("unix-busy", test_unix_busy);
