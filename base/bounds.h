@@ -42,6 +42,7 @@
 #define DEVICE_START_USEC (5 * USEC_PER_SEC)
 #define DEVICE_STOP_USEC (2 * USEC_PER_SEC)
 #define DEVICE_RETRY_MAX_USEC (60 * USEC_PER_SEC) /* 1, 2, 4 … */
+#define SCAN_UNREAD_MAX (512U << 10)             /* bytes of a scan that its reader has not read: all that one finds */
 
 #define TAP_RECORDER_USUAL (256U << 10)          /* bytes of records that a device keeps, unless configured … */
 #define TAP_RECORDERS_MAX (4U << 20)             /* … or less, so that all devices together keep no more than this */

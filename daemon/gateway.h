@@ -135,3 +135,8 @@ Request *request_cancel(Request *r); /* the caller vanished: no callback (what w
 /* Stops and starts the device; a failed one is tried again at once. -ENOTCONN no engine (checked first), -EUNATCH not enabled,
  * -EBADMSG failed with reason config, -ESHUTDOWN. */
 int proxy_restart(Proxy *p);
+/* Looks for what is on the device's link: lines of JSON (DeviceType.scan_begin), the last one {"Event": "end", Reason, Detail}, into a
+ * pipe whose reading end the caller gets; closing it ends the scan, and so does enabling the device. -EOPNOTSUPP the type has no scan,
+ * -EBADMSG the configuration of the device is wrong, -EBUSY it is enabled or runs, -EALREADY it is being scanned, -ERANGE not such
+ * options, -ESHUTDOWN; or no descriptor is left. */
+int proxy_scan(Proxy *p, const DeviceScanOptions *options, int *ret_reader);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/deadline.h"
+#include "base/line-pipe.h"
 #include "daemon/event-prefix.h"
 #include "daemon/event-queue.h"
 #include "daemon/gateway.h"
@@ -19,6 +20,14 @@ typedef enum RunPhase { RUN_NONE, RUN_STARTING, RUN_RUNNING, RUN_STOPPING } RunP
 typedef struct ProxyShare {
         bool enabled, running, failed, down;
 } ProxyShare;
+
+typedef struct ProxyScan {
+        Device *device;                 /* of the type's scan_size; no run */
+        LinePipe *pipe;
+        bool ended;                     /* taken away by the next step */
+        DeviceReason reason;
+        char *detail;
+} ProxyScan;
 
 struct DeviceHost {
         ProxyView view;
@@ -46,6 +55,7 @@ struct DeviceHost {
         bool link_known;                /* the run has had a first result */
         EventQueue queue;               /* for a device that is about to run */
         DeviceQuery *queries;           /* of this run */
+        ProxyScan *scan;                /* while there is no run; NULL: none */
         Deadline *deadline;             /* start or stop limit, or the next try */
         sd_event_source *step;          /* proxy_reconcile() later in this turn */
 };
@@ -85,6 +95,10 @@ void proxy_set_link(Proxy *p, DeviceLink link, DeviceReason reason, const char *
 void proxy_register_running(Proxy *p, bool running);
 void proxy_cancel_queries(Proxy *p);
 void proxy_drop_stored(Proxy *p); /* what its runs stored */
+
+/* ---- between proxy.c and proxy-scan.c ---- */
+void proxy_check_scan(Proxy *p); /* ends the scan that may not go on, and takes away the one that ended */
+void proxy_free_scan(Proxy *p);
 
 /* ---- what the gateway offers its proxies: daemon/gateway.c; fakes in tests/unit/test-proxy.c ---- */
 Resolver *gateway_get_resolver(const Gateway *g);

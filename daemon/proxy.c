@@ -265,6 +265,7 @@ void proxy_reconcile(Proxy *p) {
 
         if (p->ended)
                 proxy_bury(p);
+        proxy_check_scan(p);
         proxy_adopt_config(p);
         if (p->phase == RUN_NONE) {
                 p->restart = false;
@@ -439,7 +440,7 @@ void proxy_refresh(Proxy *p) {
 /* ---- life --------------------------------------------------------------------------------------------------------- */
 
 bool proxy_is_idle(const Proxy *p) {
-        return !p->device;
+        return !p->device && !p->scan;
 }
 
 const EventType *proxy_system_prefix(const Proxy *p) {
@@ -495,6 +496,7 @@ Proxy *proxy_free(Proxy *p) {
         if (!p)
                 return NULL;
         proxy_cancel_queries(p);
+        proxy_free_scan(p);
         if (p->device) {
                 if (p->device->type->done)
                         p->device->type->done(p->device);

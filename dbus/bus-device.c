@@ -159,6 +159,10 @@ static int method_disable(sd_bus_message *call, void *userdata, sd_bus_error *er
         return bus_operation_enable(userdata, call, false, error);
 }
 
+static int refuse_option(sd_bus_error *error, const char *key) {
+        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "Unknown option '%s'.", key);
+}
+
 /* There is no option yet, so every one is unknown. */
 static int refuse_options(sd_bus_message *call, sd_bus_error *error) {
         const char *key;
@@ -175,7 +179,7 @@ static int refuse_options(sd_bus_message *call, sd_bus_error *error) {
         r = sd_bus_message_read(call, "s", &key);
         if (r < 0)
                 return r;
-        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "Unknown option '%s'.", key);
+        return refuse_option(error, key);
 }
 
 static int method_set_enabled(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -204,6 +208,78 @@ static int method_restart(sd_bus_message *call, void *userdata, sd_bus_error *er
         return sd_bus_reply_method_return(call, NULL);
 }
 
+/* ---- scan --------------------------------------------------------------------------------------------------------- */
+
+static int read_option(sd_bus_message *call, const char *key, const char *type, void *ret, sd_bus_error *error) {
+        int r;
+
+        r = sd_bus_message_read(call, "v", type, ret);
+        if (r == -ENXIO)
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "Option '%s' is not of type '%s'.", key, type);
+        return r;
+}
+
+static int read_scan_option(sd_bus_message *call, DeviceScanOptions *o, sd_bus_error *error) {
+        const char *key;
+        int r;
+
+        r = sd_bus_message_read(call, "s", &key);
+        if (r < 0)
+                return r;
+        if (streq(key, "from"))
+                return read_option(call, key, "u", &o->from, error);
+        if (streq(key, "to"))
+                return read_option(call, key, "u", &o->to, error);
+        if (streq(key, "timeout"))
+                return read_option(call, key, "t", &o->timeout, error);
+        return refuse_option(error, key);
+}
+
+static int read_scan_options(sd_bus_message *call, DeviceScanOptions *ret, sd_bus_error *error) {
+        int r;
+
+        r = sd_bus_message_enter_container(call, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_enter_container(call, 'e', "sv")) > 0) {
+                r = read_scan_option(call, ret, error);
+                if (r < 0)
+                        return r;
+                r = sd_bus_message_exit_container(call);
+                if (r < 0)
+                        return r;
+        }
+        return r < 0 ? r : sd_bus_message_exit_container(call);
+}
+
+static int set_scan_error(sd_bus_error *ret, int error) {
+        switch (error) {
+        case -EOPNOTSUPP:
+                return sd_bus_error_set(ret, SD_BUS_ERROR_NOT_SUPPORTED, "Devices of this type cannot be scanned.");
+        case -EALREADY:
+                return sd_bus_error_set(ret, SD_BUS_ERROR_LIMITS_EXCEEDED, "The device is being scanned already.");
+        case -ERANGE:
+                return sd_bus_error_set(ret, SD_BUS_ERROR_INVALID_ARGS, "There are no such addresses to scan.");
+        default:
+                return bus_error_set(ret, error);
+        }
+}
+
+static int method_scan(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        _cleanup_(safe_closep) int reader = -EBADF;
+        DeviceScanOptions options = {};
+        BusDevice *d = userdata;
+        int r;
+
+        r = read_scan_options(call, &options, error);
+        if (r < 0)
+                return r;
+        r = proxy_scan(d->proxy, &options, &reader);
+        if (r < 0)
+                return set_scan_error(error, r);
+        return sd_bus_reply_method_return(call, "h", reader);
+}
+
 static int method_describe(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         g_autofree char *text = bus_describe_device(userdata);
 
@@ -219,6 +295,8 @@ static const sd_bus_vtable members[] = {
         SD_BUS_METHOD_WITH_ARGS("SetEnabled", SD_BUS_ARGS("b", enabled, "a{sv}", options), SD_BUS_NO_RESULT,
                                 method_set_enabled, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Restart", NULL, NULL, method_restart, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Scan", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("h", lines), method_scan,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_describe,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("StateChanged", EDGE, 0),

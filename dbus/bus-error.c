@@ -9,6 +9,7 @@
 static const sd_bus_error_map bus_error_map[] = {
         SD_BUS_ERROR_MAP(BUS_ERROR_NO_SUCH_DEVICE, ENXIO),
         SD_BUS_ERROR_MAP(BUS_ERROR_NOT_ENABLED, EUNATCH),
+        SD_BUS_ERROR_MAP(BUS_ERROR_NOT_DISABLED, EBUSY),
         SD_BUS_ERROR_MAP(BUS_ERROR_NOT_CONNECTED, ENOTCONN),
         SD_BUS_ERROR_MAP(BUS_ERROR_NOT_OPERATIONAL, EHOSTDOWN),
         SD_BUS_ERROR_MAP(BUS_ERROR_INVALID_CONFIG, EBADMSG),
@@ -22,6 +23,7 @@ static const struct {
 } sentences[] = {
         { ENXIO, BUS_ERROR_NO_SUCH_DEVICE, "There is no such device." },
         { EUNATCH, BUS_ERROR_NOT_ENABLED, "The device is not enabled." },
+        { EBUSY, BUS_ERROR_NOT_DISABLED, "The device is not disabled." },
         { ENOTCONN, BUS_ERROR_NOT_CONNECTED, "The gateway is not connected to an event server." },
         { EHOSTDOWN, BUS_ERROR_NOT_OPERATIONAL, "The event server is not operational or refused." },
         { EBADMSG, BUS_ERROR_INVALID_CONFIG, "The configuration of the device is wrong." },

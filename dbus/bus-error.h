@@ -8,6 +8,7 @@
 
 #define BUS_ERROR_NO_SUCH_DEVICE BUS_ERROR_PREFIX ".NoSuchDevice"       /* ENXIO */
 #define BUS_ERROR_NOT_ENABLED BUS_ERROR_PREFIX ".NotEnabled"            /* EUNATCH */
+#define BUS_ERROR_NOT_DISABLED BUS_ERROR_PREFIX ".NotDisabled"          /* EBUSY */
 #define BUS_ERROR_NOT_CONNECTED BUS_ERROR_PREFIX ".NotConnected"        /* ENOTCONN */
 #define BUS_ERROR_NOT_OPERATIONAL BUS_ERROR_PREFIX ".NotOperational"    /* EHOSTDOWN */
 #define BUS_ERROR_INVALID_CONFIG BUS_ERROR_PREFIX ".InvalidConfig"      /* EBADMSG */

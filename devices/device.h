@@ -84,6 +84,12 @@ typedef struct DevicePoint {
 } DevicePoint;
 typedef void (*DevicePointCallback)(const DevicePoint *point, void *userdata); /* borrowed for the call */
 
+/* What a scan looks through. */
+typedef struct DeviceScanOptions {
+        unsigned from, to;      /* addresses on the link; to 0: all that are usual */
+        usec_t timeout;         /* for one of them; 0: as the device waits */
+} DeviceScanOptions;
+
 struct DeviceType {
         const char *name;       /* "modbus_master": event subtype, D-Bus path, `type:` */
         const char *interface;  /* "ModbusMaster": suffix of the D-Bus type interface */
@@ -105,6 +111,12 @@ struct DeviceType {
         void (*event)(Device *d, const Event *e);         /* between started and stop() or ended; e is borrowed, its type is below <prefix>/system */
         void (*flow)(Device *d, bool open);               /* open at start; the event server's connection is congested or free again; may be NULL */
         int (*reconfigure)(Device *d, const void *conf);  /* may be NULL. 0: links kept; -EOPNOTSUPP: restart me */
+
+        /* Looks for what answers on the device's own link, while no run has it. Tells lines, and later device_scan_ended(), never inside the
+         * call. <0: nothing was begun and nothing follows; -ERANGE: not such options. */
+        int (*scan_begin)(Device *d, const DeviceScanOptions *options); /* NULL: cannot */
+        void (*scan_done)(Device *d);                     /* frees the contents, ended or not; no callback may follow */
+        size_t scan_size;                                 /* of a struct whose first member is Device; zeroed before scan_begin */
 
         void (*points)(const void *conf, DevicePointCallback callback, void *userdata); /* in the order of the configuration; may be NULL */
         /* What hardware of this kind the machine has and who holds it, as one JSON value for people who write a configuration: looks, and
@@ -163,3 +175,8 @@ void device_drop_stored(Device *d, const char *const *but);
 
 /* Inherited listening socket (`listen: fd:NAME`): borrowed, the next run gets it again. -ENOENT: not passed. */
 int device_borrow_fd(Device *d, const char *name);
+
+/* One thing that a scan found or does now: a JSON object for whoever asked, of at most LINE_PIPE_LINE_MAX bytes; dropped when nobody reads. */
+void device_scan_tell(Device *d, JsonSpan line);
+/* As device_ended(); NONE: everything was looked through. The host calls scan_done() in a later turn. */
+void device_scan_ended(Device *d, DeviceReason reason, const char *detail);

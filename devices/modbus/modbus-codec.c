@@ -95,6 +95,11 @@ size_t modbus_request_build(const ModbusPdu *request, uint8_t *ret_pdu) {
         put_be16(ret_pdu + 1, request->address);
 
         switch (request->function) {
+        case MODBUS_READ_IDENTIFICATION:
+                ret_pdu[1] = MODBUS_MEI_IDENTIFICATION;
+                ret_pdu[2] = 0x01; /* basic, as a stream */
+                ret_pdu[3] = (uint8_t) request->address;
+                return 4;
         case MODBUS_READ_FIFO:
                 return 3;
         case MODBUS_WRITE_COIL:
@@ -296,6 +301,11 @@ int modbus_response_parse(const ModbusExpect *expect, const uint8_t *pdu, size_t
                 return parse_echo(expect, pdu, size, 7, ret);
         case MODBUS_READ_FIFO:
                 return parse_fifo_response(pdu, size, ret);
+        case MODBUS_READ_IDENTIFICATION:
+                if (size < 2 || pdu[1] != MODBUS_MEI_IDENTIFICATION)
+                        return -EBADMSG;
+                *ret = (ModbusResponse) { .data = pdu + 2, .size = size - 2 };
+                return 0;
         default:
                 return parse_echo(expect, pdu, size, 5, ret);
         }

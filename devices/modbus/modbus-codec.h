@@ -22,7 +22,10 @@ typedef enum ModbusFunction {
         MODBUS_WRITE_REGISTERS = 0x10,
         MODBUS_MASK_WRITE = 0x16,
         MODBUS_READ_FIFO = 0x18,
+        MODBUS_READ_IDENTIFICATION = 0x2b, /* not in spec 3.1: of masters that scan; modbus-identity.h */
 } ModbusFunction;
+/* What 2b carries: MODBUS Application Protocol 6.21. */
+#define MODBUS_MEI_IDENTIFICATION 0x0e
 #define MODBUS_ERROR_BIT 0x80
 
 /* Names as in events and configuration. */
@@ -90,8 +93,8 @@ ModbusResult modbus_result_from_code(uint8_t code);
 /* A request, taken apart. Unused members are 0. */
 typedef struct ModbusPdu {
         uint8_t function;
-        uint16_t address;
-        uint16_t quantity;      /* bits or registers; 1 for 05, 06 and 16; 0 for 18 */
+        uint16_t address;       /* 2b: the first object that is wanted */
+        uint16_t quantity;      /* bits or registers; 1 for 05, 06 and 16; 0 for 18 and 2b */
         uint16_t value;         /* 05: 0xff00 or 0; 06: the register; 16: the or mask */
         uint16_t and_mask;      /* 16 */
         const uint8_t *data;    /* 0f: bits, first one in bit 0; 10: registers, big-endian. Borrowed */
@@ -122,7 +125,8 @@ size_t modbus_response_build_exception(uint8_t function, ModbusResult result, ui
 /* An accepted answer. */
 typedef struct ModbusResponse {
         ModbusResult result;    /* MODBUS_SUCCESS or an exception's */
-        const uint8_t *data;    /* reads: packed bits or registers, at least what was asked for; borrowed */
+        const uint8_t *data;    /* reads: packed bits or registers, at least what was asked for; 2b: what follows the
+                                 * MEI type; borrowed */
         size_t size;            /* of data; 18: 2 * count, may be 0 */
 } ModbusResponse;
 

@@ -10,6 +10,7 @@
 #include "base/bounds.h"
 #include "devices/modbus/modbus-data.h"
 #include "devices/modbus/modbus-value.h"
+#include "link/address.h"
 
 #define ADDRESSES 65536U
 #define QUEUE_BITS_MAX 14284U           /* most that JSON_DIGITS_MAX digits can hold */
@@ -259,6 +260,22 @@ static const ConfField connection_fields[] = {
             .help = "share of the line's time for units that do not answer, while others do; 1: no limit"),
         {}
 };
+
+char *modbus_connection_conf_endpoint(const ModbusConnectionConf *c) {
+        Address address = {
+                .kind = ADDRESS_TCP,
+                .host = (char *) c->transport.host,
+                .port = (uint16_t) c->transport.port,
+        };
+
+        return c->transport.kind == MODBUS_TRANSPORT_TCP ? address_format(&address) : g_strdup(c->transport.serial.port);
+}
+
+void modbus_connection_conf_write_json(const ModbusConnectionConf *c, JsonWriter *w) {
+        json_open_object(w);
+        conf_write_json(w, connection_fields, c);
+        json_close_object(w);
+}
 
 static const ConfField report_fields[] = {
         KEY(ModbusReportConf, deadband, CONF_TYPE_NUMBER, .fallback = "0", .max = INFINITY,

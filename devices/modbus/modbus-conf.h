@@ -91,6 +91,10 @@ typedef struct ModbusConnectionConf {
         bool write_priority;
         double probe_budget;    /* above 0, at most 1 */
 } ModbusConnectionConf;
+/* `tcp:HOST:PORT` of the far end, or the port's path. Caller frees. */
+char *modbus_connection_conf_endpoint(const ModbusConnectionConf *c);
+/* As it is configured: an object. */
+void modbus_connection_conf_write_json(const ModbusConnectionConf *c, JsonWriter *w);
 
 /* When a value that was read is reported; modbus-poll.h. */
 typedef struct ModbusReportConf {

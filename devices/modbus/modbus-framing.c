@@ -172,6 +172,28 @@ static void rtu_found(const uint8_t *data, size_t at, size_t length, ModbusSearc
         };
 }
 
+/* 2b: its objects say how long it is. As rtu_response_length(). */
+static int rtu_identification_length(const uint8_t *p, size_t n, size_t *ret_length) {
+        size_t end = 8; /* unit, function, MEI type, code, conformity, more follows, next object, how many */
+
+        if (n >= 3 && p[2] != MODBUS_MEI_IDENTIFICATION)
+                return -EBADMSG;
+        if (n < end)
+                return 0;
+
+        for (unsigned i = 0; i < p[7]; i++) {
+                if (end + 2 > RTU_PDU + MODBUS_PDU_MAX)
+                        return -EBADMSG;
+                if (n < end + 2)
+                        return 0;
+                end += 2U + p[end + 1];
+        }
+        if (end > RTU_PDU + MODBUS_PDU_MAX)
+                return -EBADMSG;
+        *ret_length = end + RTU_CRC_SIZE;
+        return 1;
+}
+
 /* How long the expected answer is if it begins here. 1: ret_length is known, 0: it takes more bytes to
  * say, -EBADMSG: it does not begin here. */
 static int rtu_response_length(const ModbusExpect *expect, const uint8_t *p, size_t n, size_t *ret_length) {
@@ -206,6 +228,8 @@ static int rtu_response_length(const ModbusExpect *expect, const uint8_t *p, siz
                         return -EBADMSG;
                 *ret_length = 6 + count;
                 return 1;
+        case MODBUS_READ_IDENTIFICATION:
+                return rtu_identification_length(p, n, ret_length);
         case MODBUS_MASK_WRITE:
                 *ret_length = 10;
                 return 1;

@@ -9,6 +9,7 @@
 #include "devices/modbus/modbus-conf.h"
 #include "devices/modbus/modbus-load.h"
 #include "devices/modbus/modbus-points.h"
+#include "devices/modbus/modbus-scan.h"
 #include "devices/modbus/modbus-write.h"
 #include "link/address.h"
 #include "link/path-watch.h"
@@ -402,17 +403,6 @@ static void master_on_enable_events(Device *d, int error, const Event *events, s
 
 /* ---- device type ------------------------------------------------------------------------------------- */
 
-static char *connection_endpoint(const ModbusConnectionConf *c) {
-        Address address = {
-                .kind = ADDRESS_TCP,
-                .host = (char *) c->transport.host,
-                .port = (uint16_t) c->transport.port,
-        };
-
-        return c->transport.kind == MODBUS_TRANSPORT_TCP ? address_format(&address)  :
-                                                                g_strdup(c->transport.serial.port);
-}
-
 static int master_init_units(ModbusMaster *m, sd_event *event) {
         const ModbusMasterConf *conf = m->device.conf;
         const ModbusRemoteConf *remotes = conf->remote_devices.items;
@@ -459,7 +449,7 @@ static int master_init(ModbusMaster *m) {
         m->line.report_changes = conf->report_errors == MODBUS_REPORT_ERRORS_CHANGE;
         m->writes.line = &m->line;
 
-        m->endpoint = connection_endpoint(master_connection(m));
+        m->endpoint = modbus_connection_conf_endpoint(master_connection(m));
         device_set_recorder(&m->device, (size_t) conf->recorder << 10);
         master_init_bus(m);
         r = deadline_new(event, "modbus-master", master_on_timer, m, &m->timer);
@@ -544,7 +534,7 @@ static char *master_framing(const void *conf) {
 }
 
 static char *master_endpoint(const void *conf) {
-        return connection_endpoint(&((const ModbusMasterConf *) conf)->connection);
+        return modbus_connection_conf_endpoint(&((const ModbusMasterConf *) conf)->connection);
 }
 
 static const StatusField master_status_fields[] = {
@@ -587,6 +577,9 @@ const DeviceType modbus_master_device_type = {
         .done = master_done,
         .event = master_event,
         .flow = master_flow,
+        .scan_begin = modbus_scan_begin,
+        .scan_done = modbus_scan_done,
+        .scan_size = sizeof(ModbusScan),
         .points = modbus_master_points,
         .status = master_status_fields,
         .parts_name = "RemoteDevices",

@@ -107,7 +107,8 @@ const DeviceType *const device_types[] = { &fake_master_device_type, &fake_bare_
 struct DeviceHost {
         ProxyView view;
         Device *device;
-        int restart; /* what proxy_restart() answers */
+        int restart, scan; /* what proxy_restart() and proxy_scan() answer */
+        DeviceScanOptions scan_options; /* of the last one */
 };
 
 struct Request {
@@ -157,6 +158,13 @@ EventType proxy_event_prefix(const Proxy *p) {
 }
 int proxy_restart(Proxy *p) {
         return p->restart;
+}
+int proxy_scan(Proxy *p, const DeviceScanOptions *options, int *ret_reader) {
+        p->scan_options = *options;
+        if (p->scan < 0)
+                return p->scan;
+        *ret_reader = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        return 0;
 }
 const Config *gateway_get_config(const Gateway *g) {
         return &g->config;

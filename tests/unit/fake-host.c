@@ -167,6 +167,22 @@ void device_drop_stored(Device *d, const char *const *but) {
                 }
 }
 
+void device_scan_tell(Device *d, JsonSpan line) {
+        FakeHost *h = d->host;
+
+        g_assert_true(d == h->scan);
+        g_assert_cmpint(json_check(line.text, line.size, NULL), >=, 0);
+        g_ptr_array_add(h->registered, g_strdup_printf("scan %.*s", (int) line.size, line.text));
+}
+
+void device_scan_ended(Device *d, DeviceReason reason, const char *detail) {
+        FakeHost *h = d->host;
+
+        g_assert_true(d == h->scan);
+        g_ptr_array_add(h->registered,
+                        g_strdup_printf("scan-ended %s %s", device_reason_to_string(reason), detail ?: ""));
+}
+
 int device_borrow_fd(Device *d, const char *name) {
         return d->host->borrowed_fd >= 0 ? d->host->borrowed_fd : -ENOENT;
 }
@@ -235,6 +251,7 @@ FakeHost *fake_host_free(FakeHost *h) {
         fake_host_stop(h);
         device_drop_stored(h->device, (const char *const[]) { NULL });
         g_hash_table_unref(h->stored);
+        fake_host_scan_done(h);
         fake_query_free(h->query);
         sd_event_source_disable_unref(h->answering);
         sd_event_source_disable_unref(h->finishing);
@@ -250,6 +267,25 @@ FakeHost *fake_host_free(FakeHost *h) {
         sd_event_unref(h->event);
         g_free(h);
         return NULL;
+}
+
+int fake_host_scan(FakeHost *h, const DeviceScanOptions *options) {
+        const DeviceType *type = h->device->type;
+        int r;
+
+        h->scan = g_malloc0(type->scan_size);
+        *h->scan = (Device) { .type = type, .host = h, .conf = h->conf };
+        r = type->scan_begin(h->scan, options);
+        if (r < 0)
+                g_clear_pointer(&h->scan, g_free);
+        return r;
+}
+
+void fake_host_scan_done(FakeHost *h) {
+        if (!h->scan)
+                return;
+        h->scan->type->scan_done(h->scan);
+        g_clear_pointer(&h->scan, g_free);
 }
 
 void fake_host_start(FakeHost *h) {

@@ -20,6 +20,7 @@ struct DeviceHost {
         LinkTap tap;
         LogContext log;
         Device *device;
+        Device *scan;                   /* NULL: none is under way */
         void *conf;                     /* parsed from the text given to fake_host_new() */
         ConfArena *arena;
 
@@ -54,6 +55,9 @@ DEFINE_CLEANUP(FakeHost, fake_host_free);
 
 /* Begins a run, the first or, after the end of one, the next; asserts success. */
 void fake_host_start(FakeHost *h);
+/* Begins a scan; what it tells is registered as `scan {…}`, its end as `scan-ended REASON DETAIL`. */
+int fake_host_scan(FakeHost *h, const DeviceScanOptions *options);
+void fake_host_scan_done(FakeHost *h);
 /* Calls stop() and waits for the end. */
 void fake_host_stop(FakeHost *h);
 /* Delivers an event: type below <prefix>/system with `/` between segments, JSON text or NULL for none. */

@@ -253,6 +253,7 @@ static const struct {
         { -ENOTCONN, BUS_ERROR_NOT_CONNECTED }, { -EHOSTDOWN, BUS_ERROR_NOT_OPERATIONAL },
         { -ETIMEDOUT, SD_BUS_ERROR_TIMEOUT },   { -ESHUTDOWN, BUS_ERROR_SHUTTING_DOWN },
         { -EUNATCH, BUS_ERROR_NOT_ENABLED },    { -EBADMSG, BUS_ERROR_INVALID_CONFIG },
+        { -EBUSY, BUS_ERROR_NOT_DISABLED },
         { -EPIPE, SD_BUS_ERROR_FAILED },
 };
 
@@ -325,6 +326,35 @@ static void test_export(Fixture *f, gconstpointer data) {
                 assert_error(reply, failures[i].name);
         }
         assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "ExportEvents", "s", "/etc/passwd"), SD_BUS_ERROR_INVALID_ARGS);
+}
+
+static void test_scan(Fixture *f, gconstpointer data) {
+        static const struct {
+                int error;
+                const char *name;
+        } failures[] = {
+                { -EOPNOTSUPP, SD_BUS_ERROR_NOT_SUPPORTED }, { -EALREADY, SD_BUS_ERROR_LIMITS_EXCEEDED },
+                { -ERANGE, SD_BUS_ERROR_INVALID_ARGS },      { -EBUSY, BUS_ERROR_NOT_DISABLED },
+                { -EMFILE, SD_BUS_ERROR_FAILED },
+        };
+        sd_bus_message *reply;
+        int fd = -EBADF;
+
+        reply = CALL(f, PLC, BUS_DEVICE_INTERFACE, "Scan", "a{sv}", 3, "from", "u", 2, "to", "u", 9, "timeout", "t", (uint64_t) 70);
+        g_assert_false(sd_bus_message_is_method_error(reply, NULL));
+        g_assert_cmpint(sd_bus_message_read(reply, "h", &fd), >, 0);
+        g_assert_cmpint(fd, >=, 0);
+        sd_bus_message_unref(reply);
+        g_assert_cmpuint(f->plc.scan_options.from, ==, 2);
+        g_assert_cmpuint(f->plc.scan_options.to, ==, 9);
+        g_assert_cmpuint(f->plc.scan_options.timeout, ==, 70);
+
+        assert_error(CALL(f, PLC, BUS_DEVICE_INTERFACE, "Scan", "a{sv}", 1, "speed", "u", 2), SD_BUS_ERROR_INVALID_ARGS);
+        assert_error(CALL(f, PLC, BUS_DEVICE_INTERFACE, "Scan", "a{sv}", 1, "from", "s", "one"), SD_BUS_ERROR_INVALID_ARGS);
+        for (size_t i = 0; i < ELEMENTSOF(failures); i++) {
+                f->plc.scan = failures[i].error;
+                assert_error(CALL(f, PLC, BUS_DEVICE_INTERFACE, "Scan", "a{sv}", 0), failures[i].name);
+        }
 }
 
 static void test_many_calls(Fixture *f, gconstpointer data) {
@@ -609,6 +639,7 @@ int main(int argc, char *argv[]) {
         ADD("/dbus/methods/errors", test_errors);
         g_test_add_func("/dbus/methods/error-map", test_error_map);
         ADD("/dbus/methods/export", test_export);
+        ADD("/dbus/methods/scan", test_scan);
         ADD("/dbus/methods/many", test_many_calls);
         ADD("/dbus/methods/end-with-bus", test_calls_end_with_bus);
         ADD("/dbus/methods/describe", test_describe);

@@ -199,6 +199,60 @@ static void test_ascii_vectors(void) {
         }
 }
 
+/* 2b, which only a scan asks for: its answer's length comes from its objects. */
+static void test_identification(void) {
+        static const char *const answers[] = {
+                "2b 0e 01 01 00 00 02 00 04 41636d65 01 01 58", "2b 0e 01 83 ff 01 00", "2b 0e 01 01 00 00 01 02 00", "ab 01",
+        };
+        static const char *const wrong[] = { "2b 0d 01 01 00 00 00", "2b" };
+        ModbusExpect expect = expect_of("2b 0e 01 00");
+
+        for (size_t i = 0; i < G_N_ELEMENTS(answers); i++)
+                for (int kind = 0; kind < _MODBUS_FRAMING_MAX; kind++) {
+                        const ModbusFraming *f = modbus_framing_get((ModbusFramingKind) kind);
+                        g_autoptr(GByteArray) pdu = from_hex(answers[i]);
+                        uint8_t frame[MODBUS_FRAME_MAX], scratch[MODBUS_PDU_MAX];
+                        ModbusResponse response;
+                        ModbusSearch s;
+                        size_t size;
+
+                        memcpy(frame + f->pdu_offset, pdu->data, pdu->len);
+                        size = f->wrap(frame, TRANSACTION, UNIT, pdu->len);
+                        for (size_t n = 0; n < size; n++)
+                                g_assert_cmpint(f->find_response(&expect, 1, frame, n, scratch, &s), ==, 0);
+                        g_assert_cmpint(f->find_response(&expect, 1, frame, size, scratch, &s), ==, 1);
+                        assert_bytes(s.frame.pdu, s.frame.pdu_size, answers[i]);
+                        g_assert_cmpint(modbus_response_parse(&expect, s.frame.pdu, s.frame.pdu_size, &response), ==, 0);
+                        if (response.result == MODBUS_SUCCESS)
+                                g_assert_cmpmem(response.data, response.size, pdu->data + 2, pdu->len - 2);
+                }
+        for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
+                g_autoptr(GByteArray) pdu = from_hex(wrong[i]);
+                ModbusResponse response;
+
+                g_assert_cmpint(modbus_response_parse(&expect, pdu->data, pdu->len, &response), ==, -EBADMSG);
+        }
+}
+
+/* Objects that promise more than a frame holds: not waited for. */
+static void test_identification_without_end(void) {
+        const ModbusFraming *f = modbus_framing_get(MODBUS_FRAMING_RTU);
+        g_autoptr(GByteArray) input = from_hex("11 2b 0e 01 01 00 00 ff");
+        ModbusExpect expect = expect_of("2b 0e 01 00");
+        uint8_t scratch[MODBUS_PDU_MAX];
+        ModbusSearch s;
+
+        g_assert_cmpint(f->find_response(&expect, 1, input->data, input->len, scratch, &s), ==, 0);
+        g_assert_cmpuint(s.consumed, ==, 0);
+        for (unsigned i = 0; i < 3; i++) {
+                uint8_t object[2 + 100] = { (uint8_t) i, 100 };
+
+                g_byte_array_append(input, object, sizeof(object));
+        }
+        g_assert_cmpint(f->find_response(&expect, 1, input->data, input->len, scratch, &s), ==, 0);
+        g_assert_cmpuint(s.consumed, ==, input->len);
+}
+
 /* The longest PDU, which fills every buffer to its end. */
 static void test_ascii_longest(void) {
         const ModbusFraming *f = modbus_framing_get(MODBUS_FRAMING_ASCII);
@@ -634,6 +688,8 @@ int main(int argc, char *argv[]) {
 
         g_test_add_func("/modbus-codec/vectors", test_vectors);
         g_test_add_func("/modbus-codec/ascii-vectors", test_ascii_vectors);
+        g_test_add_func("/modbus-codec/identification", test_identification);
+        g_test_add_func("/modbus-codec/identification-without-end", test_identification_without_end);
         g_test_add_func("/modbus-codec/ascii-longest", test_ascii_longest);
         g_test_add_func("/modbus-codec/requests", test_requests);
         g_test_add_func("/modbus-codec/answers", test_answers);
