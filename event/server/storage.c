@@ -479,6 +479,7 @@ int storage_new(sd_event *event, Store *store, const char *export_path, const St
         s->core = storage_core_new(store, export_path);
         s->kick_fd = s->export.fd = -EBADF;
         s->commit_at = USEC_INFINITY;
+        s->trim_at = storage_now(s);
         g_queue_init(&s->waiting);
         g_queue_init(&s->written);
         g_queue_init(&s->queries);
