@@ -2,8 +2,9 @@
 /* What the files of the store share. The thread that uses the store.
  *
  * Tables: `types` (each type once), `latest` (the last event of each type), `history` (numbered from 1 without gaps, the oldest are
- * deleted), `head` (the last event ever). A row of `history` says which one was the previous of its type: so writing
- * appends at one place and all events of a type are found from its latest one, without an index. */
+ * deleted), `head` (the last event ever: written where history does not have it, and when the store is closed, to compare). A row of
+ * `history` says which one was the previous of its type: so writing appends at one place and all events of a type are found from its
+ * latest one, without an index. */
 #pragma once
 
 #include <sqlite3.h>
@@ -118,7 +119,7 @@ struct Store {
         usec_t max_age;
         int64_t max_events, max_bytes;
         unsigned slice_rows, turn_rows; /* of queries: STORE_SLICE_ROWS, QUERY_TURN_ROWS */
-        StorePlace now, committed;
+        StorePlace now, committed; /* next 0: not yet known */
         int64_t next_type;
         bool transaction;
         int undone;             /* a query or export met a failure that undid what was written: the next write or commit says so */

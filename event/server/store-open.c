@@ -135,34 +135,33 @@ static int store_read_head(Store *s) {
         return r;
 }
 
-/* Reads the event at an end of history; 0 when there is none. */
-static int store_read_end(Store *s, StoreStatement which, int64_t from, int64_t *ret) {
+/* Reads the event at an end of history. 1: there is one, 0: none. */
+static int store_read_end(Store *s, StoreStatement which, int64_t from, StorePlace *ret) {
         sqlite3_stmt *row = store_statement(s, which);
+        int64_t number;
         int r;
 
         (void) sqlite3_bind_int64(row, 1, from);
         r = store_row(s, row);
-        if (r < 0)
+        if (r <= 0)
                 return r;
-        *ret = r > 0 ? sqlite3_column_int64(row, COLUMN_NUMBER) : 0;
-        if (r > 0)
-                (void) sqlite3_column_blob(row, COLUMN_PAYLOAD); /* is what overflows there? */
+        number = sqlite3_column_int64(row, COLUMN_NUMBER);
+        *ret = (StorePlace) { .first = number, .id = column_id(row), .timestamp = column_time(row) };
+        (void) sqlite3_column_blob(row, COLUMN_PAYLOAD); /* is what overflows there? */
         (void) sqlite3_reset(row);
-        return 0;
+        if (number < 1 || number == INT64_MAX)
+                return store_error_text(s, -EUCLEAN, "an event's number is out of range");
+        ret->next = number + 1;
+        return 1;
 }
 
 /* Where history begins and ends, which must agree with what was noted. Costs the same for any number of events. */
 static int store_read_place(Store *s) {
-        int64_t first = 0, last = 0, types = 0, latest = 0;
+        StorePlace first, last;
+        int64_t types = 0, latest = 0;
         int r;
 
         r = store_read_head(s);
-        if (r < 0)
-                return r;
-        r = store_read_end(s, STORE_EVENTS_UP, INT64_MIN, &first);
-        if (r < 0)
-                return r;
-        r = store_read_end(s, STORE_EVENTS_DOWN, INT64_MAX, &last);
         if (r < 0)
                 return r;
         r = store_ask(s, "SELECT coalesce(max(id), 0) FROM types", &types);
@@ -171,10 +170,17 @@ static int store_read_place(Store *s) {
         r = store_ask(s, "SELECT coalesce(max(type), 0) FROM latest", &latest);
         if (r < 0)
                 return r;
+        r = store_read_end(s, STORE_EVENTS_UP, INT64_MIN, &first);
+        if (r > 0)
+                r = store_read_end(s, STORE_EVENTS_DOWN, INT64_MAX, &last);
+        if (r < 0)
+                return r;
 
-        if (s->now.next < 1 || first < 0 || types != latest || types < 0 || (last != 0 && last != s->now.next - 1))
+        if (s->now.next < 1 || types != latest || types < 0 || (r > 0 && last.next < s->now.next))
                 return store_error_text(s, -EUCLEAN, "the tables do not agree with each other");
-        s->now.first = last != 0 ? first : s->now.next;
+        if (r > 0)
+                s->now = last;
+        s->now.first = r > 0 ? first.first : s->now.next;
         s->committed = s->now;
         s->next_type = types + 1;
         return 0;

@@ -11,11 +11,28 @@
 #define FREE_PAGES_KEPT 256
 #define FREE_PAGES_PART 8
 
+/* Its last row is the last event, so that need not be noted as well. */
+static bool history_has_last(const Store *s) {
+        return s->now.first < s->now.next;
+}
+
+static int store_put_head(Store *s) {
+        sqlite3_stmt *statement = store_statement(s, STORE_PUT_HEAD);
+
+        (void) sqlite3_bind_int64(statement, 1, s->now.next - 1);
+        (void) sqlite3_bind_int64(statement, 2, s->now.id.server);
+        (void) sqlite3_bind_int64(statement, 3, s->now.id.session);
+        (void) sqlite3_bind_int64(statement, 4, s->now.id.instance);
+        (void) sqlite3_bind_int64(statement, 5, s->now.timestamp.s);
+        (void) sqlite3_bind_int64(statement, 6, s->now.timestamp.us);
+        return store_run(s, STORE_PUT_HEAD);
+}
+
 Store *store_close(Store *s) {
         if (!s)
                 return NULL;
-        if (s->db)
-                (void) store_commit(s);
+        if (s->committed.next > 0 && store_commit(s) >= 0) /* else it was refused, and is not touched */
+                (void) store_put_head(s);
         for (StoreStatement i = 0; i < _STORE_STATEMENT_MAX; i++)
                 (void) sqlite3_finalize(s->statements[i]);
         (void) sqlite3_close(s->db);
@@ -82,18 +99,6 @@ int store_flush(Store *s) {
         return r;
 }
 
-static int store_put_head(Store *s) {
-        sqlite3_stmt *statement = store_statement(s, STORE_PUT_HEAD);
-
-        (void) sqlite3_bind_int64(statement, 1, s->now.next - 1);
-        (void) sqlite3_bind_int64(statement, 2, s->now.id.server);
-        (void) sqlite3_bind_int64(statement, 3, s->now.id.session);
-        (void) sqlite3_bind_int64(statement, 4, s->now.id.instance);
-        (void) sqlite3_bind_int64(statement, 5, s->now.timestamp.s);
-        (void) sqlite3_bind_int64(statement, 6, s->now.timestamp.us);
-        return store_run(s, STORE_PUT_HEAD);
-}
-
 /* What goes into a file without a name is gone with this process, so it is not acknowledged. A file that is put back is written on. */
 static int store_check_file(Store *s) {
         int moved = 0;
@@ -108,7 +113,7 @@ static int store_end(Store *s) {
         r = store_check_file(s);
         if (r >= 0)
                 r = changes_write(&s->changes, s);
-        if (r >= 0)
+        if (r >= 0 && !history_has_last(s))
                 r = store_put_head(s);
         if (r >= 0)
                 r = store_run(s, STORE_COMMIT);
@@ -141,6 +146,8 @@ int store_probe(Store *s) {
         s->now.id.instance++;
         r = store_put_head(s);
         s->now.id.instance--;
+        if (r >= 0)
+                r = store_put_head(s);
         return r < 0 ? store_undo(s, r) : store_end(s);
 }
 
@@ -219,7 +226,7 @@ static int store_add_type(Store *s, EventType type, TypeSlot *slot) {
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
 
 static bool history_is_kept(const Store *s) {
-        return s->max_events != 0 || s->now.first < s->now.next; /* what is there is trimmed in order */
+        return s->max_events != 0 || history_has_last(s); /* what is there is trimmed in order */
 }
 
 static int store_add_history(Store *s, const TypeSlot *slot, const Event *e) {
@@ -379,6 +386,11 @@ static int store_trim_end(Store *s, Timestamp now, int64_t *ret) {
 static int store_delete_before(Store *s, int64_t end) {
         int r;
 
+        if (end == s->now.next) {
+                r = store_put_head(s);
+                if (r < 0)
+                        return r;
+        }
         (void) sqlite3_exec(s->db, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
         (void) sqlite3_bind_int64(store_statement(s, STORE_TRIM), 1, end);
         r = store_run(s, STORE_TRIM);

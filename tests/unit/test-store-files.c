@@ -176,7 +176,6 @@ static void test_refused(void) {
                 { "ALTER TABLE history RENAME COLUMN previous TO earlier", -EUCLEAN },
                 { "DELETE FROM head", -EUCLEAN },
                 { "DROP TABLE head", -EUCLEAN },
-                { "UPDATE head SET event = event - 1", -EUCLEAN },
                 { "UPDATE head SET event = event + 1", -EUCLEAN },
                 { "UPDATE head SET event = -5", -EUCLEAN },
                 { "DELETE FROM latest", -EUCLEAN },
@@ -186,6 +185,8 @@ static void test_refused(void) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                g_autofree char *before = NULL, *after = NULL;
+                gsize n_before, n_after;
                 _fixture_ f = { 0 };
 
                 fixture_init(&f);
@@ -193,9 +194,11 @@ static void test_refused(void) {
                 fixture_fill(&f, 20, 3);
                 f.store = store_close(f.store);
                 run_sql(f.path, table[i].sql);
+                g_assert_true(g_file_get_contents(f.path, &before, &n_before, NULL));
                 g_test_message("%s", table[i].sql);
                 g_assert_cmpint(try_open(&f), ==, table[i].result);
-                g_assert_true(file_exists(f.path, ""));
+                g_assert_true(g_file_get_contents(f.path, &after, &n_after, NULL));
+                g_assert_cmpmem(before, n_before, after, n_after);
         }
 }
 
