@@ -5,54 +5,82 @@
 
 #include "dbus/bus-internal.h"
 
-static char kind_type(StatusKind kind) {
+#define CODES_ELEMENT "{yt}"
+
+static const char *kind_signature(StatusKind kind) {
         switch (kind) {
         case STATUS_BOOL:
-                return 'b';
+                return "b";
         case STATUS_STRING:
-                return 's';
+                return "s";
+        case STATUS_CODES:
+                return "a" CODES_ELEMENT;
         case STATUS_COUNTER:
         case STATUS_GAUGE:
         case STATUS_USEC:
         default:
-                return 't';
+                return "t";
         }
 }
 
-/* base NULL: there is no run. */
+/* base NULL: there is no run. All but STATUS_CODES. */
 static BusValue field_value(const StatusField *f, const void *base) {
         const void *at = base ? (const uint8_t *) base + f->offset : NULL;
 
         if (!at)
-                return bus_none(kind_type(f->kind));
-        switch (kind_type(f->kind)) {
-        case 'b':
+                return bus_none(*kind_signature(f->kind));
+        switch (f->kind) {
+        case STATUS_BOOL:
                 return bus_bool(*(const bool *) at);
-        case 's':
+        case STATUS_STRING:
                 return bus_string(*(const char *const *) at);
         default:
-                return bus_uint64(*(const uint64_t *) at);
+                return bus_uint64(f->compute ? f->compute(at) : *(const uint64_t *) at);
         }
 }
 
-/* ret_text keeps a constant; the caller frees. */
-static BusValue status_value(const ProxyView *view, const Device *device, const StatusField *f,
-                             char **ret_text) {
-        if (!f->constant)
-                return field_value(f, device);
-        *ret_text = f->constant(view->config->conf);
-        return bus_string(*ret_text);
+/* NULL: there is no run. */
+static const uint64_t *field_codes(const StatusField *f, const void *base) {
+        return base ? (const uint64_t *) ((const uint8_t *) base + f->offset) : NULL;
 }
 
 /* ---- JSON --------------------------------------------------------------------------------------------------------- */
 
-static void write_fields(JsonWriter *w, const StatusField *fields, const void *base) {
-        for (const StatusField *f = fields; f->name; f++) {
-                BusValue v = field_value(f, base);
+static void write_codes(JsonWriter *w, const uint64_t *codes) {
+        char key[4];
 
-                json_key(w, f->name);
-                bus_value_write(w, &v);
+        if (!codes) {
+                json_null(w);
+                return;
         }
+        json_open_object(w);
+        for (unsigned i = 0; i < STATUS_CODES_MAX; i++)
+                if (codes[i] > 0) {
+                        (void) snprintf(key, sizeof(key), "%u", i);
+                        json_key(w, key);
+                        json_uint(w, codes[i]);
+                }
+        json_close_object(w);
+}
+
+static void write_field(JsonWriter *w, const StatusField *f, const void *base) {
+        BusValue v;
+
+        json_key(w, f->name);
+        if (f->kind == STATUS_CODES) {
+                write_codes(w, field_codes(f, base));
+                return;
+        }
+        v = field_value(f, base);
+        bus_value_write(w, &v);
+}
+
+static void write_constant(JsonWriter *w, const StatusField *f, const void *conf) {
+        g_autofree char *text = f->constant(conf);
+        BusValue v = bus_string(text);
+
+        json_key(w, f->name);
+        bus_value_write(w, &v);
 }
 
 static void write_parts(JsonWriter *w, const DeviceType *type, const Device *device) {
@@ -62,28 +90,54 @@ static void write_parts(JsonWriter *w, const DeviceType *type, const Device *dev
         json_open_array(w);
         for (size_t i = 0; i < n; i++) {
                 json_open_object(w);
-                write_fields(w, type->part_fields, type->part(device, i));
+                for (const StatusField *f = type->part_fields; f->name; f++)
+                        write_field(w, f, type->part(device, i));
                 json_close_object(w);
         }
         json_close_array(w);
 }
 
 void bus_type_write(JsonWriter *w, const DeviceType *type, const ProxyView *view, const Device *device) {
-        for (const StatusField *f = type->status; f && f->name; f++) {
-                g_autofree char *text = NULL;
-                BusValue v = status_value(view, device, f, &text);
-
-                json_key(w, f->name);
-                bus_value_write(w, &v);
-        }
+        for (const StatusField *f = type->status; f && f->name; f++)
+                if (f->constant)
+                        write_constant(w, f, view->config->conf);
+                else
+                        write_field(w, f, device);
         if (type->parts_name)
                 write_parts(w, type, device);
 }
 
 /* ---- D-Bus -------------------------------------------------------------------------------------------------------- */
 
+static int append_codes(sd_bus_message *m, const uint64_t *codes) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', CODES_ELEMENT);
+        for (unsigned i = 0; codes && i < STATUS_CODES_MAX && r >= 0; i++)
+                if (codes[i] > 0)
+                        r = sd_bus_message_append(m, CODES_ELEMENT, (uint8_t) i, codes[i]);
+        if (r < 0)
+                return r;
+        return sd_bus_message_close_container(m);
+}
+
+static int append_value(sd_bus_message *m, const StatusField *f, const void *base) {
+        BusValue v;
+
+        if (f->kind == STATUS_CODES)
+                return append_codes(m, field_codes(f, base));
+        v = field_value(f, base);
+        return bus_value_append(m, &v);
+}
+
+static int append_constant(sd_bus_message *m, const StatusField *f, const void *conf) {
+        g_autofree char *text = f->constant(conf);
+        BusValue v = bus_string(text);
+
+        return bus_value_append(m, &v);
+}
+
 static int append_field(sd_bus_message *m, const StatusField *f, const void *base) {
-        BusValue v = field_value(f, base);
         int r;
 
         r = sd_bus_message_open_container(m, 'e', "sv");
@@ -92,10 +146,10 @@ static int append_field(sd_bus_message *m, const StatusField *f, const void *bas
         r = sd_bus_message_append(m, "s", f->name);
         if (r < 0)
                 return r;
-        r = sd_bus_message_open_container(m, 'v', (char[]) { v.type, '\0' });
+        r = sd_bus_message_open_container(m, 'v', kind_signature(f->kind));
         if (r < 0)
                 return r;
-        r = bus_value_append(m, &v);
+        r = append_value(m, f, base);
         if (r < 0)
                 return r;
         r = sd_bus_message_close_container(m);
@@ -142,24 +196,12 @@ static int get_status(sd_bus *bus, const char *path, const char *interface, cons
         const BusDevice *d = userdata;
         const ProxyView *view = proxy_view(d->proxy);
         const StatusField *f = view->config->type->status;
-        g_autofree char *text = NULL;
-        BusValue v;
 
         while (!streq(f->name, property))
                 f++;
-        v = status_value(view, proxy_get_device(d->proxy), f, &text);
-        return bus_value_append(reply, &v);
-}
-
-static const char *kind_signature(StatusKind kind) {
-        switch (kind_type(kind)) {
-        case 'b':
-                return "b";
-        case 's':
-                return "s";
-        default:
-                return "t";
-        }
+        if (f->constant)
+                return append_constant(reply, f, view->config->conf);
+        return append_value(reply, f, proxy_get_device(d->proxy));
 }
 
 static sd_bus_vtable *type_vtable_new(const DeviceType *type) {

@@ -55,8 +55,10 @@ static inline bool device_link_is_bad(DeviceLink link) {
 }
 
 /* A status table gives the D-Bus type interface, Describe and, later, metrics. Values lie at offset in the device's struct (or in
- * the part's base): uint64_t (counter, gauge, usec), bool, const char * (NULL reads as ""). */
-typedef enum StatusKind { STATUS_COUNTER, STATUS_GAUGE, STATUS_BOOL, STATUS_STRING, STATUS_USEC } StatusKind;
+ * the part's base): uint64_t (counter, gauge, usec), bool, const char * (NULL reads as ""), uint64_t[STATUS_CODES_MAX] (codes: a counter for each
+ * code; what is 0 is not shown). */
+typedef enum StatusKind { STATUS_COUNTER, STATUS_GAUGE, STATUS_BOOL, STATUS_STRING, STATUS_USEC, STATUS_CODES } StatusKind;
+#define STATUS_CODES_MAX 12U
 typedef struct StatusField {
         const char *name;       /* D-Bus property, "Transport"; NULL ends the table */
         const char *unit, *help;
@@ -64,6 +66,7 @@ typedef struct StatusField {
         size_t offset;
         char *(*constant)(const void *conf); /* given: a string of the configuration, the same with or without a run; caller
                                               * frees. offset is not used; EmitsChangedSignal const */
+        uint64_t (*compute)(const void *at); /* given: makes the number of what lies at offset when somebody asks */
 } StatusField;
 
 /* What people read, write or enable by a name: `gatewayctl values`, `write` and `enable TYPE/NAME/PART`. Subtypes are NULL-terminated, below <prefix>,

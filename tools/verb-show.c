@@ -8,18 +8,27 @@
 
 typedef bool (*EachProperty)(JsonObject *owner, const char *name, void *userdata);
 
-/* Calls each() for the properties of the device, then for those of its type; stops when it returns true. */
-static bool for_each_property(JsonObject *o, EachProperty each, void *userdata) {
+/* Calls each() for the members, without those that are objects where those are another's; stops when it returns true. */
+static bool for_each_member(JsonObject *o, bool objects, EachProperty each, void *userdata) {
         g_autoptr(GList) names = json_object_get_members(o);
 
         for (GList *i = names; i; i = i->next)
-                if (!JSON_NODE_HOLDS_OBJECT(json_object_get_member(o, i->data)) &&
+                if ((objects || !JSON_NODE_HOLDS_OBJECT(json_object_get_member(o, i->data))) &&
                     each(o, i->data, userdata))
                         return true;
+        return false;
+}
+
+/* The same for the properties of the device, then for those of its type, which are an object. */
+static bool for_each_property(JsonObject *o, EachProperty each, void *userdata) {
+        g_autoptr(GList) names = json_object_get_members(o);
+
+        if (for_each_member(o, false, each, userdata))
+                return true;
         for (GList *i = names; i; i = i->next) {
                 JsonNode *n = json_object_get_member(o, i->data);
 
-                if (JSON_NODE_HOLDS_OBJECT(n) && for_each_property(json_node_get_object(n), each, userdata))
+                if (JSON_NODE_HOLDS_OBJECT(n) && for_each_member(json_node_get_object(n), true, each, userdata))
                         return true;
         }
         return false;

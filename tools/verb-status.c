@@ -69,14 +69,29 @@ static void print_traffic(const DeviceView *v, const Clocks *now) {
 
 /* ---- what the type adds ------------------------------------------------------------------------------ */
 
+/* Of which there is none: a counter at 0, a time that never was. */
+static bool is_nothing(JsonNode *value) {
+        if (JSON_NODE_HOLDS_OBJECT(value))
+                return json_object_get_size(json_node_get_object(value)) == 0;
+        return JSON_NODE_HOLDS_NULL(value) ||
+               (json_node_get_value_type(value) == G_TYPE_INT64 && json_node_get_int(value) == 0);
+}
+
+/* In one line, without what is nothing: parts are many, and so are their counters. */
 static void print_part(const char *label, JsonObject *part) {
         g_autoptr(GList) names = json_object_get_members(part);
+        const char *space = "";
 
         print_label(label);
         for (GList *i = names; i; i = i->next) {
-                g_autofree char *text = output_value(json_object_get_member(part, i->data));
+                JsonNode *value = json_object_get_member(part, i->data);
+                g_autofree char *text = NULL;
 
-                printf("%s%s=%s", i == names ? "" : " ", (const char *) i->data, text);
+                if (is_nothing(value))
+                        continue;
+                text = output_value(value);
+                printf("%s%s=%s", space, (const char *) i->data, text);
+                space = " ";
         }
         putchar('\n');
 }

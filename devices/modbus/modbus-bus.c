@@ -17,13 +17,15 @@ typedef struct ModbusFlight {
         bool busy;              /* this one is on the line */
         bool retry;             /* it had been transmitted before */
         ModbusUrgency urgency;
+        ModbusCounters *counters; /* the job's */
+        size_t size;            /* of the request */
         usec_t begun;           /* of a probe */
 } ModbusFlight;
 
 struct ModbusBus {
         ModbusBusOptions options;
         ModbusClock clock;
-        ModbusCounters *counters;
+        ModbusLineCounters *counters;
         ModbusLink *link;
         JobList queue, writes, probes;
         JobList delayed;        /* in the order of due, because all wait equally long */
@@ -61,7 +63,7 @@ static void list_remove(JobList *l, ModbusJob *job) {
 }
 
 ModbusBus *modbus_bus_new(const ModbusBusOptions *options, const ModbusClock *clock,
-                          ModbusCounters *counters) {
+                          ModbusLineCounters *counters) {
         ModbusBus *b = g_malloc0(sizeof(ModbusBus) + options->max_outstanding * sizeof(ModbusFlight));
 
         b->options = *options;
@@ -207,6 +209,8 @@ static void bus_begin(ModbusBus *b, JobList *queue) {
         f->job = job;
         f->busy = true;
         f->urgency = job->urgency;
+        f->counters = job->counters;
+        f->size = job->request.size;
         b->n_busy++;
         b->wrote = queue == &b->writes;
         if (f->urgency == MODBUS_JOB_PROBE)
@@ -285,10 +289,20 @@ static bool bus_repeat(ModbusFlight *f) {
 
 static void bus_count(ModbusFlight *f, int error, const ModbusResponse *response) {
         ModbusBus *b = f->bus;
+        ModbusLink *link = b->link;
+        const ModbusAttempt a = {
+                .response = error < 0 ? NULL : response,
+                .retry = f->retry,
+                .checksum_errors = link->checksum_errors,
+                .sent = f->size,
+                .received = error < 0 ? 0 : link->received,
+                .begun_at = link->begun_at,
+                .ended_at = link->ended_at,
+                .round_trip = error < 0 ? 0 : link->round_trip,
+        };
 
-        modbus_counters_add(b->counters, f->retry, error < 0 ? USEC_INFINITY : b->link->round_trip,
-                            error >= 0 && response->result != MODBUS_SUCCESS, b->link->begun_at,
-                            b->link->ended_at);
+        link->checksum_errors = 0;
+        modbus_counters_add(b->counters, f->counters, &a);
         if (error >= 0 && b->options.request_delay > 0)
                 b->last_answer = b->clock.now(b->clock.userdata);
 }

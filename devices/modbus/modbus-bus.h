@@ -42,6 +42,7 @@ typedef struct ModbusClock {
 struct ModbusJob {
         ModbusRequest request;  /* unchanged while submitted */
         ModbusUrgency urgency;  /* … too */
+        ModbusCounters *counters; /* of its remote device; outlives the bus; may be NULL */
         /* Once, unless cancelled; the job is the submitter's again and may be submitted or freed inside.
          * error: 0 with a response, -ETIMEDOUT after all repetitions, -ENOTCONN the line went. */
         void (*done)(ModbusJob *job, int error, const ModbusResponse *response);
@@ -56,7 +57,7 @@ struct ModbusJob {
 
 /* counters: the caller's, outlives the bus. */
 ModbusBus *modbus_bus_new(const ModbusBusOptions *options, const ModbusClock *clock,
-                          ModbusCounters *counters);
+                          ModbusLineCounters *counters);
 /* No callback follows; jobs must have been cancelled or dropped before. */
 ModbusBus *modbus_bus_free(ModbusBus *b);
 DEFINE_CLEANUP(ModbusBus, modbus_bus_free);

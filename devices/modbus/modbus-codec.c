@@ -287,7 +287,7 @@ int modbus_response_parse(const ModbusExpect *expect, const uint8_t *pdu, size_t
         if (pdu[0] & MODBUS_ERROR_BIT) {
                 if (size != 2)
                         return -EBADMSG;
-                *ret = (ModbusResponse) { .result = modbus_result_from_code(pdu[1]) };
+                *ret = (ModbusResponse) { .result = modbus_result_from_code(pdu[1]), .exception = pdu[1] };
                 return 0;
         }
 

@@ -128,6 +128,7 @@ typedef struct ModbusResponse {
         const uint8_t *data;    /* reads: packed bits or registers, at least what was asked for; 2b: what follows the
                                  * MEI type; borrowed */
         size_t size;            /* of data; 18: 2 * count, may be 0 */
+        uint8_t exception;      /* code of an exception, as it came */
 } ModbusResponse;
 
 /* What identifies and checks an answer, kept by who waits for it. */
@@ -176,7 +177,8 @@ static inline bool modbus_units_has(const ModbusUnits *u, uint8_t unit) {
 /* Outcome of a search in what was received so far. */
 typedef struct ModbusSearch {
         size_t consumed;        /* bytes at the front that are done with, also when no frame was found */
-        unsigned dropped;       /* frames or bytes that were of no use: errors for the tap */
+        unsigned dropped;       /* frames or bytes that were of no use: errors for the tap … */
+        unsigned bad_checksums; /* … among them whole frames with a wrong CRC (of the expected unit) or LRC */
         ModbusFrame frame;      /* when one was found; borrows from data or scratch … */
         size_t expected;        /* … and which of the expected answers it is */
 } ModbusSearch;

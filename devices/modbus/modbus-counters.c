@@ -1,56 +1,121 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a master's line counts. No state of its own. */
+/* What a master counts. No state of its own; loop thread. */
 
 #include "devices/modbus/modbus-counters.h"
 
-#include <stdlib.h>
+#define WINDOW_USEC USEC_PER_SEC
+#define EXACT 8U        /* round trips below it have a bucket each … */
+#define EXACT_BITS 3U   /* … and so many share a power of two above */
 
-#define UPDATE_EVERY USEC_PER_SEC
+/* ---- round trips ------------------------------------------------------------------------------------- */
 
-static int compare(const void *a, const void *b) {
-        uint32_t left = *(const uint32_t *) a, right = *(const uint32_t *) b;
+static unsigned bucket_of(usec_t round_trip) {
+        uint32_t v = (uint32_t) MIN(round_trip, (usec_t) UINT32_MAX);
+        unsigned shift;
 
-        return left < right ? -1 : left > right;
+        if (v < EXACT)
+                return v;
+        shift = 31U - (unsigned) __builtin_clz(v) - EXACT_BITS;
+        return MIN(EXACT * shift + (v >> shift), MODBUS_ROUND_TRIP_BUCKETS - 1);
 }
 
-static void update_percentiles(ModbusCounters *c) {
-        uint32_t sorted[MODBUS_ROUND_TRIPS];
-        size_t n = (size_t) MIN(c->answers, (uint64_t) MODBUS_ROUND_TRIPS);
+/* The longest round trip of a bucket. */
+static usec_t bucket_end(unsigned bucket) {
+        unsigned shift = bucket < EXACT ? 0 : bucket / EXACT - 1;
 
-        memcpy(sorted, c->round_trips, n * sizeof(sorted[0]));
-        qsort(sorted, n, sizeof(sorted[0]), compare);
-        c->round_trip_50 = sorted[(n - 1) / 2];
-        c->round_trip_99 = sorted[(n * 99 + 99) / 100 - 1];
+        return ((usec_t) (bucket - EXACT * shift + 1) << shift) - 1;
 }
 
-static void count_answer(ModbusCounters *c, usec_t round_trip) {
-        c->round_trips[c->answers % MODBUS_ROUND_TRIPS] = (uint32_t) MIN(round_trip, (usec_t) UINT32_MAX);
-        c->round_trip = round_trip;
-        c->answers++;
+static void fade(ModbusCounters *c) {
+        c->n_round_trips = 0;
+        for (unsigned i = 0; i < MODBUS_ROUND_TRIP_BUCKETS; i++)
+                c->n_round_trips += c->round_trips[i] /= 2;
 }
 
-/* What takes longer than counting, once a second. */
-static void count_second(ModbusCounters *c, usec_t now) {
-        c->load = MIN(c->busy * 100 / (now - c->second_begun), (usec_t) 100);
-        c->second_begun = now;
-        c->busy = 0;
-        if (c->answers > 0)
-                update_percentiles(c);
+static uint64_t percentile(const ModbusCounters *c, unsigned percent) {
+        unsigned wanted = (c->n_round_trips * percent + 99) / 100, n = 0;
+
+        if (c->n_round_trips == 0)
+                return 0;
+        for (unsigned i = 0;; i++) {
+                n += c->round_trips[i];
+                if (n >= wanted)
+                        return bucket_end(i);
+        }
 }
 
-void modbus_counters_add(ModbusCounters *c, bool retry, usec_t round_trip, bool exception, usec_t begun_at,
-                         usec_t ended_at) {
+uint64_t modbus_counters_50(const void *counters) {
+        return percentile(counters, 50);
+}
+
+uint64_t modbus_counters_99(const void *counters) {
+        return percentile(counters, 99);
+}
+
+/* ---- the line's time --------------------------------------------------------------------------------- */
+
+static void end_window(ModbusLineCounters *line, usec_t now) {
+        usec_t window = now - line->since, wire = line->bytes * line->wire_time / 1000;
+
+        line->load = MIN(line->busy * 100 / window, (usec_t) 100);
+        line->wire_load = MIN(wire * 100 / window, (usec_t) 100);
+        line->since = now;
+        line->busy = line->bytes = 0;
+}
+
+static void add_use(ModbusLineCounters *line, const ModbusAttempt *a) {
+        if (line->since == 0)
+                line->since = a->begun_at;
+        line->busy += usec_sub(a->ended_at, MAX(a->begun_at, line->busy_until)); /* several may overlap */
+        line->busy_until = a->ended_at;
+        line->bytes += a->sent + a->received;
+        if (a->ended_at >= line->since + WINDOW_USEC)
+                end_window(line, a->ended_at);
+}
+
+static bool line_rests(const ModbusLineCounters *line) {
+        return now_usec(CLOCK_MONOTONIC) > line->since + 2 * WINDOW_USEC;
+}
+
+uint64_t modbus_line_load(const void *line) {
+        return line_rests(line) ? 0 : ((const ModbusLineCounters *) line)->load;
+}
+
+uint64_t modbus_line_wire_load(const void *line) {
+        return line_rests(line) ? 0 : ((const ModbusLineCounters *) line)->wire_load;
+}
+
+/* ---- counting ---------------------------------------------------------------------------------------- */
+
+static inline void add(ModbusCounters *c, const ModbusAttempt *a, unsigned bucket) {
+        const ModbusResponse *r = a->response;
+
         c->requests++;
-        c->retries += retry;
-        c->exceptions += exception;
-        if (round_trip == USEC_INFINITY)
+        c->retries += a->retry;
+        c->checksum_errors += a->checksum_errors;
+        c->bytes_sent += a->sent;
+        if (!r) {
                 c->timeouts++;
-        else
-                count_answer(c, round_trip);
+                return;
+        }
 
-        if (c->second_begun == 0)
-                c->second_begun = begun_at;
-        c->busy += usec_sub(ended_at, begun_at);
-        if (ended_at >= c->second_begun + UPDATE_EVERY)
-                count_second(c, ended_at);
+        c->answers++;
+        c->bytes_received += a->received;
+        c->round_trip = a->round_trip;
+        if (r->result != MODBUS_SUCCESS) {
+                c->exceptions++;
+                c->codes[r->exception < STATUS_CODES_MAX ? r->exception : 0]++;
+        }
+        c->round_trips[bucket]++;
+        if (++c->n_round_trips == MODBUS_ROUND_TRIPS_MAX)
+                fade(c);
+}
+
+void modbus_counters_add(ModbusLineCounters *line, ModbusCounters *remote, const ModbusAttempt *a) {
+        unsigned bucket = bucket_of(a->round_trip);
+
+        add(&line->all, a, bucket);
+        if (remote)
+                add(remote, a, bucket);
+        add_use(line, a);
 }

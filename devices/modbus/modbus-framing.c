@@ -256,6 +256,7 @@ static int rtu_find_response(const ModbusExpect *expect, size_t n, const uint8_t
                         *ret = s;
                         return 1;
                 }
+                s.bad_checksums++;
         }
 
         s.consumed = at;
@@ -321,8 +322,10 @@ static int rtu_find_request(const ModbusUnits *units, bool paused, const uint8_t
                 if (r < 0)
                         continue;
                 if (r > 0 && size - at >= length) {
-                        if (!rtu_crc_right(data + at, length))
+                        if (!rtu_crc_right(data + at, length)) {
+                                s.bad_checksums += modbus_units_has(units, data[at]);
                                 continue;
+                        }
                         rtu_found(data, at, length, &s);
                         *ret = s;
                         return 1;
@@ -408,7 +411,7 @@ static bool ascii_decode(const uint8_t *digits, size_t n, uint8_t *scratch, Modb
 }
 
 /* The frame that a colon begins. 1: it is whole and right, 0: it is not whole yet, -EBADMSG: it is none. */
-static int ascii_frame(const uint8_t *p, size_t n, uint8_t *scratch, ModbusFrame *ret) {
+static int ascii_frame(const uint8_t *p, size_t n, uint8_t *scratch, ModbusSearch *ret) {
         size_t digits = ascii_count_digits(p + 1, n - 1), end = 1 + digits;
 
         if (digits > ASCII_DIGITS_MAX)
@@ -419,9 +422,13 @@ static int ascii_frame(const uint8_t *p, size_t n, uint8_t *scratch, ModbusFrame
                 return -EBADMSG;
         if (end + 1 == n)
                 return 0;
-        if (p[end + 1] != '\n' || !ascii_decode(p + 1, digits, scratch, ret))
+        if (p[end + 1] != '\n')
                 return -EBADMSG;
-        ret->size = end + 2;
+        if (!ascii_decode(p + 1, digits, scratch, &ret->frame)) {
+                ret->bad_checksums++;
+                return -EBADMSG;
+        }
+        ret->frame.size = end + 2;
         return 1;
 }
 
@@ -441,7 +448,7 @@ static int ascii_next(const uint8_t *data, size_t size, uint8_t *scratch, Modbus
                 }
 
                 ret->consumed = (size_t) (colon - data);
-                r = ascii_frame(colon, size - ret->consumed, scratch, &ret->frame);
+                r = ascii_frame(colon, size - ret->consumed, scratch, ret);
                 if (r == 0)
                         return 0;
                 if (r > 0) {

@@ -274,7 +274,8 @@ static void link_on_deadline(void *userdata) {
                 l->handler->closed(l->error, l->userdata);
                 return;
         case LIBRARY_REFUSED:
-                link_finish(l, &(ModbusResponse) { .result = l->refused });
+                link_finish(l, &(ModbusResponse) { .result = l->refused,
+                                                   .exception = modbus_result_to_code(l->refused) });
                 return;
         case LIBRARY_IDLE:
                 return;
@@ -367,12 +368,6 @@ static int link_on_library(sd_event_source *source, int fd, uint32_t revents, vo
         return 0;
 }
 
-static ModbusResult exception_of(int error) {
-        int code = error - MODBUS_ENOBASE;
-
-        return modbus_result_from_code(code > 0 && code < MODBUS_EXCEPTION_MAX ? (uint8_t) code : 0);
-}
-
 static bool is_exception(int error) {
         return error >= MODBUS_ENOBASE && (error < MODBUS_ENOBASE + MODBUS_EXCEPTION_MAX || error == EMBBADEXC);
 }
@@ -399,31 +394,31 @@ static size_t call_get_values(const Call *c, uint8_t *ret_data) {
         }
 }
 
-/* The library does not look at the echo of every write, and takes an exception to another function for one. */
-static bool link_answer_is_right(const LibraryLink *l) {
+/* The library does not look at the echo of every write, and takes an exception to another function for one. What
+ * it read is not in ret_response. */
+static bool link_answer_is_right(const LibraryLink *l, ModbusResponse *ret_response) {
         const ModbusFraming *rtu = modbus_framing_get(MODBUS_FRAMING_RTU);
         uint8_t scratch[MODBUS_PDU_MAX];
-        ModbusResponse response;
         ModbusSearch s;
 
         return rtu->find_response(&l->expect, 1, l->answer, l->answer_size, scratch, &s) > 0 && s.frame.offset == 0 &&
-               modbus_response_parse(&l->expect, s.frame.pdu, s.frame.pdu_size, &response) >= 0;
+               modbus_response_parse(&l->expect, s.frame.pdu, s.frame.pdu_size, ret_response) >= 0;
 }
 
 static void call_done(WorkerJob *job) {
         Call *c = (Call *) job;
         LibraryLink *l = c->link;
-        ModbusResponse response = { .result = MODBUS_SUCCESS, .data = l->data };
+        ModbusResponse response;
 
         l->running = false;
-        if ((c->result < 0 && !is_exception(c->error)) || !link_answer_is_right(l)) {
+        l->link.received = l->answer_size;
+        l->link.checksum_errors += c->result < 0 && c->error == EMBBADCRC;
+        if ((c->result < 0 && !is_exception(c->error)) || !link_answer_is_right(l, &response)) {
                 link_fail(l, TAP_WRONG);
                 return;
         }
-        if (c->result < 0)
-                response.result = exception_of(c->error);
-        else
-                response.size = call_get_values(c, l->data);
+        response.data = l->data;
+        response.size = c->result < 0 ? 0 : call_get_values(c, l->data);
 
         l->link.round_trip = usec_sub(now_usec(CLOCK_MONOTONIC), l->sent_at);
         tap_received(l->tap, l->heard_at, 0, l->answer, l->answer_size);

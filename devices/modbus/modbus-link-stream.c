@@ -286,9 +286,10 @@ static int link_find(StreamLink *l, usec_t now, const uint8_t *data, size_t size
 
         while ((r = l->framing->find_response(l->expects, n, data + *at, size - *at, scratch, &s)) > 0) {
                 const ModbusExpect *expect = &l->expects[s.expected];
-
                 const uint8_t *frame = data + *at + s.frame.offset;
 
+                l->link.checksum_errors += s.bad_checksums;
+                l->link.received = s.frame.size;
                 if (s.dropped > 0)
                         tap_failed(l->tap, s.dropped, TAP_GARBAGE, now, 0, data + *at, s.frame.offset);
                 *at += s.consumed;
@@ -302,6 +303,7 @@ static int link_find(StreamLink *l, usec_t now, const uint8_t *data, size_t size
         if (r < 0)
                 return r;
 
+        l->link.checksum_errors += s.bad_checksums;
         if (s.dropped > 0)
                 tap_failed(l->tap, s.dropped, TAP_GARBAGE, now, 0, data + *at, s.consumed);
         *at += s.consumed;

@@ -42,7 +42,9 @@ typedef struct ModbusLinkVTable {
 struct ModbusLink {
         const ModbusLinkVTable *vtable;
         usec_t round_trip;      /* of the last response: from transmission to its arrival */
+        size_t received;        /* … and its bytes on the wire */
         usec_t begun_at, ended_at; /* of the last attempt, monotonic */
+        unsigned checksum_errors; /* frames with a wrong checksum; who counts them sets this to 0 */
 };
 
 typedef struct ModbusLinkHandler {

@@ -51,7 +51,7 @@ typedef struct ModbusMaster {
 
         /* for the status table */
         char *endpoint;
-        ModbusCounters counters;
+        ModbusLineCounters counters;
         uint64_t connections;
 } ModbusMaster;
 
@@ -432,6 +432,11 @@ static void master_init_bus(ModbusMaster *m) {
         };
         ModbusClock clock = { .now = master_now, .wake_at = master_wake_at, .userdata = m };
 
+        if (c->transport.kind == MODBUS_TRANSPORT_SERIAL && c->transport.serial.baudrate > 0) {
+                SerialOptions line = modbus_serial_options(&c->transport.serial, m->line.framing->kind);
+
+                m->counters.wire_time = serial_chars_usec(&line, 1000);
+        }
         m->line.bus = modbus_bus_new(&options, &clock, &m->counters);
 }
 
@@ -537,27 +542,29 @@ static char *master_endpoint(const void *conf) {
         return modbus_connection_conf_endpoint(&((const ModbusMasterConf *) conf)->connection);
 }
 
+static uint64_t master_oldest(const void *master) {
+        const ModbusMaster *m = master;
+        uint64_t oldest = 0;
+
+        for (size_t i = 0; i < m->n_units; i++)
+                oldest = MAX(oldest, modbus_unit_oldest(&m->units[i]));
+        return oldest;
+}
+
 static const StatusField master_status_fields[] = {
         { "Transport", NULL, "TCP or SERIAL", STATUS_STRING, .constant = master_transport },
         { "Framing", NULL, "TCP, RTU or ASCII", STATUS_STRING, .constant = master_framing },
         { "Endpoint", NULL, "far end of the line", STATUS_STRING, .constant = master_endpoint },
         { "Connections", NULL, "connections made", STATUS_COUNTER, offsetof(ModbusMaster, connections) },
-        { "Timeouts", NULL, "transmitted requests without an answer", STATUS_COUNTER,
-          offsetof(ModbusMaster, counters.timeouts) },
-        { "Exceptions", NULL, "error answers", STATUS_COUNTER, offsetof(ModbusMaster, counters.exceptions) },
         { "DroppedWrites", NULL, "writes dropped because too many requests waited", STATUS_COUNTER,
           offsetof(ModbusMaster, writes.dropped) },
-        { "LastRoundTripUSec", "us", "from the last request to its answer", STATUS_USEC,
-          offsetof(ModbusMaster, counters.round_trip) },
-        { "RoundTrip50USec", "us", "half of the last 128 answers came sooner", STATUS_USEC,
-          offsetof(ModbusMaster, counters.round_trip_50) },
-        { "RoundTrip99USec", "us", "99 % of the last 128 answers came sooner", STATUS_USEC,
-          offsetof(ModbusMaster, counters.round_trip_99) },
-        { "Requests", NULL, "requests transmitted", STATUS_COUNTER, offsetof(ModbusMaster, counters.requests) },
-        { "Answers", NULL, "answers, error answers too", STATUS_COUNTER, offsetof(ModbusMaster, counters.answers) },
-        { "Retries", NULL, "requests transmitted again", STATUS_COUNTER, offsetof(ModbusMaster, counters.retries) },
+        MODBUS_COUNTER_FIELDS(ModbusMaster, counters.all),
         { "Load", "%", "part of the last second in which the line was in use", STATUS_GAUGE,
-          offsetof(ModbusMaster, counters.load) },
+          offsetof(ModbusMaster, counters), .compute = modbus_line_load },
+        { "WireLoad", "%", "part of the last second that the bytes took on a serial line", STATUS_GAUGE,
+          offsetof(ModbusMaster, counters), .compute = modbus_line_wire_load },
+        { "OldestValueUSec", "us", "age of the value that was read longest ago, of all remote devices", STATUS_USEC,
+          .compute = master_oldest },
         {}
 };
 

@@ -294,6 +294,14 @@ ModbusGroup *modbus_poll_begin(ModbusPoll *p, usec_t now, usec_t *ret_wake) {
         return modbus_poll_next(p);
 }
 
+usec_t modbus_poll_oldest(const ModbusPoll *p, usec_t since) {
+        usec_t oldest = USEC_INFINITY;
+
+        for (size_t i = 0; i < p->n_groups; i++)
+                oldest = MIN(oldest, MAX(p->groups[i].good, since));
+        return oldest;
+}
+
 /* ---- results ----------------------------------------------------------------------------------------- */
 
 bool modbus_group_set_error(ModbusGroup *g, ModbusResult error, usec_t now, bool changes_only) {
@@ -369,6 +377,7 @@ void modbus_group_set_data(ModbusGroup *g, const uint8_t *data, size_t size, use
         const uint8_t *bits = group_bits(g, data, size, large ?: small, bits_size);
         bool fresh = g->known != MODBUS_KNOWN_VALUES;
 
+        g->good = g->last;
         if (!fresh && !g->reporting && memcmp(g->bits, bits, bits_size) == 0)
                 return;
 

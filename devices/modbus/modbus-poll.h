@@ -39,6 +39,7 @@ typedef struct ModbusGroup {
         size_t n_items;
         usec_t interval;
         usec_t last;            /* start of the round that read it last; USEC_INFINITY: none */
+        usec_t good;            /* start of the round that brought its values last; 0: none */
         usec_t error_at;        /* when the error was reported last */
         uint8_t *bits;          /* the last values as a bit string, on demand */
         uint32_t start, quantity;
@@ -78,6 +79,10 @@ bool modbus_poll_split(ModbusPoll *p, ModbusGroup *g);
 ModbusGroup *modbus_poll_next(ModbusPoll *p);
 /* When all of them have been read: the first group of a new round. NULL: nothing is due before *ret_wake. */
 ModbusGroup *modbus_poll_begin(ModbusPoll *p, usec_t now, usec_t *ret_wake);
+
+/* When the values that were read longest ago were asked for, but not before `since`; USEC_INFINITY: nothing is
+ * read. */
+usec_t modbus_poll_oldest(const ModbusPoll *p, usec_t since);
 
 /* Takes in an error answer. true: it is to be reported for each item: always, but for repetitions of the same
  * error faster than ten a second (D25); changes_only: but for repetitions. */

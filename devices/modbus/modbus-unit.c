@@ -26,14 +26,11 @@ const StatusField modbus_unit_fields[] = {
         { "Status", NULL, "status as in its last event", STATUS_STRING, offsetof(ModbusUnit, status_name) },
         { "Enabled", NULL, "whether its last enable event enables it", STATUS_BOOL,
           offsetof(ModbusUnit, enabled) },
-        { "Reads", NULL, "reads answered, also with an error", STATUS_COUNTER,
-          offsetof(ModbusUnit, answered) },
+        MODBUS_COUNTER_FIELDS(ModbusUnit, counters),
         { "LastAnswerTimestamp", "us", "when it answered a read last, since 1970; 0: never", STATUS_USEC,
           offsetof(ModbusUnit, last_answer) },
-        { "Timeouts", NULL, "reads that got no answer, after all repetitions", STATUS_COUNTER,
-          offsetof(ModbusUnit, timeouts) },
-        { "Exceptions", NULL, "reads answered with an error", STATUS_COUNTER,
-          offsetof(ModbusUnit, exceptions) },
+        { "OldestValueUSec", "us", "age of the value that was read longest ago; since enabled, if one never was", STATUS_USEC,
+          .compute = modbus_unit_oldest },
         { "NextProbeTimestamp", "us", "when it is asked again, since 1970; 0: it answers", STATUS_USEC,
           offsetof(ModbusUnit, next_probe) },
         { "RecoveryUSec", "us", "longest time until its return is noticed", STATUS_USEC,
@@ -224,7 +221,6 @@ static void unit_cancel_reads(ModbusUnit *u) {
 }
 
 static void unit_timed_out(ModbusUnit *u) {
-        u->timeouts++;
         u->pausing = true;
         unit_cancel_reads(u);
         modbus_poll_reset(&u->poll);
@@ -253,7 +249,6 @@ static void unit_answered(ModbusUnit *u, ModbusGroup *g, const ModbusResponse *r
                 return;
         }
 
-        u->exceptions++;
         if (modbus_group_set_error(g, response->result, now_usec(CLOCK_MONOTONIC), u->line->report_changes))
                 unit_register_errors(u, g, response->result);
 }
@@ -281,14 +276,11 @@ static void unit_on_read(ModbusJob *job, int error, const ModbusResponse *respon
         if (error < 0)
                 return;
 
-        u->answered++;
         u->last_answer = device_tap(u->line->device)->last_received;
         unit_set_silent(u, false);
         unit_set_status(u, MODBUS_UNIT_CONNECTED);
-        if (response->result == MODBUS_INVALID_DATA_ADDRESS && unit_split(u, g)) {
-                u->exceptions++;
+        if (response->result == MODBUS_INVALID_DATA_ADDRESS && unit_split(u, g))
                 g = NULL;
-        }
         unit_continue(u);
         if (!g)
                 return;
@@ -320,6 +312,7 @@ int modbus_unit_init(ModbusUnit *u, ModbusLine *line, const ModbusRemoteConf *co
         for (unsigned i = 0; i < u->reads_max; i++) {
                 u->reads[i].unit = u;
                 u->reads[i].job.done = unit_on_read;
+                u->reads[i].job.counters = &u->counters;
         }
         return deadline_new(event, "modbus-poll", unit_on_timer, u, &u->timer);
 }
@@ -354,6 +347,8 @@ void modbus_unit_stop(ModbusUnit *u) {
 }
 
 void modbus_unit_set_enabled(ModbusUnit *u, bool enabled, bool connected) {
+        if (enabled && !u->enabled)
+                u->enabled_at = now_usec(CLOCK_MONOTONIC);
         u->enabled = enabled;
         if (!connected)
                 return;
@@ -362,6 +357,14 @@ void modbus_unit_set_enabled(ModbusUnit *u, bool enabled, bool connected) {
                 unit_start(u);
         else if (!enabled)
                 modbus_unit_stop(u);
+}
+
+uint64_t modbus_unit_oldest(const void *unit) {
+        const ModbusUnit *u = unit;
+
+        if (!u->enabled || u->poll.n_groups == 0)
+                return 0;
+        return usec_sub(now_usec(CLOCK_MONOTONIC), modbus_poll_oldest(&u->poll, u->enabled_at));
 }
 
 void modbus_unit_resume(ModbusUnit *u) {

@@ -45,7 +45,8 @@ struct ModbusUnit {
         ModbusLine *line;
         const ModbusRemoteConf *conf;
         char id_text[4];
-        bool enabled;           /* by event; also while there is no connection */
+        bool enabled;           /* by event; also while there is no connection … */
+        usec_t enabled_at;      /* … since then */
         bool polling;           /* between start and stop */
         bool pausing;           /* in timeout_poll_delay */
         bool silent;            /* the last read timed out */
@@ -59,7 +60,7 @@ struct ModbusUnit {
         /* for the status table */
         uint64_t device_id;
         const char *status_name;
-        uint64_t answered, timeouts, exceptions; /* reads */
+        ModbusCounters counters;
         uint64_t last_answer;   /* CLOCK_REALTIME; 0: none yet */
         uint64_t next_probe;    /* CLOCK_REALTIME; 0: it answers */
         uint64_t recovery;      /* microseconds */
@@ -76,5 +77,8 @@ void modbus_unit_connected(ModbusUnit *u);
 void modbus_unit_stop(ModbusUnit *u);
 /* Enables or disables; connected: takes effect now. */
 void modbus_unit_set_enabled(ModbusUnit *u, bool enabled, bool connected);
+/* How long ago the values were read that were read longest ago, or enabled; 0: nothing is read. Of a ModbusUnit. */
+uint64_t modbus_unit_oldest(const void *unit);
+
 /* After line->paused became false. */
 void modbus_unit_resume(ModbusUnit *u);

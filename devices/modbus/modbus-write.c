@@ -170,6 +170,7 @@ static void write_begin(ModbusWrites *writes, ModbusUnit *u, const ModbusMasterD
         *w = (ModbusWrite) {
                 .job.done = write_on_done,
                 .job.urgency = MODBUS_JOB_WRITE,
+                .job.counters = &u->counters,
                 .writes = writes,
                 .unit = u,
                 .data = data,

@@ -33,6 +33,7 @@ typedef struct FakeUnit {
 typedef struct FakeDevice {
         Device device;
         uint64_t timeouts, round_trip;
+        uint64_t codes[STATUS_CODES_MAX];
         bool busy;
         const char *firmware;
         FakeUnit units[2];
@@ -57,10 +58,16 @@ static const void *fake_part(const Device *d, size_t i) {
         return &((const FakeDevice *) d)->units[i];
 }
 
+static uint64_t fake_half(const void *at) {
+        return *(const uint64_t *) at / 2;
+}
+
 static const StatusField fake_status[] = {
         { "Endpoint", .kind = STATUS_STRING, .constant = fake_endpoint },
         { "Timeouts", .kind = STATUS_COUNTER, .offset = offsetof(FakeDevice, timeouts) },
         { "LastRoundTripUSec", .kind = STATUS_USEC, .offset = offsetof(FakeDevice, round_trip) },
+        { "HalfUSec", .kind = STATUS_USEC, .offset = offsetof(FakeDevice, round_trip), .compute = fake_half },
+        { "Codes", .kind = STATUS_CODES, .offset = offsetof(FakeDevice, codes) },
         { "Busy", .kind = STATUS_BOOL, .offset = offsetof(FakeDevice, busy) },
         { "Firmware", .kind = STATUS_STRING, .offset = offsetof(FakeDevice, firmware) },
         {},
@@ -376,6 +383,7 @@ static void setup(Fixture *f, gconstpointer data) {
         f->device = (FakeDevice) {
                 .timeouts = UINT64_MAX,
                 .round_trip = 7,
+                .codes = { [2] = 1, [11] = UINT64_MAX },
                 .busy = true,
                 .units = { { 1, "CONNECTED", false }, { 2, NULL, true } },
         };

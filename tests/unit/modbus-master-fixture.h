@@ -113,9 +113,26 @@ static _unused_ void write_value(Fixture *f, const char *name, const char *json)
         fake_host_event(f->host, type, json);
 }
 
+static _unused_ const StatusField *find_field(const StatusField *fields, const char *name) {
+        while (fields->name && !streq(fields->name, name))
+                fields++;
+        g_assert_nonnull(fields->name);
+        return fields;
+}
+
+static _unused_ uint64_t field_value(const StatusField *fields, const void *base, const char *name) {
+        const StatusField *f = find_field(fields, name);
+        const void *at = (const uint8_t *) base + f->offset;
+
+        return f->compute ? f->compute(at) : *(const uint64_t *) at;
+}
+
 static _unused_ uint64_t status_value(FakeHost *h, const char *name) {
-        for (const StatusField *s = h->device->type->status; s->name; s++)
-                if (streq(s->name, name))
-                        return *(const uint64_t *) ((const char *) h->device + s->offset);
-        g_assert_not_reached();
+        return field_value(h->device->type->status, h->device, name);
+}
+
+static _unused_ uint64_t unit_status(FakeHost *h, size_t i, const char *name) {
+        const DeviceType *type = h->device->type;
+
+        return field_value(type->part_fields, type->part(h->device, i), name);
 }

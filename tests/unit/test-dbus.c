@@ -26,6 +26,16 @@ static void read_parts(GString *line, sd_bus_message *m) {
         g_assert_cmpint(sd_bus_message_exit_container(m), >, 0);
 }
 
+static void read_codes(GString *line, sd_bus_message *m) {
+        uint64_t n;
+        uint8_t code;
+
+        g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "{yt}"), >, 0);
+        while (sd_bus_message_read(m, "{yt}", &code, &n) > 0)
+                g_string_append_printf(line, "[%u=%" G_GUINT64_FORMAT "]", code, n);
+        g_assert_cmpint(sd_bus_message_exit_container(m), >, 0);
+}
+
 static void read_variant(GString *line, sd_bus_message *m) {
         const char *contents, *s;
         uint64_t t;
@@ -50,7 +60,9 @@ static void read_variant(GString *line, sd_bus_message *m) {
         } else if (streq(contents, "b")) {
                 g_assert_cmpint(sd_bus_message_read(m, "b", &b), >, 0);
                 g_string_append(line, b ? "true" : "false");
-        } else {
+        } else if (streq(contents, "a{yt}"))
+                read_codes(line, m);
+        else {
                 g_assert_cmpstr(contents, ==, "aa{sv}");
                 read_parts(line, m);
         }
@@ -142,12 +154,12 @@ static void test_device_properties(Fixture *f, gconstpointer data) {
 static void test_type_properties(Fixture *f, gconstpointer data) {
         assert_properties(
                         f, PLC, MASTER,
-                        "Endpoint='tcp:10.0.0.1:502'\nTimeouts=0\nLastRoundTripUSec=0\nBusy=false\nFirmware=''\n"
+                        "Endpoint='tcp:10.0.0.1:502'\nTimeouts=0\nLastRoundTripUSec=0\nHalfUSec=0\nCodes=\nBusy=false\nFirmware=''\n"
                         "RemoteDevices=\n");
         f->plc.device = &f->device.device;
         assert_properties(
                         f, PLC, MASTER,
-                        "Endpoint='tcp:10.0.0.1:502'\nTimeouts=18446744073709551615\nLastRoundTripUSec=7\nBusy=true\n"
+                        "Endpoint='tcp:10.0.0.1:502'\nTimeouts=18446744073709551615\nLastRoundTripUSec=7\nHalfUSec=3\nCodes=[2=1][11=18446744073709551615]\nBusy=true\n"
                         "Firmware=''\n"
                         "RemoteDevices=[Id=1 Status='CONNECTED' Silent=false ][Id=2 Status='' Silent=true ]\n");
         f->plc.device = NULL;
@@ -402,11 +414,11 @@ static void test_describe(Fixture *f, gconstpointer data) {
                         "\"In\": [\"gateway\", \"read\", \"word\"], \"Out\": [\"system\", \"write\", \"word\"], "
                         "\"Answer\": [\"gateway\", \"write\"]}, {\"Kind\": \"enable\", \"Name\": \"1\", \"In\": null, "
                         "\"Out\": [\"system\", \"enable\"], \"Answer\": null}], "
-                        "\"FakeMaster\": {\"Endpoint\": \"tcp:10.0.0.1:502\", \"Timeouts\": null, \"LastRoundTripUSec\": null, "
+                        "\"FakeMaster\": {\"Endpoint\": \"tcp:10.0.0.1:502\", \"Timeouts\": null, \"LastRoundTripUSec\": null, \"HalfUSec\": null, \"Codes\": null, "
                         "\"Busy\": null, \"Firmware\": null, \"RemoteDevices\": []}}";
         static const char with_run[] =
                         "\"FakeMaster\": {\"Endpoint\": \"tcp:10.0.0.1:502\", \"Timeouts\": 18446744073709551615, "
-                        "\"LastRoundTripUSec\": 7, \"Busy\": true, \"Firmware\": null, \"RemoteDevices\": "
+                        "\"LastRoundTripUSec\": 7, \"HalfUSec\": 3, \"Codes\": {\"2\": 1, \"11\": 18446744073709551615}, \"Busy\": true, \"Firmware\": null, \"RemoteDevices\": "
                         "[{\"Id\": 1, \"Status\": \"CONNECTED\", \"Silent\": false}, {\"Id\": 2, \"Status\": null, \"Silent\": true}]}}";
         static const char manager[] =
                         "{\"Version\": 1, \"Manager\": {\"Version\": \"" VERSION

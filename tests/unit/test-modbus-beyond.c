@@ -122,15 +122,6 @@ static void test_errors_when_they_change(void) {
         fixture_done(&f);
 }
 
-static uint64_t unit_status(FakeHost *h, size_t i, const char *name) {
-        const DeviceType *type = h->device->type;
-
-        for (const StatusField *s = type->part_fields; s->name; s++)
-                if (streq(s->name, name))
-                        return *(const uint64_t *) ((const char *) type->part(h->device, i) + s->offset);
-        g_assert_not_reached();
-}
-
 #define TYPED(name, start, count, value)                                                              \
         "{name: " name ", interval: 1000, data_type: HOLDING_REGISTER, start_address: " start               \
         ", bit_offset: 0, bit_count: " count ", value: {" value "}}"

@@ -12,7 +12,7 @@
 typedef struct Fixture {
         ModbusLink link;
         ModbusBus *bus;
-        ModbusCounters counters;
+        ModbusLineCounters counters;
         usec_t now, wake;
         struct {
                 ModbusLinkCallback callback;
@@ -123,6 +123,8 @@ static void attempt_ends(Fixture *f) {
         void *userdata = f->attempts[0].userdata;
 
         f->link.round_trip = 10 * USEC_PER_MSEC;
+        f->link.received = 7;
+        f->link.checksum_errors++;
         f->link.begun_at = f->attempts[0].transmitted;
         f->link.ended_at = f->now;
         memmove(f->attempts, f->attempts + 1, --f->n * sizeof(f->attempts[0]));
@@ -168,7 +170,7 @@ static void test_timing(void) {
         submit(f, job_init(&a, f, 'a'));
         run_until(f, 2000);
         expect_log(f, "a@0 a@100 a@250 a@350 a@500 a@600 a=T@700 ");
-        g_assert_cmpuint(f->counters.timeouts, ==, 6);
+        g_assert_cmpuint(f->counters.all.timeouts, ==, 6);
         fixture_free(f);
 }
 
@@ -216,8 +218,8 @@ static void test_error_ends(void) {
         submit(f, job_init(&a, f, 'a'));
         run_until(f, 1000);
         expect_log(f, "a@0 a=E@10 ");
-        g_assert_cmpuint(f->counters.exceptions, ==, 1);
-        g_assert_cmpuint(f->counters.round_trip, ==, 10000);
+        g_assert_cmpuint(f->counters.all.exceptions, ==, 1);
+        g_assert_cmpuint(f->counters.all.round_trip, ==, 10000);
         fixture_free(f);
 }
 
@@ -355,49 +357,37 @@ static void test_bound(void) {
 
 static void test_counters(void) {
         Fixture *f = fixture_new(&(ModbusBusOptions) { .immediate_count = 1, .delayed_count = 1, .retry_delay = 50000 });
+        ModbusCounters counters_b = {};
         Job a, b;
 
         f->now = USEC_PER_SEC;
         submit(f, job_init(&a, f, 'a'));
         run_until(f, 1900); /* four attempts */
-        g_assert_cmpuint(f->counters.requests, ==, 4);
-        g_assert_cmpuint(f->counters.retries, ==, 3);
-        g_assert_cmpuint(f->counters.timeouts, ==, 4);
-        g_assert_cmpuint(f->counters.answers, ==, 0);
+        g_assert_cmpuint(f->counters.all.requests, ==, 4);
+        g_assert_cmpuint(f->counters.all.retries, ==, 3);
+        g_assert_cmpuint(f->counters.all.timeouts, ==, 4);
+        g_assert_cmpuint(f->counters.all.answers, ==, 0);
 
         f->answering = true;
         submit(f, job_init(&a, f, 'a'));
         run_until(f, 1990);
         g_assert_cmpuint(f->counters.load, ==, 0); /* of the first second, which is not over */
         f->result = MODBUS_FUNCTION_ERROR;
-        submit(f, job_init(&b, f, 'b'));
+        job_init(&b, f, 'b')->job.counters = &counters_b;
+        submit(f, &b);
         run_until(f, 2100);
-        g_assert_cmpuint(f->counters.requests, ==, 6);
-        g_assert_cmpuint(f->counters.retries, ==, 3);
-        g_assert_cmpuint(f->counters.answers, ==, 2);
-        g_assert_cmpuint(f->counters.exceptions, ==, 1);
-        g_assert_cmpuint(f->counters.round_trip_50, ==, 10000);
+        g_assert_cmpuint(f->counters.all.requests, ==, 6);
+        g_assert_cmpuint(f->counters.all.retries, ==, 3);
+        g_assert_cmpuint(f->counters.all.answers, ==, 2);
+        g_assert_cmpuint(f->counters.all.exceptions, ==, 1);
+        g_assert_cmpuint(f->counters.all.bytes_sent, ==, 6);
+        g_assert_cmpuint(f->counters.all.bytes_received, ==, 2 * 7);
+        g_assert_cmpuint(f->counters.all.checksum_errors, ==, 6);
+        g_assert_cmpuint(modbus_counters_50(&f->counters), >=, 10000);
         g_assert_cmpuint(f->counters.load, ==, 42); /* 420 ms of it */
+        g_assert_cmpuint(counters_b.requests, ==, 1); /* its own */
+        g_assert_cmpuint(counters_b.exceptions, ==, 1);
         fixture_free(f);
-}
-
-static void test_percentiles(void) {
-        ModbusCounters c = {};
-        usec_t now = 1;
-
-        for (unsigned i = 0; i < 5; i++) {
-                modbus_counters_add(&c, false, 100 * (5 - i), false, now, now);
-                now += 250 * USEC_PER_MSEC;
-        }
-        g_assert_cmpuint(c.round_trip, ==, 100);
-        g_assert_cmpuint(c.round_trip_50, ==, 300);
-        g_assert_cmpuint(c.round_trip_99, ==, 500);
-        for (unsigned i = 0; i < 16 * 100; i++) /* 1 to 128, over and over: the first ones are forgotten */
-                modbus_counters_add(&c, false, 1 + i % 128, false, now, now);
-        now += 10 * USEC_PER_SEC;
-        modbus_counters_add(&c, false, 1 + 1600 % 128, false, now, now);
-        g_assert_cmpuint(c.round_trip_50, ==, 64);
-        g_assert_cmpuint(c.round_trip_99, ==, 127);
 }
 
 /* ---- beyond the specification ------------------------------------------------------------------------ */
@@ -639,7 +629,6 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-bus/detach", test_detach);
         g_test_add_func("/modbus-bus/bound", test_bound);
         g_test_add_func("/modbus-bus/counters", test_counters);
-        g_test_add_func("/modbus-bus/percentiles", test_percentiles);
         g_test_add_func("/modbus-bus/write-priority", test_write_priority);
         g_test_add_func("/modbus-bus/write-priority-cancel", test_write_priority_cancel);
         g_test_add_func("/modbus-bus/probe-budget", test_probe_budget);

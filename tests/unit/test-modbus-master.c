@@ -642,6 +642,89 @@ static void test_status(void) {
         fixture_done(&f);
 }
 
+static uint64_t unit_code(FakeHost *h, size_t i, unsigned code) {
+        const DeviceType *type = h->device->type;
+        const StatusField *f = find_field(type->part_fields, "ExceptionCodes");
+
+        return ((const uint64_t *) ((const uint8_t *) type->part(h->device, i) + f->offset))[code];
+}
+
+/* Of each remote device its own, reads and writes; the line's are all of them together. */
+static void test_counters(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .request_timeout = "0.3" },
+                     POLLED_ONCE "," REMOTE("2", "1000", WORD("y", "1000")) "," REMOTE("3", "0", WORD("z", "null")));
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"), "remote_device/2/status \"DISABLED\"",
+                         "remote_device/3/status \"DISABLED\"");
+        fake_host_run(f.host, 20 * MS);
+        g_assert_cmpuint(unit_status(f.host, 0, "OldestValueUSec"), >=, 20 * MS); /* it has none yet */
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0001");
+        fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));
+        g_assert_cmpuint(unit_status(f.host, 0, "Requests"), ==, 1);
+        g_assert_cmpuint(unit_status(f.host, 0, "BytesSent"), ==, 12);
+        g_assert_cmpuint(unit_status(f.host, 0, "BytesReceived"), ==, 11);
+        g_assert_cmpuint(unit_status(f.host, 0, "RoundTrip99USec"), >=, unit_status(f.host, 0, "LastRoundTripUSec"));
+        fake_host_run(f.host, 20 * MS);
+        g_assert_cmpuint(status_value(f.host, "OldestValueUSec"), >=, 20 * MS);
+
+        fake_host_event(f.host, "remote_device/2/enable", "true");
+        peer_expect(f.peer, "02 03 0000 0001");
+        fake_host_expect(f.host, "remote_device/2/status \"CONNECTING\"", "remote_device/2/status \"DISCONNECTED\"");
+        g_assert_cmpuint(unit_status(f.host, 1, "Requests"), ==, 1);
+        g_assert_cmpuint(unit_status(f.host, 1, "Timeouts"), ==, 1);
+        g_assert_cmpuint(unit_status(f.host, 1, "Answers"), ==, 0);
+        g_assert_cmpuint(unit_status(f.host, 1, "RoundTrip50USec"), ==, 0);
+        g_assert_cmpuint(unit_status(f.host, 1, "OldestValueUSec"), <, unit_status(f.host, 0, "OldestValueUSec"));
+
+        fake_host_event(f.host, "remote_device/3/write/z", "{\"request_id\": 1, \"value\": 5}");
+        peer_expect(f.peer, "03 06 0000 0005");
+        peer_answer(f.peer, "86 06"); /* busy: its own name is that of any other error, its code is counted */
+        fake_host_expect(f.host, "remote_device/3/write/z {\"request_id\": 1, \"result\": \"FUNCTION_ERROR\"}");
+        g_assert_cmpuint(unit_status(f.host, 2, "Exceptions"), ==, 1);
+        g_assert_cmpuint(unit_code(f.host, 2, 6), ==, 1);
+        g_assert_cmpuint(unit_code(f.host, 2, 4), ==, 0);
+        g_assert_cmpuint(unit_status(f.host, 2, "OldestValueUSec"), ==, 0);
+
+        g_assert_cmpuint(status_value(f.host, "Requests"), ==, 3);
+        g_assert_cmpuint(status_value(f.host, "Answers"), ==, 2);
+        g_assert_cmpuint(status_value(f.host, "Timeouts"), ==, 1);
+        g_assert_cmpuint(status_value(f.host, "BytesSent"), ==, 36);
+        g_assert_cmpuint(status_value(f.host, "BytesReceived"), ==, 20);
+        g_assert_cmpuint(status_value(f.host, "WireLoad"), ==, 0); /* not a serial line */
+
+        fake_host_event(f.host, "remote_device/1/enable", "false");
+        g_assert_cmpuint(unit_status(f.host, 0, "OldestValueUSec"), ==, 0);
+        f.host->seen = f.host->registered->len;
+        fixture_done(&f);
+}
+
+/* Wrong checksums are told apart from silence. */
+static void test_checksum_errors(void) {
+        static const char *const wrong[] = { [MODBUS_FRAMING_RTU] = "01 03 02 0001 7985",
+                                             [MODBUS_FRAMING_ASCII] = "3a 303130333032303030314646 0d0a" };
+
+        for (ModbusFramingKind framing = MODBUS_FRAMING_RTU; framing <= MODBUS_FRAMING_ASCII; framing++) {
+                Fixture f;
+
+                fixture_init(&f, &(Settings) { .framing = framing, .request_timeout = "0.3", .immediate = 1 }, POLLED_ONCE);
+                enable(&f, "1");
+                connect_master(&f);
+                peer_expect(f.peer, READ_X);
+                peer_send(f.peer, wrong[framing]);
+                peer_expect(f.peer, READ_X);
+                peer_answer(f.peer, "03 02 0001");
+                fake_host_expect(f.host, R1("CONNECTING"), R1("CONNECTED"), INTERROGATE("1"));
+                g_assert_cmpuint(status_value(f.host, "ChecksumErrors"), ==, 1);
+                g_assert_cmpuint(unit_status(f.host, 0, "ChecksumErrors"), ==, 1);
+                g_assert_cmpuint(unit_status(f.host, 0, "Retries"), ==, 1);
+                fixture_done(&f);
+        }
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 
@@ -673,5 +756,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-master/enable-between-connections", test_enable_between_connections);
         g_test_add_func("/modbus-master/flow", test_flow);
         g_test_add_func("/modbus-master/status", test_status);
+        g_test_add_func("/modbus-master/counters", test_counters);
+        g_test_add_func("/modbus-master/checksum-errors", test_checksum_errors);
         return g_test_run();
 }
