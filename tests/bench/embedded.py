@@ -22,7 +22,7 @@ from harness.waiting import wait_until
 
 LOAD = scene.BENCH / 'event-load'
 DISK_FLOOR = scene.BENCH / 'disk-floor'
-COMMIT_BYTES = 3 * (4096 + 24)  # what the commit of one event writes: a page of history, one of the latest events, the head
+COMMIT_BYTES = 2 * (4096 + 24)  # what the commit of one event writes: a page of history, one of the latest events
 SECONDS = 1.5               # of one measurement, about
 FLUSH_PERIOD = 1            # of hat-event; ours is as lazy with what nobody waits for
 STORED = 1_000_000
