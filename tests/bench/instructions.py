@@ -34,7 +34,8 @@ def count_run(directory, changing, n_polls, keep=None):
 
     with scene.event_sink() as sink, scene.modbus_fast(*arguments) as device:
         config = scene.gateway_config(sink.port, device.port, n_registers=REGISTERS, request_timeout=3600)
-        with Gateway(config, directory, prefix=valgrind, log_level='warning') as gateway:
+        with Gateway(config, directory, prefix=valgrind, log_level='warning', wait=False) as gateway:
+            gateway.wait_ready(timeout=120)
             device.wait_line(re.compile(f'^stopped={n_polls} ', re.MULTILINE), timeout=120)
             gateway.stop(timeout=60)
 
