@@ -21,6 +21,7 @@
 
 #define EVENT_SERVER_CLIENTS_MAX 1000U           /* of the embedded event server */
 #define EVENT_SERVER_NAME_MAX 1024U               /* bytes of a client's name; log lines show 128 */
+#define EVENT_SERVER_READ_MAX (16U << 10)        /* bytes that one turn of the loop takes of a client: devices wait for one of each */
 #define EVENT_SERVER_NOTIFY_MAX (8U << 20)       /* unsent notifications of one client: it is cut off */
 #define EVENT_SERVER_ANSWERS_MAX (1U << 20)      /* unsent answers of one client: it is not read */
 #define EVENT_SERVER_UNANSWERED_MAX 4096U        /* registrations of one client that wait for the disk: it is not read */

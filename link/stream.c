@@ -252,6 +252,8 @@ static void stream_read(Stream *s, bool ending) {
                 s->input = input;
         }
 
+        if (s->options.read_max > 0)
+                room = MIN(room, s->options.read_max);
         n = recv(s->fd, data, room, 0);
         if (n <= 0) {
                 stream_read_failed(s, n == 0 ? 0 : -errno);

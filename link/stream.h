@@ -37,6 +37,7 @@ typedef struct StreamOptions {
         usec_t user_timeout;    /* TCP_USER_TIMEOUT; 0: the system's */
         usec_t keepalive_idle;  /* SO_KEEPALIVE, the first probe after this long without traffic; 0: off */
         size_t receive_max;     /* most unconsumed bytes kept while reading is on; beyond: closed(-EMSGSIZE) */
+        size_t read_max;        /* bytes that one turn of the loop reads of it; 0: as many as there is room for, 64 KiB */
         int64_t priority;       /* of its sources once it is connected (sd_event_source_set_priority()); 0: as all others */
 } StreamOptions;
 

@@ -352,6 +352,7 @@ int connection_new(sd_event *event, int fd, ConnectionKind kind, char *who, Conn
         static const StreamOptions options = {
                 .connect_timeout = USEC_INFINITY,
                 .user_timeout = EVENT_SERVER_STALL_USEC,
+                .read_max = EVENT_SERVER_READ_MAX,
                 .receive_max = CHATTER_FRAME_MAX + 256, /* one frame, its length in up to 256 bytes */
         };
         _cleanup_(connection_freep) Connection *c = g_new0(Connection, 1);

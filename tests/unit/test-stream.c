@@ -75,6 +75,19 @@ static void test_receive_max(Fixture *f, gconstpointer unused) {
         g_assert_cmpint(f->error, ==, -EMSGSIZE);
 }
 
+/* One turn takes so much of it, and others are served before the next one; nothing is left lying. */
+static void test_read_max(Fixture *f, gconstpointer unused) {
+        char bytes[35] = "";
+
+        f->options.read_max = 10;
+        pair_unix(f);
+        g_assert_cmpint(write(f->peer, bytes, sizeof(bytes)), ==, sizeof(bytes));
+        LOOP_UNTIL(f->event, f->received->len == sizeof(bytes));
+        g_assert_cmpuint(f->n_received, ==, 4);
+        g_assert_cmpuint(f->last_size, ==, 5);
+        g_assert_cmpuint(loop_settle(f->event), ==, 0);
+}
+
 static void test_discard(Fixture *f, gconstpointer unused) {
         pair_unix(f);
         f->consume = CONSUME_NOTHING;
@@ -504,6 +517,7 @@ int main(int argc, char *argv[]) {
         ADD("leftovers", test_leftovers);
         ADD("big", test_big);
         ADD("receive-max", test_receive_max);
+        ADD("read-max", test_read_max);
         ADD("discard", test_discard);
         ADD_DATA("discard/end", test_discard_end, NULL);
         ADD_DATA("discard/end/in-received", test_discard_end, "in-received");
