@@ -95,6 +95,13 @@ void peer_close(Peer *p) {
         g_byte_array_set_size(p->input, 0);
 }
 
+void peer_reset(Peer *p) {
+        const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+        g_assert_cmpint(setsockopt(p->client, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), ==, 0);
+        peer_close(p);
+}
+
 /* One turn of the device's loop, then what arrived here. */
 static void peer_turn(Peer *p) {
         uint8_t buffer[4096];

@@ -34,6 +34,8 @@ void peer_accept(Peer *p);
 void peer_refuse(Peer *p);
 void peer_listen(Peer *p);
 void peer_close(Peer *p);
+/* The same, without a farewell: the client sees a reset. */
+void peer_reset(Peer *p);
 /* Waits until the client has closed. */
 void peer_wait_end(Peer *p);
 

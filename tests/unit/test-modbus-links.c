@@ -230,7 +230,7 @@ static void play_frame(Fixture *f, char how, const char *hex) {
         case '.':
                 for (guint i = 0; i < frame->len; i++) {
                         peer_write(f, frame->data + i, 1);
-                        run_for(f, MS / 2);
+                        g_assert_cmpint(sd_event_run(f->event, MS), >=, 0); /* until it was read */
                 }
                 return;
         case '<':
@@ -402,15 +402,53 @@ static void test_table(gconstpointer userdata) {
         end(&f);
 }
 
+/* TCP framing has nothing that finds the next frame: after a byte too few or too many the connection goes on, or is
+ * closed because it cannot be trusted, and what follows is good. */
+static void recover(Fixture *f) {
+        for (unsigned i = 0; i < 3 && !f->closed; i++) {
+                submit(f, "07 03 0010 0001");
+                take(f, "07 03 0010 0001");
+                play(f, "=0703024321");
+                LOOP_UNTIL(f->event, f->ended || f->closed);
+                if (f->ended && f->error == 0) {
+                        g_assert_cmpmem(f->data->data, f->data->len, "\x43\x21", 2);
+                        return;
+                }
+        }
+        g_assert_true(f->closed);
+        g_assert_cmpint(f->closed_error, ==, -EBADMSG);
+}
+
+static void lose_or_add_on_tcp(Fixture *f, const Kind *kind, bool added, guint at) {
+        g_autoptr(GByteArray) frame = NULL;
+
+        begin(f, kind);
+        connect_link(f);
+        submit(f, "11 03 0000 0001");
+        take(f, "11 03 0000 0001");
+        frame = make_frame(f, "1103021234", true);
+        g_assert_cmpuint(frame->len, ==, 11);
+        peer_write(f, frame->data, at);
+        if (added)
+                peer_write(f, (const uint8_t *) "\x12", 1);
+        if (at + !added < frame->len)
+                peer_write(f, frame->data + at + !added, frame->len - at - !added);
+        LOOP_UNTIL(f->event, f->ended || f->closed);
+        recover(f);
+        end(f);
+}
+
 /* Every byte of an answer lost, and one more at every place: the next attempt is good. */
 static void test_lost_and_added(gconstpointer userdata) {
         Fixture f;
 
-        begin(&f, userdata);
-        if (f.kind->framing == MODBUS_FRAMING_TCP) { /* cannot be trusted then, and is closed */
-                end(&f);
+        if (((const Kind *) userdata)->framing == MODBUS_FRAMING_TCP) {
+                for (unsigned added = 0; added < 2; added++)
+                        for (guint at = 0; at < 11; at++)
+                                lose_or_add_on_tcp(&f, userdata, added, at);
                 return;
         }
+        begin(&f, userdata);
         connect_link(&f);
         for (unsigned added = 0; added < 2; added++)
                 for (guint at = 0; at < 7; at++) {

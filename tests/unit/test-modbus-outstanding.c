@@ -309,6 +309,39 @@ static void test_connection_lost(void) {
         }
 }
 
+/* A reset at every step: before the request, with it under way, behind every byte of its answer. */
+static void test_reset(void) {
+        static const char answer_digits[] = "0001000000050103020007";
+
+        for (int step = -1; step <= (int) strlen(answer_digits) / 2; step++)
+                for (unsigned outstanding = 1; outstanding <= 8; outstanding += 7) {
+                        g_autofree char *part = g_strndup(answer_digits, (gsize) MAX(step, 0) * 2);
+                        Fixture f;
+
+                        fixture_init(&f, &(Settings) { .max_outstanding = outstanding, .request_timeout = "10",
+                                                       .connect_delay = "0", .beyond = true }, FOUR);
+                        enable(&f, "1");
+                        connect_master(&f);
+                        if (step >= 0)
+                                peer_expect(f.peer, READ_A);
+                        if (step > 0)
+                                peer_send(f.peer, part);
+                        fake_host_run(f.host, 2 * MS);
+                        peer_reset(f.peer);
+                        fake_host_expect(f.host, R1("CONNECTING"));
+                        if (step == (int) strlen(answer_digits) / 2)
+                                fake_host_expect(f.host, R1("CONNECTED"), VALUE("a", "7"));
+                        fake_host_expect(f.host, R1("DISABLED"), S("DISCONNECTED"), S("CONNECTING"), S("CONNECTED"),
+                                         R1("CONNECTING"));
+                        g_assert_cmpint(f.host->link, ==, DEVICE_LINK_UP);
+                        peer_accept(f.peer);
+                        peer_expect(f.peer, READ_A);
+                        peer_answer(f.peer, "03 02 0008");
+                        fake_host_expect(f.host, R1("CONNECTED"), VALUE("a", "8"));
+                        fixture_done(&f);
+                }
+}
+
 /* Disabled and enabled with three under way: what they bring is nobody's, and they keep their places until then. */
 static void test_disabled(void) {
         Fixture f;
@@ -386,6 +419,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-outstanding/dead-unit", test_dead_unit);
         g_test_add_func("/modbus-outstanding/writes", test_writes);
         g_test_add_func("/modbus-outstanding/connection-lost", test_connection_lost);
+        g_test_add_func("/modbus-outstanding/reset", test_reset);
         g_test_add_func("/modbus-outstanding/disabled", test_disabled);
         g_test_add_func("/modbus-outstanding/split", test_split);
         return g_test_run();
