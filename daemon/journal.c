@@ -33,7 +33,7 @@ static void on_state(Proxy *p, ProxyState old, void *userdata) {
                 log_context(LOG_INFO, &running, "Running.");
                 break;
         case PROXY_DISABLED:
-                log_context(LOG_INFO, &other, "Stopped.");
+                log_context(LOG_INFO, &other, old == PROXY_WAITING ? "Disabled." : "Stopped.");
                 break;
         case PROXY_WAITING:
                 log_context(LOG_INFO, &other, "Waiting%s%s", e->detail[0] ? ": " : "", e->detail);

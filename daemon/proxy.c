@@ -121,13 +121,16 @@ void proxy_settle(Proxy *p) {
                 proxy_set_state(p, PROXY_FAILED, DEVICE_REASON_CONFIG, v->config->error);
         else if (p->failed)
                 proxy_set_state(p, PROXY_FAILED, p->end.reason, p->end.detail);
-        else if (!v->enabled)
-                proxy_set_state(p, PROXY_DISABLED, DEVICE_REASON_DISABLED, NULL);
         else {
                 const char *detail = NULL;
                 DeviceReason reason = gateway_get_obstacle(p->gateway, &detail);
+                bool has_monitor = gateway_get_monitor_state(p->gateway) != MONITOR_NONE;
 
-                proxy_set_state(p, PROXY_WAITING, reason, detail);
+                /* A standby has not asked yet who is enabled. */
+                if (v->enabled || (has_monitor && !v->enabled_known))
+                        proxy_set_state(p, PROXY_WAITING, reason, detail);
+                else
+                        proxy_set_state(p, PROXY_DISABLED, DEVICE_REASON_DISABLED, NULL);
         }
 }
 

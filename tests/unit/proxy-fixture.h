@@ -98,6 +98,7 @@ struct Gateway {
         sd_event *event;
         Config config;
         bool operational;
+        MonitorState monitor;
         FdStore *store;
         ProxyShare share;
         unsigned n_idle;
@@ -125,6 +126,9 @@ FdStore *gateway_get_fd_store(const Gateway *g) {
 }
 DeviceReason gateway_get_obstacle(const Gateway *g, const char **ret_detail) {
         return g->operational ? DEVICE_REASON_NONE : DEVICE_REASON_NO_EVENT_SERVER;
+}
+MonitorState gateway_get_monitor_state(const Gateway *g) {
+        return g->monitor;
 }
 void gateway_proxy_state(Proxy *p, ProxyState old) {
         note("[%s]", proxy_state_to_string(proxy_view(p)->state));

@@ -435,6 +435,25 @@ static void test_notified_wins(void) {
         teardown();
 }
 
+/* With a monitor server: waiting until it is known that it is disabled. */
+static void test_standby(void) {
+        setup(CONF_FORM_NATIVE);
+        g_assert_cmpint(proxy_view(proxy)->state, ==, PROXY_DISABLED);
+        gateway.monitor = MONITOR_WAITING;
+        proxy_refresh(proxy);
+        g_assert_cmpint(proxy_view(proxy)->state, ==, PROXY_WAITING);
+        gateway.monitor = MONITOR_BLESSED;
+        attach();
+        g_assert_cmpint(proxy_view(proxy)->state, ==, PROXY_WAITING);
+        answer_enable(false);
+        turn();
+        g_assert_cmpint(proxy_view(proxy)->state, ==, PROXY_DISABLED);
+        detach();
+        turn();
+        g_assert_cmpint(proxy_view(proxy)->state, ==, PROXY_WAITING);
+        teardown();
+}
+
 static void test_link(void) {
         setup(CONF_FORM_NATIVE);
         start_and_run();
@@ -562,6 +581,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/proxy/enable-while-stopping", test_enable_while_stopping);
         g_test_add_func("/proxy/only-true-enables", test_only_true_enables);
         g_test_add_func("/proxy/notified-wins", test_notified_wins);
+        g_test_add_func("/proxy/standby", test_standby);
         g_test_add_func("/proxy/link", test_link);
         g_test_add_func("/proxy/stored", test_stored);
         g_test_add_func("/proxy/stored-names", test_stored_names);
