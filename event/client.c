@@ -11,6 +11,7 @@
 
 #include "base/bounds.h"
 #include "base/deadline.h"
+#include "base/entered.h"
 #include "base/log.h"
 #include "event/backlog.h"
 #include "event/chatter.h"
@@ -45,8 +46,7 @@ struct EventClient {
         sd_event_source *flush_event_source;
         bool flush_armed;
 
-        unsigned entered;
-        bool freed;
+        Entered entered;
         int error;    /* CLIENT_ENDING */
         char *detail; /* the server's words when it refused */
 };
@@ -90,20 +90,17 @@ EventClient *event_client_free(EventClient *c) {
                 return NULL;
 
         client_detach(c);
-        if (c->entered > 0)
-                c->freed = true;
-        else
+        if (entered_free(&c->entered))
                 client_destroy(c);
         return NULL;
 }
 
 static void client_enter(EventClient *c) {
-        c->entered++;
+        entered_enter(&c->entered);
 }
 
 static void client_leave(EventClient *c) {
-        g_assert(c->entered > 0);
-        if (--c->entered == 0 && c->freed)
+        if (entered_leave(&c->entered))
                 client_destroy(c);
 }
 
@@ -117,14 +114,14 @@ static void request_answer(EventRequest *r, int error, const Event *events, size
 static void client_finish(EventClient *c, int error) {
         EventerRequest *request;
 
-        if (c->state == CLIENT_ENDED || c->freed)
+        if (c->state == CLIENT_ENDED || c->entered.freed)
                 return;
         c->state = CLIENT_ENDED;
         client_detach(c);
 
-        while (!c->freed && (request = eventer_steal_request(c->eventer)))
+        while (!c->entered.freed && (request = eventer_steal_request(c->eventer)))
                 request_answer((EventRequest *) request, error == 0 ? -ESHUTDOWN : error, NULL, 0, false);
-        if (!c->freed)
+        if (!c->entered.freed)
                 c->handler.closed(c, error, c->detail ?: chatter_describe_end(error), c->userdata);
 }
 
@@ -184,7 +181,7 @@ static void client_arm_flush(EventClient *c) {
 
 /* What this turn made goes out at its end. */
 static void client_settle(EventClient *c) {
-        if (c->freed || c->state >= CLIENT_FLUSHING)
+        if (c->entered.freed || c->state >= CLIENT_FLUSHING)
                 return;
         if (eventer_output_size(c->eventer) > 0 || eventer_batch_size(c->eventer) > eventer_held_size(c->eventer))
                 client_arm_flush(c);
@@ -245,7 +242,7 @@ static size_t client_on_received(Stream *s, const uint8_t *data, size_t size, vo
         client_enter(c);
         if (c->state == CLIENT_HANDSHAKE || c->state == CLIENT_ESTABLISHED) {
                 used = eventer_receive(c->eventer, data, size, client_now(c));
-                if (used < 0 && !c->freed)
+                if (used < 0 && !c->entered.freed)
                         client_finish(c, c->state == CLIENT_ENDING ? c->error : (int) used);
                 client_settle(c);
         }

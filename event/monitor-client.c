@@ -8,6 +8,7 @@
 
 #include "base/bounds.h"
 #include "base/deadline.h"
+#include "base/entered.h"
 #include "base/log.h"
 #include "event/chatter.h"
 #include "link/stream.h"
@@ -23,9 +24,9 @@ struct MonitorClient {
         Observer *observer; /* NULL until connected */
         Deadline *deadline;
         sd_event_source *heartbeat;
-        unsigned entered;
+        Entered entered;
         bool asked; /* to close: nothing that comes counts any more */
-        bool closing, ended, freed;
+        bool closing, ended;
 };
 
 /* ---- life --------------------------------------------------------------------------------------------------------- */
@@ -49,20 +50,17 @@ MonitorClient *monitor_client_free(MonitorClient *c) {
         if (!c)
                 return NULL;
         client_detach(c);
-        if (c->entered > 0)
-                c->freed = true;
-        else
+        if (entered_free(&c->entered))
                 client_destroy(c);
         return NULL;
 }
 
 static void client_enter(MonitorClient *c) {
-        c->entered++;
+        entered_enter(&c->entered);
 }
 
 static void client_leave(MonitorClient *c) {
-        g_assert(c->entered > 0);
-        if (--c->entered == 0 && c->freed)
+        if (entered_leave(&c->entered))
                 client_destroy(c);
 }
 
