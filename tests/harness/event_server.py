@@ -40,6 +40,8 @@ def server_conf(port, db_path, server_id=1, flush_period=0.05, memory=False):
 class EventServer:
     """start(), kill() and start() again: port and storage stay. options: of server_conf()."""
 
+    prefix = ()             # of its command
+
     def __init__(self, directory, port=None, **options):
         self.directory = pathlib.Path(directory)
         self.port = port or free_port()
@@ -55,7 +57,7 @@ class EventServer:
     def start(self, wait=True):
         if self.process:
             self.process.close()
-        self.process = Process([VENV_BIN / 'hat-event-server', '--conf', self._conf],
+        self.process = Process([*self.prefix, VENV_BIN / 'hat-event-server', '--conf', self._conf],
                                log=self.directory / 'event.log')
         if wait:
             self.wait_operational()

@@ -11,6 +11,7 @@ from hat.monitor.observer import common
 from harness import background
 from harness.event_server import EventServer
 from harness.eventer import is_operational
+from harness.network import HERE
 from harness.paths import VENV_BIN
 from harness.ports import free_port
 from harness.process import Process
@@ -24,10 +25,10 @@ class Monitor:
     """hat-monitor on one port for its whole life; with `parents` (other monitors) the slave of the first that is there. It takes rank
     `rank` for each component that it has not seen before."""
 
-    def __init__(self, directory, name='monitor', host='127.0.0.1', parents=(), rank=1):
+    def __init__(self, directory, name='monitor', place=HERE, parents=(), rank=1):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.host = host
+        self.place = place
         self.port = free_port()
         self.master_port = free_port()
         self.ui_port = free_port()
@@ -43,7 +44,7 @@ class Monitor:
                     'root': {'level': 'WARNING', 'handlers': ['stderr']}},
             'default_algorithm': 'BLESS_ONE',
             'group_algorithms': {},
-            'server': {'host': host, 'port': self.port, 'default_rank': rank},
+            'server': {'host': place.host, 'port': self.port, 'default_rank': rank},
             'master': {'host': '127.0.0.1', 'port': self.master_port},
             'ui': {'host': '127.0.0.1', 'port': self.ui_port},
             'slave': {'parents': [{'host': '127.0.0.1', 'port': i.master_port} for i in parents],
@@ -51,18 +52,17 @@ class Monitor:
 
     def component(self, name):
         """monitor_component of a gateway's configuration, in our own form."""
-        return {'host': self.host, 'port': self.port, 'gateway_group': GATEWAY_GROUP, 'event_server_group': EVENT_GROUP,
+        return {'host': self.place.host, 'port': self.port, 'gateway_group': GATEWAY_GROUP, 'event_server_group': EVENT_GROUP,
                 'component_name': name}
 
     def start(self):
         if self.process:
             self.process.close()
-        self.process = Process([VENV_BIN / 'hat-monitor', '--conf', self._conf], log=self._log)
+        self.process = Process([*self.place.prefix, VENV_BIN / 'hat-monitor', '--conf', self._conf], log=self._log)
         wait_until(self._listens, lambda: f'hat-monitor listens:\n{self.process.log_tail()}', interval=0.05)
 
-    @staticmethod
-    def _has_socket(port, state):
-        sockets = [i.split() for i in pathlib.Path('/proc/net/tcp').read_text().splitlines()[1:]]
+    def _has_socket(self, port, state):
+        sockets = [i.split() for i in pathlib.Path(f'/proc/{self.process.pid}/net/tcp').read_text().splitlines()[1:]]
         return any(int(i[1].rsplit(':', 1)[1], 16) == port and i[3] == state for i in sockets)
 
     def _listens(self):
@@ -75,7 +75,7 @@ class Monitor:
     def components(self):
         """What it knows at this moment, as hat.monitor's ComponentInfo."""
         async def ask():
-            connection = await chatter.connect(net.TcpAddress(self.host, self.port))
+            connection = await chatter.connect(net.TcpAddress(self.place.host, self.port))
             try:
                 _, message = await common.receive_msg(connection)
                 return [common.component_info_from_sbs(i) for i in message['components']]
@@ -125,23 +125,23 @@ class Monitor:
 class MonitoredEventServer(EventServer):
     """A hat-event server that works while the monitor has blessed it."""
 
-    def __init__(self, directory, monitor, server_id, host='127.0.0.1'):
+    def __init__(self, directory, monitor, server_id, place=HERE):
         super().__init__(directory)
+        self.place, self.prefix = place, place.prefix
         conf = json.loads(self._conf.read_text())
         conf['name'] = f'event{server_id}'
         conf['server_id'] = server_id
-        conf['eventer_server']['host'] = host
-        conf['monitor_component'] = {'host': monitor.host, 'port': monitor.port, 'group': EVENT_GROUP}
+        conf['eventer_server']['host'] = place.host
+        conf['monitor_component'] = {'host': monitor.place.host, 'port': monitor.port, 'group': EVENT_GROUP}
         self._conf.write_text(json.dumps(conf))
         self.server_id = server_id
-        self.host = host
 
     def start(self, wait=False):
         """Without waiting: which of several becomes operational is the monitor's choice."""
         super().start(wait)
 
     def is_active(self):
-        return self.process.running and is_operational(self.port, self.host)
+        return self.process.running and is_operational(self.port, self.place.host)
 
 
 def wait_active(servers, timeout=DEADLINE):
