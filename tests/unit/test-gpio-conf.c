@@ -3,6 +3,7 @@
  * devices must not share, and how a chip is found. Main thread. */
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "devices/gpio/gpio-chip.h"
 #include "devices/gpio/gpio-conf.h"
@@ -202,7 +203,7 @@ static void expect_chip(const char *chip, const char *node) {
 }
 
 static void test_chips(void) {
-        g_autofree char *by_path = NULL, *path = NULL, *others = NULL;
+        g_autofree char *by_path = NULL, *link = NULL, *path = NULL, *others = NULL;
 
         fake_gpio_reset();
         fake_gpio_plug("gpiochip0", "soc");
@@ -211,6 +212,10 @@ static void test_chips(void) {
         expect_chip("gpiochip1", "gpiochip1");
         expect_chip(by_path, "gpiochip1");
         expect_chip("soc", "gpiochip0");
+        link = g_build_filename(gpio_lines_directory(), "relays", NULL); /* as udev makes them */
+        g_assert_cmpint(symlink("gpiochip1", link), ==, 0);
+        expect_chip(link, "gpiochip1");
+        g_assert_cmpint(unlink(link), ==, 0);
 
         g_assert_cmpint(gpio_chip_find("gpiochip7", &path, &others), ==, -ENOENT);
         g_assert_cmpint(gpio_chip_find("nobody", &path, &others), ==, -ENOENT);

@@ -190,6 +190,22 @@ static void test_two_of_a_label(void) {
         wait_line(h, CONNECTED);
 }
 
+/* The next try comes after connect_delay, and not before. */
+static void test_connect_delay(void) {
+        FakeChip *c = machine();
+        _cleanup_(fake_host_freep) FakeHost *h = host_new(DOOR);
+        usec_t began;
+
+        c->holders[3] = "otherd";
+        fake_host_start(h);
+        fake_host_expect(h, CONNECTING, DISCONNECTED);
+        began = now_usec(CLOCK_MONOTONIC);
+        c->holders[3] = NULL;
+        fake_host_expect(h, CONNECTING);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - began, >=, 45 * MS); /* it counts from the failure */
+        fake_host_expect(h, CONNECTED);
+}
+
 static void test_unreadable(void) {
         FakeChip *c = machine();
         _cleanup_(fake_host_freep) FakeHost *h = host_new(DOOR);
@@ -299,6 +315,54 @@ static void test_poll(void) {
         c->get_error = 0;
         fake_gpio_move(c, 3, 0, 0);
         fake_host_expect(h, STATE("door", "0", "CHANGE"));
+}
+
+/* A line with edges is read again, too: what its edges have not told. */
+static void test_poll_beside_edges(void) {
+        FakeChip *c = machine();
+        _cleanup_(fake_host_freep) FakeHost *h = host_connected("{name: door, line: 3, direction: INPUT, poll_interval: 0.05}", 1);
+
+        fake_gpio_move_quietly(c, 3, 1);
+        fake_host_expect(h, STATE("door", "1", "CHANGE"));
+        assert_recent(h);
+        fake_gpio_move(c, 3, 0, 0);
+        fake_host_expect(h, STATE("door", "0", "CHANGE"));
+        fake_host_expect_nothing(h, 120 * MS);
+}
+
+/* Values are logical, in both directions. */
+static void test_active_low(void) {
+        FakeChip *c = machine();
+        _cleanup_(fake_host_freep) FakeHost *h = host_connected(
+                        "{name: door, line: 3, direction: INPUT, active_low: true, counter: {interval: 0.05}}, "
+                        "{name: lamp, line: 4, direction: OUTPUT, active_low: true, initial: 1}", 2);
+
+        g_assert_cmpint(c->levels[4], ==, 0);
+        fake_host_event(h, "line/lamp/write", "{\"request_id\": 1, \"value\": 0}");
+        fake_host_expect(h, ANSWER("lamp", "1", "SUCCESS"), STATE("lamp", "0", "WRITE"));
+        g_assert_cmpint(c->levels[4], ==, 1);
+
+        fake_gpio_move(c, 3, 1, 0);
+        fake_host_expect(h, STATE("door", "0", "CHANGE"));
+        fake_gpio_move(c, 3, 0, 0); /* the active edge */
+        fake_host_expect(h, STATE("door", "1", "CHANGE"), "line/door/counter {\"value\": 1, \"delta\": 1}");
+}
+
+/* The count is that of the run: a chip that goes and comes back does not begin it anew. */
+static void test_counter_over_a_loss(void) {
+        FakeChip *c = machine();
+        _cleanup_(fake_host_freep) FakeHost *h = host_connected(
+                        "{name: flow, line: 3, direction: INPUT, edge: RISING, counter: {interval: 0.05}}", 1);
+
+        fake_gpio_move(c, 3, 1, 0);
+        fake_host_expect(h, STATE("flow", "1", "CHANGE"), "line/flow/counter {\"value\": 1, \"delta\": 1}");
+        fake_gpio_unplug(c, false);
+        fake_host_expect(h, DISCONNECTED);
+        (void) fake_gpio_plug("gpiochip0", "soc");
+        wait_line(h, CONNECTED);
+        fake_host_expect(h, STATE("flow", "1", "INTERROGATE"));
+        fake_gpio_move(c, 3, 1, 0);
+        fake_host_expect(h, STATE("flow", "1", "CHANGE"), "line/flow/counter {\"value\": 2, \"delta\": 1}");
 }
 
 static void test_counter(void) {
@@ -750,13 +814,17 @@ int main(int argc, char **argv) {
         g_test_add_func("/gpio/start", test_start);
         g_test_add_func("/gpio/faults", test_faults);
         g_test_add_func("/gpio/two-of-a-label", test_two_of_a_label);
+        g_test_add_func("/gpio/connect-delay", test_connect_delay);
         g_test_add_func("/gpio/unreadable", test_unreadable);
         g_test_add_func("/gpio/unplugged", test_unplugged);
         g_test_add_func("/gpio/unplugged-silently", test_unplugged_silently);
         g_test_add_func("/gpio/edges", test_edges);
         g_test_add_func("/gpio/debounce", test_debounce);
         g_test_add_func("/gpio/poll", test_poll);
+        g_test_add_func("/gpio/poll-beside-edges", test_poll_beside_edges);
+        g_test_add_func("/gpio/active-low", test_active_low);
         g_test_add_func("/gpio/counter", test_counter);
+        g_test_add_func("/gpio/counter-over-a-loss", test_counter_over_a_loss);
         g_test_add_func("/gpio/lost-value", test_lost_value);
         g_test_add_func("/gpio/lost-between", test_lost_between);
         g_test_add_func("/gpio/lost-sequence", test_lost_sequence);
