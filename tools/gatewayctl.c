@@ -39,6 +39,7 @@ static const VerbRule verbs[] = {
         { "disable", 1, 0, "a DEVICE", OPTION_WAIT | SERVER, 0, verb_disable },
         { "restart", 1, 0, "a DEVICE", 0, 0, verb_restart },
         { "wait", 1, 0, "a DEVICE", OPTION_STATE | OPTION_LINK, 0, verb_wait },
+        { "scan", 1, 1, "a DEVICE", OPTION_UNITS | OPTION_UNIT_TIMEOUT, 0, verb_scan },
         { "is-enabled", 1, 0, "a DEVICE", 0, 0, verb_is_enabled },
         { "is-running", 1, 0, "a DEVICE", 0, 0, verb_is_running },
         { "monitor", 0, 0, "a DEVICE", OPTION_SNAPSHOT, 0, verb_monitor },
@@ -55,7 +56,7 @@ static const VerbRule verbs[] = {
 
 static const char *const option_names[] = {
         "--wait",   "--state=", "--link=",  "--snapshot", "--property=",    "--server=", "--token-file=",
-        "--since=", "--until=", "--limit=", "--reverse",  "--source-time=", "--force",
+        "--since=", "--until=", "--limit=", "--reverse",  "--source-time=", "--force", "--units=", "--unit-timeout=",
 };
 
 static void help(void) {
@@ -81,7 +82,8 @@ static void help(void) {
               "  event register TYPE [JSON]  one event; - reads the payload from standard input\n"
               "  event export FILE         a copy of the embedded event server's database\n\n"
               "Verbs that help to write the configuration:\n"
-              "  gpio list [CHIP…]         GPIO chips and lines of the machine, and who holds them\n\n"
+              "  gpio list [CHIP…]         GPIO chips and lines of the machine, and who holds them\n"
+              "  scan DEVICE               what answers on the link of a disabled device\n\n"
               "Options:\n"
               "      --wait[=STATE|LINK]   enable, disable: until the device is there (running; disabled)\n"
               "      --state=STATE         wait: disabled, waiting, starting, running, stopping, failed\n"
@@ -97,6 +99,8 @@ static void help(void) {
               "  -r, --reverse             event history: oldest first\n"
               "      --source-time=MOMENT  event register: when it happened\n"
               "      --force               event export: replace the file\n"
+              "      --units=FROM[-TO]     scan: only these\n"
+              "      --unit-timeout=SECONDS  scan: the longest wait for one answer\n"
               "  -j, --json[=MODE]         short, pretty or off (pretty on a terminal, else short)\n"
               "      --no-legend           no header and footer\n"
               "      --no-pager            accepted; there is no pager\n"
@@ -140,6 +144,8 @@ enum {
         ARG_LIMIT,
         ARG_SOURCE_TIME,
         ARG_FORCE,
+        ARG_UNITS,
+        ARG_UNIT_TIMEOUT,
         ARG_VERSION,
 };
 
@@ -165,6 +171,8 @@ static const struct option long_options[] = {
         { "system", no_argument, NULL, ARG_SYSTEM },
         { "timeout", required_argument, NULL, ARG_TIMEOUT },
         { "token-file", required_argument, NULL, ARG_TOKEN_FILE },
+        { "unit-timeout", required_argument, NULL, ARG_UNIT_TIMEOUT },
+        { "units", required_argument, NULL, ARG_UNITS },
         { "until", required_argument, NULL, ARG_UNTIL },
         { "user", no_argument, NULL, ARG_USER },
         { "version", no_argument, NULL, ARG_VERSION },
@@ -185,16 +193,28 @@ static ExitStatus parse_json(const char *text, JsonMode *ret) {
         return complain(CTL_USAGE, "--json=%s: it is short, pretty or off", text);
 }
 
-static ExitStatus parse_timeout(const char *text, usec_t *ret) {
+static ExitStatus parse_timeout(const char *option, const char *text, usec_t *ret) {
         switch (parse_seconds(text, ret)) {
         case 0:
                 return CTL_OK;
         case -ERANGE:
-                return complain(CTL_USAGE, "--timeout=%s: it is more than 0 and at most 10000000 seconds",
-                                text);
+                return complain(CTL_USAGE, "%s=%s: it is more than 0 and at most 10000000 seconds", option, text);
         default:
-                return complain(CTL_USAGE, "--timeout=%s: not a number of seconds", text);
+                return complain(CTL_USAGE, "%s=%s: not a number of seconds", option, text);
         }
+}
+
+/* FROM or FROM-TO. */
+static ExitStatus parse_units(const char *text, Options *o) {
+        g_auto(GStrv) ends = g_strsplit(text, "-", 2);
+        uint64_t from, to;
+
+        if (!ends[0] || !g_ascii_string_to_unsigned(ends[0], 10, 0, UINT32_MAX, &from, NULL) ||
+            !g_ascii_string_to_unsigned(ends[1] ?: ends[0], 10, 1, UINT32_MAX, &to, NULL) || from > to)
+                return complain(CTL_USAGE, "--units=%s: not like 7 or 1-32", text);
+        o->units_from = (unsigned) from;
+        o->units_to = (unsigned) to;
+        return CTL_OK;
 }
 
 static void set_bus(Options *o, BusKind kind, const char *where) {
@@ -287,6 +307,12 @@ static ExitStatus parse_own(Parsed *p, int c, const char *text) {
                 p->given |= OPTION_SNAPSHOT;
                 o->snapshot = true;
                 return CTL_OK;
+        case ARG_UNITS:
+                p->given |= OPTION_UNITS;
+                return parse_units(text, o);
+        case ARG_UNIT_TIMEOUT:
+                p->given |= OPTION_UNIT_TIMEOUT;
+                return parse_timeout("--unit-timeout", text, &o->unit_timeout);
         case 'p':
                 p->given |= OPTION_PROPERTY;
                 add_properties(o, text);
@@ -338,7 +364,7 @@ static ExitStatus parse_option(Parsed *p, int c, const char *text) {
                 set_bus(o, BUS_KIND_HOST, text);
                 return CTL_OK;
         case ARG_TIMEOUT:
-                return parse_timeout(text, &o->timeout);
+                return parse_timeout("--timeout", text, &o->timeout);
         default:
                 return parse_own(p, c, text);
         }

@@ -33,6 +33,8 @@ typedef struct Options {
         const char *since, *until, *source_time; /* moments as they were written; NULL: not given */
         int64_t limit; /* of history; 0: not given */
         bool reverse, force;
+        unsigned units_from, units_to; /* of scan; units_to 0: not given */
+        usec_t unit_timeout;           /* 0: not given */
 } Options;
 
 typedef enum OptionFlag { /* those that only some verbs have */
@@ -49,4 +51,6 @@ typedef enum OptionFlag { /* those that only some verbs have */
         OPTION_REVERSE = 1 << 10,
         OPTION_SOURCE_TIME = 1 << 11,
         OPTION_FORCE = 1 << 12,
+        OPTION_UNITS = 1 << 13,
+        OPTION_UNIT_TIMEOUT = 1 << 14,
 } OptionFlag;

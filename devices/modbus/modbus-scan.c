@@ -11,6 +11,7 @@
 
 /* A far end that closes so often without being asked does not want to be. */
 #define LOST_MAX 3U
+#define DRAFT_POLL_DELAY 5U /* seconds: what a draft says about a unit that does not answer */
 
 static const ModbusConnectionConf *scan_connection(const ModbusScan *s) {
         return &((const ModbusMasterConf *) s->device.conf)->connection;
@@ -51,8 +52,13 @@ static void scan_tell_begin(ModbusScan *s) {
         tell_uint(&w, "To", s->to);
         json_key(&w, "Endpoint");
         json_string(&w, s->endpoint);
-        json_key(&w, "Connection");
+        json_key(&w, "Draft");
+        json_open_object(&w);
+        json_key(&w, "connection");
         modbus_connection_conf_write_json(scan_connection(s), &w);
+        json_close_object(&w);
+        json_key(&w, "Parts");
+        json_string(&w, "remote_devices");
         tell(s, &w);
 }
 
@@ -65,6 +71,29 @@ static void scan_tell_progress(ModbusScan *s) {
         tell(s, &w);
 }
 
+/* What answered with a value can be polled at once. */
+static void write_draft(const ModbusScan *s, JsonWriter *w) {
+        json_open_object(w);
+        tell_uint(w, "device_id", s->unit);
+        tell_uint(w, "timeout_poll_delay", DRAFT_POLL_DELAY);
+        json_key(w, "data");
+        json_open_array(w);
+        if (s->answer == MODBUS_SUCCESS) {
+                json_open_object(w);
+                json_key(w, "name");
+                json_string(w, "register_0");
+                tell_uint(w, "interval", 1);
+                json_key(w, "data_type");
+                json_string(w, modbus_data_type_to_string(MODBUS_HOLDING_REGISTER));
+                tell_uint(w, "start_address", 0);
+                tell_uint(w, "bit_offset", 0);
+                tell_uint(w, "bit_count", 16);
+                json_close_object(w);
+        }
+        json_close_array(w);
+        json_close_object(w);
+}
+
 static void scan_tell_found(ModbusScan *s) {
         JsonWriter w;
 
@@ -75,6 +104,8 @@ static void scan_tell_found(ModbusScan *s) {
         json_string(&w, modbus_result_to_string(s->answer));
         tell_uint(&w, "RoundTripUSec", s->round_trip);
         modbus_identity_write_json(&s->identity, &w);
+        json_key(&w, "Draft");
+        write_draft(s, &w);
         tell(s, &w);
 }
 

@@ -25,11 +25,12 @@ ACTING = [
     (PATH, DEVICE, 'Restart'),
     (PATH, DEVICE, 'Disable'),
     (PATH, DEVICE, 'SetEnabled', 'ba{sv}', 'false', '0'),
+    (PATH, DEVICE, 'Scan', 'a{sv}', '1', 'from', 's', 'no number'),
     (ROOT_PATH, MANAGER, 'ExportEvents', 's', 'no descriptor'),
     (PATH, PROPERTIES, 'Set', 'ssv', DEVICE, 'Enabled', 'b', 'true'),
 ]
 #: What the daemon itself answers to them here, once the bus lets them pass.
-OWN_ANSWERS = ('not writable', 'not enabled', "expecting 'h'")
+OWN_ANSWERS = ('not writable', 'not enabled', "expecting 'h'", "not of type 'u'")
 
 
 @pytest.fixture

@@ -9,6 +9,10 @@
 #define PROGRESS(unit, found) "scan {\"Event\": \"progress\", \"Unit\": " unit ", \"Found\": " found "}"
 #define END "scan-ended none "
 
+#define REGISTER_0 \
+        "{\"name\": \"register_0\", \"interval\": 1, \"data_type\": \"HOLDING_REGISTER\", \"start_address\": 0, \"bit_offset\": 0, " \
+        "\"bit_count\": 16}"
+
 static void begin(Fixture *f, unsigned from, unsigned to) {
         g_assert_cmpint(fake_host_scan(f->host, &(DeviceScanOptions) { from, to, 0 }), ==, 0);
         g_assert_true(g_str_has_prefix(fake_host_next(f->host), "scan {\"Event\": \"begin\", "));
@@ -18,7 +22,8 @@ static void begin(Fixture *f, unsigned from, unsigned to) {
 static void expect_found(Fixture *f, const char *unit, const char *answer, const char *identity) {
         g_auto(GStrv) halves = g_strsplit(fake_host_next(f->host), ", \"RoundTripUSec\": ", 2);
         g_autofree char *first = g_strdup_printf("scan {\"Event\": \"found\", \"Unit\": %s, \"Answer\": \"%s\"", unit, answer);
-        g_autofree char *second = g_strdup_printf(", %s}", identity);
+        g_autofree char *second = g_strdup_printf(", %s, \"Draft\": {\"device_id\": %s, \"timeout_poll_delay\": 5, \"data\": [%s]}}",
+                                                  identity, unit, streq(answer, "SUCCESS") ? REGISTER_0 : "");
 
         g_assert_cmpstr(halves[0], ==, first);
         g_assert_nonnull(halves[1]);
@@ -74,11 +79,11 @@ static void test_begin(void) {
 
         fixture_init(&f, &(Settings) {}, WRITTEN);
         expected = g_strdup_printf(
-                        "scan {\"Event\": \"begin\", \"From\": 1, \"To\": 247, \"Endpoint\": \"tcp:127.0.0.1:%u\", \"Connection\": "
+                        "scan {\"Event\": \"begin\", \"From\": 1, \"To\": 247, \"Endpoint\": \"tcp:127.0.0.1:%u\", \"Draft\": {\"connection\": "
                         "{\"modbus_type\": \"TCP\", \"transport\": {\"type\": \"TCP\", \"host\": \"127.0.0.1\", \"port\": %u}, "
                         "\"connect_timeout\": 1, \"connect_delay\": 0.05, \"request_timeout\": 1, \"request_delay\": 0, "
                         "\"request_retry_immediate_count\": 0, \"request_retry_delayed_count\": 0, \"request_retry_delay\": 0.02, "
-                        "\"write_priority\": false, \"probe_budget\": 1}}",
+                        "\"write_priority\": false, \"probe_budget\": 1}}, \"Parts\": \"remote_devices\"}",
                         f.peer->port, f.peer->port);
         g_assert_cmpint(fake_host_scan(f.host, &(DeviceScanOptions) {}), ==, 0);
         fake_host_expect(f.host, expected);
