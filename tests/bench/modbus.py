@@ -5,7 +5,6 @@ writes on a line that is busy."""
 import random
 import re
 import signal
-import socket
 import statistics
 import time
 
@@ -15,7 +14,7 @@ from harness.gateway import Gateway
 from harness.line import serial_transport
 from harness.paths import PEERS
 from harness.peer import PacedLine, Peer, run_load, run_loop
-from harness.ports import free_port
+from harness.ports import connects, free_port
 from harness.waiting import wait_until
 
 BAUDRATES = (9600, 115200)
@@ -104,11 +103,6 @@ def bench_many(table, directory, rounds):
 # ---- a slave with many masters
 
 
-def connects(port):
-    with socket.socket() as s:
-        return s.connect_ex(('127.0.0.1', port)) == 0
-
-
 def bench_slave(table, directory, rounds):
     """The servers take turns on one processor, the masters have the other."""
     load, server = (scene.pinned([i]) for i in ((0, 1) if scene.cpu_count() > 1 else (0, 0)))
@@ -122,7 +116,7 @@ def bench_slave(table, directory, rounds):
             wait_until(lambda: connects(port), 'the slave listens')
             for _ in range(rounds):
                 for rates, at in ((ours, port), (other, library.port)):
-                    rates.append(run_load(at, MASTERS, SLAVE_REGISTERS, SLAVE_SECONDS, prefix=load))
+                    rates.append(run_load(at, MASTERS, SLAVE_REGISTERS, SLAVE_SECONDS, prefix=load)['rate'])
     ratio = statistics.median(a / b for a, b in zip(ours, other))
     table.add(f'slave, {MASTERS} masters x {SLAVE_REGISTERS} registers: requests/s; other: libmodbus', statistics.median(ours),
               statistics.median(other), '>= 1', ratio >= 1)

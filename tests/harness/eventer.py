@@ -62,7 +62,8 @@ class Eventer:
         address = net.TcpAddress(self._host, self._port)
         self._client = background.run(eventer.connect(address, self._name, subscriptions=self._subscriptions,
                                                       events_cb=self._on_events))
-        self._persisted = background.run(eventer.connect(address, self._name + '/persisted', subscriptions=[('*',)],
+        everything = [('*',)] if self._subscriptions else []
+        self._persisted = background.run(eventer.connect(address, self._name + '/persisted', subscriptions=everything,
                                                          persisted=True, events_cb=self._on_persisted))
         if self._replay:
             self._take_history()

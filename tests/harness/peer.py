@@ -82,15 +82,16 @@ class PacedLine(Process):
 # ---- libmodbus' clients, many and one
 
 
-def run_loop(*arguments, prefix=()):
-    """tests/peers/libmodbus-loop.c: what it prints, as a dict."""
-    out = subprocess.run([str(i) for i in (*prefix, PEERS / 'libmodbus-loop', *arguments)], check=True, capture_output=True,
-                         text=True, timeout=60).stdout
+def _printed(command):
+    out = subprocess.run([str(i) for i in command], check=True, capture_output=True, text=True, timeout=60).stdout
     return {k: float(v) for k, v in re.findall(r'(\w+)=([\d.]+)', out)}
 
 
+def run_loop(*arguments, prefix=()):
+    """tests/peers/libmodbus-loop.c: what it prints, as a dict."""
+    return _printed([*prefix, PEERS / 'libmodbus-loop', *arguments])
+
+
 def run_load(port, masters, registers, seconds, prefix=()):
-    """tests/peers/modbus-load.c: requests per second that so many masters are answered."""
-    out = subprocess.run([str(i) for i in (*prefix, PEERS / 'modbus-load', port, masters, registers, seconds)], check=True,
-                         capture_output=True, text=True, timeout=60).stdout
-    return float(re.search(r'rate=(\d+)', out)[1])
+    """tests/peers/modbus-load.c: the same, of what so many masters are answered."""
+    return _printed([*prefix, PEERS / 'modbus-load', port, masters, registers, seconds])

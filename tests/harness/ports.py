@@ -19,6 +19,12 @@ def is_free(port, address='127.0.0.1'):
         return True
 
 
+def connects(port, address='127.0.0.1'):
+    """Whether somebody listens there."""
+    with socket.socket() as s:
+        return s.connect_ex((address, port)) == 0
+
+
 def free_port():
     """A port that is free now and that this process has not given before."""
     while True:

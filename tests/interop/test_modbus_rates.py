@@ -9,10 +9,11 @@ import time
 import pytest
 
 from harness.config import NATIVE, data, master, remote, slave, slave_data
+from harness.eventer import Eventer
 from harness.line import serial_transport
 from harness.paths import PEERS
 from harness.peer import PacedLine, Peer, run_load, run_loop
-from harness.ports import free_port
+from harness.ports import connects, free_port
 from harness.waiting import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.release, pytest.mark.timeout(240), pytest.mark.event_servers('embedded')]
@@ -20,6 +21,13 @@ pytestmark = [pytest.mark.release, pytest.mark.timeout(240), pytest.mark.event_s
 SLACK = 2               # of the aims: other things run on this machine
 BAUDRATE = 9600
 REGISTERS = 10
+
+
+@pytest.fixture
+def eventer(event_server):
+    """A client that is told nothing: it only enables and writes."""
+    with Eventer(event_server.port, subscriptions=[]) as client:
+        yield client
 
 
 def registers(n, interval=0):
@@ -50,15 +58,15 @@ def polling(line, gatewayd, event_server, eventer):
     return run
 
 
-def test_serial_line_is_busy(line, polling):
+def test_serial_line_is_busy(line, polling, n=125):
     with PacedLine(BAUDRATE) as other:
-        loop = ['--rtu', other.path, BAUDRATE, REGISTERS]
+        loop = ['--rtu', other.path, BAUDRATE, n]
         run_loop(*loop, 0.1)
         library = other.rate(lambda: run_loop(*loop, 4), silent=False)[1]
-    polling([1], registers(REGISTERS))
+    polling([1], registers(n))
     ours = line.rate(lambda: time.sleep(4))[1]
     print(f'{ours:.1%} of the wire-time bound, the libmodbus loop {library:.1%}')
-    assert ours >= library * (1 - 0.03 * SLACK * 2)
+    assert ours >= library * (1 - 0.03 * SLACK)
 
 
 def test_write_overtakes_polls(line, polling, eventer):
@@ -95,8 +103,8 @@ def test_many_devices(n, n_registers, interval, percent, gatewayd, event_server,
 
 def cpu_per_request(server, port, n, seconds=0.5):
     before = server.cpu_seconds()
-    rate = run_load(port, 100, n, seconds)
-    return (server.cpu_seconds() - before) / (rate * seconds)
+    requests = run_load(port, 100, n, seconds)['requests']
+    return (server.cpu_seconds() - before) / requests
 
 
 def test_slave_with_many_masters(gatewayd, event_server, eventer):
@@ -104,11 +112,11 @@ def test_slave_with_many_masters(gatewayd, event_server, eventer):
     gateway = gatewayd(NATIVE.config([slave('view', port, [slave_data(f'r{i}', start=i) for i in range(n)])], event_server.port),
                        log_level='err')
     eventer.register(f'{NATIVE.prefix("modbus_slave/view")}/system/enable', True)
-    eventer.wait(f'{NATIVE.prefix("modbus_slave/view")}/gateway/running', True)
+    wait_until(lambda: connects(port), 'the slave listens', 30 * PATIENCE)
     ratios = []
     with Peer(PEERS / 'modbus-device') as library:
         for _ in range(5):
             ours, other = (cpu_per_request(*i, n) for i in ((gateway.process, port), (library, library.port)))
             ratios.append(ours / other)
     print(f'{[f"{i:.2f}" for i in ratios]} of the CPU time that libmodbus takes for a request')
-    assert statistics.median(ratios) <= 1.5
+    assert statistics.median(ratios) <= SLACK
