@@ -15,7 +15,7 @@ from harness.config import HAT, NATIVE, data, master, remote, slave_data
 from harness.line import Line, Pty, serial_transport
 from harness.paths import PEERS
 from harness.process import Process
-from harness.waiting import wait_until
+from harness.waiting import DEADLINE, wait_until
 
 from modbus_clients import LibmodbusClient, LineClient, mask_write, read, write_register, write_registers
 
@@ -160,7 +160,7 @@ def answer_writes(eventer, function, expected, since):
     thread.start()
     event = eventer.wait(WRITE, since=since).payload.data
     eventer.register(f'{SLAVE}/system/write', {'request_id': event['request_id'], 'success': True})
-    thread.join(10)
+    thread.join(DEADLINE)
     assert {i['name']: i['value'] for i in event['data']} == expected
     return results[0]
 

@@ -11,7 +11,7 @@ from pymodbus.client import ModbusTcpClient
 
 from harness.config import NATIVE, slave, slave_data
 from harness.ports import free_port
-from harness.waiting import wait_until
+from harness.waiting import DEADLINE, wait_until
 
 from modbus_clients import (LibmodbusClient, RawClient, mask_write, read, write_coil, write_coils, write_register,
                             write_registers)
@@ -423,7 +423,7 @@ def test_answers_to_writes(success, code, started, eventer):
 
 def test_answers_that_are_none(started, eventer):
     """Unknown, answered or malformed answers are ignored; the request keeps waiting, then fails."""
-    port = started(response_timeout=4)
+    port = started(response_timeout=6)
     answer = f'{PREFIX}/system/write'
     with RawClient(port) as client:
         client.send(client.frame(1, write_register(0, 1)))
@@ -582,7 +582,7 @@ def test_pymodbus_client(framing, started, eventer):
             thread.start()
             event = eventer.wait(WRITE, since=since).payload.data
             eventer.register(f'{PREFIX}/system/write', {'request_id': event['request_id'], 'success': True})
-            thread.join(10)
+            thread.join(DEADLINE)
             assert {i['name']: i['value'] for i in event['data']} == data
             assert results and not results[0].isError()
     finally:

@@ -97,6 +97,8 @@ class RawClient:
             data = self.socket.recv(1, socket.MSG_PEEK)
         except TimeoutError:
             return True
+        finally:
+            self.socket.settimeout(DEADLINE)
         return False if data else None
 
     def wait_closed(self, timeout=DEADLINE):
