@@ -7,7 +7,7 @@ import threading
 import time
 
 from harness import wire
-from harness.waiting import DEADLINE, wait_until
+from harness.waiting import DEADLINE, PATIENCE, wait_until
 from harness.wire import RawConnection, Reader, array, choice, event_type, integer, optional, register_event
 
 QUERY = 'HatEventer.MsgQueryReq'
@@ -104,7 +104,7 @@ class Watch:
     """One client registers an event with response every few milliseconds and another is notified: nothing may be missing, and
     nothing late. Runs in threads of its own inside the `with`."""
 
-    def __init__(self, address, interval=0.003, limit=1.0):
+    def __init__(self, address, interval=0.003, limit=5 * PATIENCE):
         self._interval = interval
         self._limit = limit
         self._source = RawConnection(address)
