@@ -42,6 +42,10 @@ class Ward:
         assert named == []
         assert self.eventer.events(f'{NATIVE.prefix(HEALTHY)}/gateway/*', self.healthy_mark) == []
 
+    def counters(self):
+        """Those of the sick one."""
+        return self.bus_client.get_all(device_path(SICK), 'io.gatewayd.Gateway1.Device.ModbusMaster')
+
     def link(self):
         properties = self.bus_client.device(SICK)
         return properties['Link'], properties['LinkReason']
@@ -244,7 +248,8 @@ def test_wrong_protocol_id_ends_the_connection(ward):
 
 
 @pytest.mark.parametrize('code, name', [(1, 'INVALID_FUNCTION_CODE'), (2, 'INVALID_DATA_ADDRESS'),
-                                        (3, 'INVALID_DATA_VALUE'), (4, 'FUNCTION_ERROR'), (6, 'FUNCTION_ERROR'),
+                                        (3, 'INVALID_DATA_VALUE'), (4, 'FUNCTION_ERROR'), (5, 'FUNCTION_ERROR'),
+                                        (6, 'FUNCTION_ERROR'), (7, 'FUNCTION_ERROR'), (8, 'FUNCTION_ERROR'),
                                         (0x0A, 'GATEWAY_PATH_UNAVAILABLE'),
                                         (0x0B, 'GATEWAY_TARGET_DEVICE_FAILED_TO_RESPOND')])
 def test_exceptions(ward, code, name):
@@ -256,6 +261,9 @@ def test_exceptions(ward, code, name):
     errors, took = ward.eventer.payloads(READ, since), time.monotonic() - begin
     assert len(errors) <= 10 * took + 2 and all(i == {'result': name} for i in errors)
     assert ward.eventer.events(REMOTE, since) == []
+    codes = ward.counters()['ExceptionCodes']
+    assert list(codes) == [code] and codes[code] >= 8
+    assert ward.counters()['RemoteDevices'][0]['ExceptionCodes'].keys() == {code}
 
     since = ward.eventer.mark()
     ward.sick.mode = 'normal'
@@ -273,6 +281,23 @@ def test_framing_is_searched(mode, framing, gatewayd, event_server, eventer, bus
     ward.sick.holding[0] = 77
     eventer.wait(READ, {'result': 'SUCCESS', 'value': 77, 'cause': 'CHANGE'}, since=since)
     assert eventer.events(STATUS, since) == [] and eventer.events(REMOTE, since) == []
+
+
+@pytest.mark.parametrize('framing', ['rtu', 'ascii'])
+def test_wrong_checksums(framing, gatewayd, event_server, eventer, bus, bus_client, field):
+    """They are no answer, and counted as what they are."""
+    ward = start(gatewayd, event_server, eventer, bus_client, field, framing)
+    assert ward.counters()['ChecksumErrors'] == 0
+    since = eventer.mark()
+    ward.sick.mode = 'checksum'
+    eventer.wait(REMOTE, 'DISCONNECTED', since=since)
+    assert eventer.events(READ, since) == []
+    counters = ward.counters()
+    assert counters['ChecksumErrors'] >= 1 and counters['Timeouts'] >= 1
+    assert counters['RemoteDevices'][0]['ChecksumErrors'] >= 1
+    since = eventer.mark()
+    ward.sick.mode = 'normal'
+    wait_recovered(ward, since)
 
 
 @pytest.mark.parametrize('framing', ['rtu', 'ascii'])

@@ -288,6 +288,48 @@ def test_one_request_at_a_time(started, eventer, field):
     assert all(a != b for a, b in zip(units, units[1:])), units
 
 
+def test_several_requests_at_a_time(started, eventer, field):
+    """`max_outstanding`: so many are under way and no more, and each answer goes to its own request, in whatever order they come."""
+    device = field()
+    device.holding[:200] = range(200)
+    names = [f'at-{i}' for i in range(0, 200, 20)]
+    started(device, [remote(1, [data(name, start=20 * i, interval=0) for i, name in enumerate(names)])], max_outstanding=4)
+    for i, name in enumerate(names):
+        eventer.wait(f'{ONE}/read/{name}', {'result': 'SUCCESS', 'value': 20 * i, 'cause': 'INTERROGATE'})
+    since, n = eventer.mark(), len(device.frames)
+    device.delay = 0.05
+    device.mode = 'reverse'
+    device.holding[:200] = range(1000, 1200)
+    for i, name in enumerate(names):
+        eventer.wait(f'{ONE}/read/{name}', {'result': 'SUCCESS', 'value': 1000 + 20 * i, 'cause': 'CHANGE'}, since=since)
+    assert eventer.events(f'{ONE}/status', since) == []
+    under_way = [0]
+    for request, _frame in device.frames[n:]:
+        under_way.append(under_way[-1] + (1 if request else -1))
+    assert max(under_way) - min(under_way) == 4, under_way
+    eventer.register(f'{PREFIX}/system/remote_device/1/write/at-0', {'request_id': 'w', 'value': 7})
+    wait_written(eventer, 'at-0', 'w')
+    assert device.holding[0] == 7
+
+
+def test_several_requests_of_libmodbus(gatewayd, event_server, eventer, bus, modbus_device):
+    """Its server takes one request after the other out of what came together."""
+    device = modbus_device()
+    items = [data('constant', start=4), data('beyond', start=60000), data('input', 'INPUT_REGISTER', 4),
+             *(data(f'at-{i}', start=i) for i in range(10, 50, 10)), data('coil', 'COIL', 10, 0, 1)]
+    gatewayd(NATIVE.config([master('plc', device.port, [remote(1, items)], max_outstanding=8)], event_server.port))
+    eventer.register_many([(f'{PREFIX}/system/enable', True), (f'{PREFIX}/system/remote_device/1/enable', True)])
+    eventer.wait(f'{ONE}/read/constant', {'result': 'SUCCESS', 'value': 0x1234, 'cause': 'INTERROGATE'})
+    eventer.wait(f'{ONE}/read/input', {'result': 'SUCCESS', 'value': 0x5678, 'cause': 'INTERROGATE'})
+    eventer.wait(f'{ONE}/read/beyond', {'result': 'INVALID_DATA_ADDRESS'})
+    for i in range(10, 50, 10):
+        eventer.register(f'{PREFIX}/system/remote_device/1/write/at-{i}', {'request_id': str(i), 'value': 1000 + i})
+    for i in range(10, 50, 10):
+        wait_written(eventer, f'at-{i}', str(i))
+        eventer.wait(f'{ONE}/read/at-{i}', where=lambda p, i=i: p.get('value') == 1000 + i)
+    assert eventer.payloads(f'{ONE}/status') == ['CONNECTING', 'CONNECTED']
+
+
 def test_interval_and_request_delay(started, eventer, field):
     """A period is measured from the start of a round; request_delay lies between answer and next request."""
     device = field()

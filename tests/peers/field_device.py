@@ -53,6 +53,8 @@ class FieldDevice:
     dribble    answers byte by byte, `delay` seconds apart
     garbage    answers bytes that are no frame
     late       answers after `delay` seconds
+    reverse    gathers answers for `delay` seconds and sends them in one piece, the last one first
+    checksum   answers with a wrong CRC or LRC
     foreign    sends answers of another unit, another function and (MBAP) another transaction before the right one
     exception  answers every request with exception `exception_code`
     short      answers reads with one register or eight coils too few
@@ -64,7 +66,7 @@ class FieldDevice:
     With `serial` it is on a line, which refuse() pulls and listen() plugs in again.
     """
 
-    MODES = ('normal', 'silent', 'dribble', 'garbage', 'late', 'foreign', 'exception', 'short', 'echo', 'noise',
+    MODES = ('normal', 'silent', 'dribble', 'garbage', 'late', 'reverse', 'checksum', 'foreign', 'exception', 'short', 'echo', 'noise',
              'protocol', 'hang-up')
 
     def __init__(self, framing='tcp', port=None, mode='normal', delay=0.02, size=2000, serial=False, host='127.0.0.1'):
@@ -88,6 +90,7 @@ class FieldDevice:
         self.answer_hook = None
         self._server = None
         self._writers = set()
+        self._gathered = []
         self._line = None
         self.listen()
 
@@ -224,6 +227,17 @@ class FieldDevice:
             return ascii_frame(unit, pdu)
         return tcp_frame(request.transaction if transaction is None else transaction, unit, pdu, protocol)
 
+    def _gather(self, frame, writer):
+        def send():
+            for i in reversed(self._gathered):
+                self.frames.append((False, i))
+            writer.write(b''.join(reversed(self._gathered)))
+            self._gathered = []
+
+        if not self._gathered:
+            asyncio.get_running_loop().call_later(self.delay, send)
+        self._gathered.append(frame)
+
     async def _respond(self, request, writer):
         pdu = self.answer_hook(request) if self.answer_hook else None
         if pdu is None:
@@ -246,10 +260,16 @@ class FieldDevice:
             pdu = pdu[:-1] + bytes([pdu[-1] ^ 1])
 
         frame = self._frame(request, pdu, protocol=1 if mode == 'protocol' else 0)
+        if mode == 'reverse':
+            self._gather(frame, writer)
+            return
         if mode == 'foreign':
             frame = self._foreign(request, pdu) + frame
         elif mode == 'noise':
             frame = b'\x55' + frame
+        elif mode == 'checksum':
+            i = -3 if self.framing == 'ascii' else -1       # the last digit before the end of the line
+            frame = frame[:i] + (b'1' if frame[i:][:1] == b'0' else b'0') + frame[i:][1:]
         elif mode == 'late':
             await asyncio.sleep(self.delay)
 
