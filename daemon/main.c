@@ -13,6 +13,7 @@
 #include <config.h>
 
 #include "base/log.h"
+#include "base/low-fd.h"
 #include "base/sd.h"
 #include "daemon/config.h"
 #include "daemon/gateway.h"
@@ -282,6 +283,7 @@ static int daemon_start(Daemon *d, Config *config) {
         r = listen_fds_new(&d->fds);
         if (r < 0)
                 return log_error_errno(r, "Cannot take over passed sockets: %m");
+        low_fd_reserve();
         d->store = fd_store_new(d->fds);
         listen_fds_close_unknown(d->fds, config_listen_names(config));
         r = gateway_new(d->event, config, d->fds, &d->gateway);

@@ -6,18 +6,16 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <modbus.h>
-#include <sys/select.h>
 #include <sys/socket.h>
 
 #include "base/deadline.h"
+#include "base/low-fd.h"
 #include "base/worker.h"
 #include "devices/modbus/modbus-bytes.h"
 #include "devices/modbus/modbus-link.h"
 
 #define FRAME_MAX 512U                  /* more than any RTU frame */
-#define FIRST_DESCRIPTOR 3              /* lowest number that is asked for */
 #define LIBRARY_TIMEOUT_SEC 100000000U  /* never: the deadline is ours */
 #define RTU_PDU_OFFSET 1U
 #define RTU_EXTRA 3U                    /* of a frame, beside the PDU */
@@ -139,7 +137,7 @@ static Call *call_free(Call *c) {
                 return NULL;
         if (c->context)
                 modbus_free(c->context);
-        (void) safe_close(c->fd);
+        low_fd_release(c->fd);
         g_free(c);
         return NULL;
 }
@@ -152,19 +150,6 @@ static void call_drop(WorkerJob *job) {
 static void call_done(WorkerJob *job);
 
 /* ---- the pair ---------------------------------------------------------------------------------------- */
-
-/* The library waits by select(), which ends the process beyond this number. */
-static int move_low(int fd) {
-        int low;
-
-        if (fd < FD_SETSIZE)
-                return fd;
-        low = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR);
-        (void) safe_close(fd);
-        if (low >= FD_SETSIZE)
-                (void) safe_close(low);
-        return low >= 0 && low < FD_SETSIZE ? low : -EMFILE;
-}
 
 static modbus_t *context_new(int fd) {
         modbus_t *m = modbus_new_rtu("socketpair", 9600, 'N', 8, 1); /* of no effect: never connected */
@@ -183,7 +168,7 @@ static int call_new(int fd, LibraryLink *l, Call **ret) {
 
         c->job = (WorkerJob) { .run = call_run, .done = call_done, .drop = call_drop };
         c->link = l;
-        c->fd = move_low(fd);
+        c->fd = low_fd_take(fd); /* the library waits by select() */
         if (c->fd < 0)
                 return c->fd;
         c->context = context_new(c->fd);

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "base/low-fd.h"
 #include "devices/modbus/modbus-channel.h"
 #include "tests/unit/hex.h"
 #include "tests/unit/loop.h"
@@ -562,7 +563,8 @@ static void test_cannot_open(gconstpointer userdata) {
         end(&f);
 }
 
-/* libmodbus waits by select(): with no low number left it is not used, and the process lives. */
+/* libmodbus waits by select(): with no low number left it is not used, and the process lives. Those that were kept from the start
+ * are its own, pair after pair. */
 static void test_high_descriptors(void) {
         static const Kind library = { "library", BY_LIBRARY, MODBUS_FRAMING_RTU };
         struct rlimit before, more;
@@ -590,6 +592,19 @@ static void test_high_descriptors(void) {
         }
         connect_link(&f);
         good_exchange(&f);
+        f.link = modbus_link_free(f.link);
+        f.connected = false;
+
+        low_fd_reserve(); /* takes those 8 */
+        while ((fd = fcntl(f.pty->fd, F_DUPFD_CLOEXEC, 0)) >= 0 && fd < 1030)
+                g_array_append_val(taken, fd);
+        (void) safe_close(fd);
+        for (unsigned i = 0; i < 20; i++) { /* more often than there are */
+                connect_link(&f);
+                good_exchange(&f);
+                f.link = modbus_link_free(f.link);
+                f.connected = false;
+        }
         for (guint i = 0; i < taken->len; i++)
                 (void) close(g_array_index(taken, int, i));
         end(&f);
