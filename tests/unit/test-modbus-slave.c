@@ -662,6 +662,33 @@ static void test_independent_writes(void) {
         client_request(b, "01 03 0000 0001", "01 03 02 0000");
 }
 
+/* 6.8: in a run and over runs, so that an answer of before is never taken for one of now. */
+static void test_request_ids(void) {
+        g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        uint16_t port = free_port();
+        _cleanup_(fake_host_freep) FakeHost *h = slave_started(&(Settings) {}, port);
+
+        for (unsigned run = 0; run < 2; run++) {
+                _cleanup_(client_freep) Client *c = client_new(h, port);
+                char id[MODBUS_WRITE_ID_MAX];
+
+                expect_ids(h, 1);
+                for (unsigned i = 0; i < 2; i++) {
+                        client_send_pdu(c, 0x0102, "01 06 0001 0000");
+                        expect_write(h, 1, "{\"name\": \"y\", \"value\": 0}", id);
+                        g_assert_true(g_hash_table_add(seen, g_strdup(id)));
+                        answer_write(h, id, "true");
+                        client_expect_pdu(c, 0x0102, "01 06 0001 0000");
+                }
+                fake_host_stop(h);
+                fake_host_expect(h, "connections []");
+                if (run == 0) {
+                        fake_host_start(h); /* on the same port */
+                        fake_host_expect(h, "connections []");
+                }
+        }
+}
+
 #define TYPED(name, type, start, count, value) \
         "{name: " name ", device_id: 1, data_type: " type ", start_address: " start ", bit_offset: 0, bit_count: " count \
         ", value: {" value "}}"
@@ -844,6 +871,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-slave/answers", test_answers);
         g_test_add_func("/modbus-slave/no-answer", test_no_answer);
         g_test_add_func("/modbus-slave/independent-writes", test_independent_writes);
+        g_test_add_func("/modbus-slave/request-ids", test_request_ids);
         g_test_add_func("/modbus-slave/typed-values", test_typed_values);
         g_test_add_func("/modbus-slave/unfit-write", test_unfit_write);
         g_test_add_func("/modbus-slave/flow", test_flow);
