@@ -171,7 +171,7 @@ int device_query_latest(Device *d, const char *const *const *subtypes, size_t n,
  * them, until the device is disabled or no longer configured. name: of this device's own. */
 /* Takes fd, on success. -EEXIST, -ENOSPC, and -EINVAL, -ENAMETOOLONG: of the name (printable ASCII, no colon). */
 int device_store_fd(Device *d, const char *name, int fd);
-/* Borrowed, until the next call but one. -ENOENT. */
+/* Borrowed, until it is dropped. -ENOENT. */
 int device_stored_fd(Device *d, const char *name);
 /* Closes all of this device but these; NULL-terminated. */
 void device_drop_stored(Device *d, const char *const *but);

@@ -27,7 +27,7 @@ SANITIZER_ENV = {
 class NotifySocket:
     """The service manager's end of $NOTIFY_SOCKET: a thread reads, as the real one always does, for the queue holds only
     a few datagrams and sd_notify() blocks on a full one. Keeps every assignment that came, and in `stored` (name → descriptor)
-    what the daemon stored and was not told to forget: `stored=` of the next Gateway passes it on, as a restart does."""
+    what the daemon stored and did not tell to forget: `stored=` of the next Gateway passes it on, as a restart does."""
 
     def __init__(self, directory, stored=None):
         self.stored = dict(stored or {})
@@ -65,6 +65,12 @@ class NotifySocket:
         with self._changed:
             return list(self._messages)
 
+    def take_stored(self):
+        """What is stored, which is the caller's then."""
+        with self._changed:
+            stored, self.stored = self.stored, {}
+        return stored
+
     def wait(self, assignment, process, timeout=DEADLINE):
         end = time.monotonic() + timeout
         with self._changed:
@@ -88,7 +94,7 @@ class Gateway:
 
     def __init__(self, config, directory, bus_address='none', *, arguments=(), env=None, prefix=(), user=None, group=None,
                  log_level='debug', wait=True, pass_fds=(), stored=None):
-        """stored: descriptors by name, as `notify.stored` of an earlier run; from now on they are this run's."""
+        """stored: descriptors by name, as `notify.take_stored()` of an earlier run; from now on they are this one's."""
         self.directory = pathlib.Path(directory)
         self.config = self.directory / 'gatewayd.yaml'
         self.write_config(config)
@@ -141,7 +147,7 @@ class Gateway:
     def _clean_up(self):
         self.process.close()
         self.notify.close()
-        for fd in self.notify.stored.values():
+        for fd in self.notify.take_stored().values():
             os.close(fd)
         shutil.rmtree(self._runtime, ignore_errors=True)
 
@@ -170,13 +176,12 @@ class Gateway:
 
 def pass_stored(stored):
     """The `prefix` that becomes the daemon with these descriptors, which it inherits, as sd_listen_fds(3) wants them."""
-    program = ('import os, sys\n'
+    program = ('import fcntl, os, sys\n'
                'n = int(sys.argv[1])\n'
-               'free = [os.dup(int(i)) for i in sys.argv[3:3 + n]]\n'
-               'high = [os.dup2(fd, 1000 + i) for i, fd in enumerate(free)]\n'
+               'high = [fcntl.fcntl(int(i), fcntl.F_DUPFD, 3 + n) for i in sys.argv[3:3 + n]]\n'
                'for i, fd in enumerate(high):\n'
                '    os.dup2(fd, 3 + i)\n'
-               'os.closerange(3 + n, 2000)\n'
+               'os.closerange(3 + n, os.sysconf("SC_OPEN_MAX"))\n'
                'os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(n), LISTEN_FDNAMES=sys.argv[2])\n'
                'os.execv(sys.argv[3 + n], sys.argv[3 + n:])\n')
     return [sys.executable, '-c', program, len(stored), ':'.join(stored), *stored.values()]

@@ -33,9 +33,10 @@ def output(name, number, **more):
 
 
 class Device:
-    """A gateway with one device gpio/io, as a client of the event server sees it."""
+    """A gateway with one device gpio/io, as a client of the event server sees it; began: the mark of its start."""
 
-    def __init__(self, gateway, eventer):
+    def __init__(self, gateway, eventer, began=0):
+        self.began = began
         self.gateway = gateway
         self.eventer = eventer
         self._requests = 0

@@ -67,17 +67,19 @@ def eventer(event_server):
 @pytest.fixture
 def gpio(event_server, eventer, gatewayd, first):
     """gpio(chip, *lines, **keys of the device) starts the gateway with an enabled device; chip: a Chip, or a text."""
-    def start(chip, *lines, connected=True, prefix=(), **more):
+    def start(chip, *lines, connected=True, prefix=(), stored=None, **more):
         device = {'type': 'gpio', 'name': 'io', 'chip': chip if isinstance(chip, str) else chip.label,
                   'connect_delay': 0.2, 'lines': list(lines), **more}
-        gateway = gatewayd(NATIVE.config([device], **event_server.main()), prefix=(*first, *prefix))
+        since = eventer.mark()
+        gateway = gatewayd(NATIVE.config([device], **event_server.main()), prefix=(*first, *prefix), stored=stored)
         eventer.connect_once()
-        io = Device(gateway, eventer)
-        io.enable()
+        io = Device(gateway, eventer, since)
+        if stored is None:              # else it was enabled before
+            io.enable()
         if connected:
-            io.wait_status('CONNECTED')
+            io.wait_status('CONNECTED', since)
             for i in lines:
-                eventer.wait(f'{PREFIX}/gateway/line/{i["name"]}/state')
+                eventer.wait(f'{PREFIX}/gateway/line/{i["name"]}/state', since=since)
         return io
 
     return start

@@ -85,7 +85,7 @@ def test_stored_descriptors(event_server, eventer, gatewayd):
     # A stop leaves them to the service manager, and so does a daemon that is killed.
     gateway.stop()
     assert is_open(ends['io'])
-    again = gatewayd(NATIVE.config([gpio(LAMP)], event_server.port), stored={k: os.dup(v) for k, v in gateway.notify.stored.items()})
+    again = gatewayd(NATIVE.config([gpio(LAMP)], event_server.port), stored=gateway.notify.take_stored())
     eventer.wait(f'{PREFIX}/gateway/running', True, eventer.mark() - 1)
     assert is_open(ends['io'])
     eventer.register(f'{PREFIX}/system/enable', False)
