@@ -205,23 +205,3 @@ def test_rule_3_a_pulse_ends_with_its_chip(chip, gpio):
     c.plug()
     io.wait_state('a', 0, 'INTERROGATE', since)
     io.assert_silent('line/a/state', 0.5)
-
-
-# ---- who looks before he configures
-
-
-def test_list(chip, gpio, bus_client, gatewayctl):
-    """gatewayctl gpio list: all chips and lines, and who holds them."""
-    c, other = chip(4, names={1: 'DOOR'}), chip(2)
-    c.pull(1, 1)
-    gpio(c, line('door', 'DOOR', active_low=True, bias='PULL_UP'), output('lamp', 2))
-    with Holder(other.path, 1, 'night watch'):
-        hardware = {i['Label']: i for i in gatewayctl.json('gpio', 'list')['Hardware']}
-    assert {i['Name'] for i in hardware.values()} == {c.name, other.name}
-    lines = hardware[c.label]['Lines']
-    assert [(i['Offset'], i['Name'], i['Used']) for i in lines] == \
-        [(0, None, False), (1, 'DOOR', True), (2, None, True), (3, None, False)]
-    assert (lines[1]['Device'], lines[1]['Point'], lines[1]['Direction'], lines[1]['ActiveLow'], lines[1]['Bias']) == \
-        ('io', 'door', 'INPUT', True, 'PULL_UP')
-    assert (lines[2]['Device'], lines[2]['Point'], lines[2]['Direction']) == ('io', 'lamp', 'OUTPUT')
-    assert [(i['Used'], i['Consumer']) for i in hardware[other.label]['Lines']] == [(False, None), (True, 'night watch')]
