@@ -68,6 +68,7 @@ static void connection_add_answer(ModbusConnection *c, uint16_t transaction, uin
 
         tap_sent(c->server->tap, now_usec(CLOCK_MONOTONIC), connection_number(c), frame, size);
         batch.size += size;
+        c->server->counters.bytes_sent += size;
 }
 
 /* Ends a request of any kind with the error that it came to, a write also with success. */
@@ -81,6 +82,7 @@ static void connection_add_result(ModbusConnection *c, uint16_t transaction, uin
         else {
                 size = modbus_response_build_exception(request->function, result, pdu);
                 c->server->counters.exceptions++;
+                c->server->counters.codes[modbus_result_to_code(result)]++;
         }
         connection_add_answer(c, transaction, unit, size);
 }
@@ -199,6 +201,7 @@ static int connection_take(ModbusConnection *c, const uint8_t *data, size_t size
 
                 r = framing->find_request(modbus_store_units(c->server->store), c->paused, data + at,
                                           size - at, scratch, &s);
+                c->server->counters.checksum_errors += s.bad_checksums;
                 if (s.dropped > 0)
                         tap_failed(tap, s.dropped, TAP_GARBAGE, now, number, data + at, r > 0 ? s.frame.offset : s.consumed);
                 if (r <= 0) {
@@ -206,6 +209,7 @@ static int connection_take(ModbusConnection *c, const uint8_t *data, size_t size
                         break;
                 }
                 tap_received(tap, now, number, data + at + s.frame.offset, s.frame.size);
+                c->server->counters.bytes_received += s.frame.size;
                 connection_request(c, &s.frame);
                 at += s.consumed;
         }

@@ -16,7 +16,10 @@ typedef struct ModbusConnection ModbusConnection;
 /* What a slave counts over all its connections. */
 typedef struct ModbusSlaveCounters {
         uint64_t requests;      /* decodable ones, for whatever unit */
-        uint64_t exceptions;    /* error answers */
+        uint64_t exceptions;    /* error answers … */
+        uint64_t codes[STATUS_CODES_MAX]; /* … by code */
+        uint64_t checksum_errors; /* requests with a wrong CRC (for our units) or LRC */
+        uint64_t bytes_received, bytes_sent; /* of requests and answers */
         uint64_t writes;        /* registered */
 } ModbusSlaveCounters;
 

@@ -305,9 +305,13 @@ static _unused_ void answer_write(FakeHost *h, const char *id, const char *succe
         fake_host_event(h, "write", json);
 }
 
-static _unused_ uint64_t status_value(FakeHost *h, const char *name) {
+static _unused_ const void *status_at(FakeHost *h, const char *name) {
         for (const StatusField *s = h->device->type->status; s->name; s++)
                 if (streq(s->name, name))
-                        return *(const uint64_t *) ((const char *) h->device + s->offset);
+                        return (const char *) h->device + s->offset;
         g_assert_not_reached();
+}
+
+static _unused_ uint64_t status_value(FakeHost *h, const char *name) {
+        return *(const uint64_t *) status_at(h, name);
 }

@@ -15,6 +15,7 @@ static void test_rtu(void) {
         client_expect(c, RTU_ZERO);
         client_send(c, "01 03 0000 0001 840b"); /* wrong CRC */
         client_expect_nothing(c, 10 * MS);
+        g_assert_cmpuint(status_value(h, "ChecksumErrors"), ==, 1);
         client_send(c, "55 ff" RTU_READ);
         client_expect(c, RTU_ZERO);
         client_send(c, "01 03 0000"); /* cut short by another one */
@@ -74,6 +75,7 @@ static void test_ascii(void) {
         client_expect_text(c, ASCII_ZERO ASCII_ZERO);
         client_send_text(c, ":010300000001FC\r\n"); /* LRC */
         client_expect_nothing(c, 10 * MS);
+        g_assert_cmpuint(status_value(h, "ChecksumErrors"), ==, 1);
         client_send_text(c, "noise\r\n:0103" ASCII_READ);
         client_expect_text(c, ASCII_ZERO);
         client_send_text(c, ":020300000001FA\r\n"); /* not ours */

@@ -382,6 +382,8 @@ static void test_requests(void) {
                 { "01 04 001e 0005", "01 04 0a 123456789abcdef01122" },
                 { "07 03 0000 0001", "07 03 02 0000" },
         };
+        uint64_t codes[STATUS_CODES_MAX] = {};
+        unsigned function, code;
         uint16_t port = free_port();
         _cleanup_(fake_host_freep) FakeHost *h = slave_started(&(Settings) {}, port);
         _cleanup_(client_freep) Client *c = client_new(h, port);
@@ -398,8 +400,14 @@ static void test_requests(void) {
                 g_test_message("%s", rows[i].request);
                 client_send_pdu(c, (uint16_t) i, rows[i].request);
                 client_expect_pdu(c, (uint16_t) i, rows[i].answer);
+                if (sscanf(rows[i].answer, "%*x %x %x", &function, &code) == 2 && function & MODBUS_ERROR_BIT)
+                        codes[code]++;
         }
         fake_host_expect_nothing(h, 10 * MS);
+        g_assert_cmpuint(codes[1] + codes[2] + codes[3], ==, G_N_ELEMENTS(rows) - 7);
+        g_assert_cmpmem(status_at(h, "ExceptionCodes"), sizeof(codes), codes, sizeof(codes));
+        g_assert_cmpuint(status_value(h, "BytesSent"), >, 9 * G_N_ELEMENTS(rows));
+        g_assert_cmpuint(status_value(h, "ChecksumErrors"), ==, 0);
         g_assert_cmpuint(status_value(h, "Requests"), ==, G_N_ELEMENTS(rows));
         g_assert_cmpuint(status_value(h, "Exceptions"), ==, G_N_ELEMENTS(rows) - 7);
         g_assert_cmpuint(status_value(h, "Writes"), ==, 0);
