@@ -6,6 +6,7 @@
  * ends; with the others the answers must be the same whether the stream comes whole or in pieces. */
 
 #include <assert.h>
+#include <math.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -16,6 +17,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+#define VALUE(kind, ...) { .given = true, .type = (kind), .min = NAN, __VA_ARGS__ }
+
 static const ModbusSlaveData items[] = {
         { "a", 1, MODBUS_HOLDING_REGISTER, 0, 4, 40 },
         { "b", 1, MODBUS_HOLDING_REGISTER, 2, 0, 1000 },
@@ -23,6 +26,11 @@ static const ModbusSlaveData items[] = {
         { "d", 1, MODBUS_COIL, 7, 0, 1 },
         { "e", 17, MODBUS_DISCRETE_INPUT, 0, 0, 9 },
         { "f", 17, MODBUS_INPUT_REGISTER, 65535, 0, 16 },
+        { "g", 17, MODBUS_HOLDING_REGISTER, 0, 0, 32, VALUE(MODBUS_VALUE_FLOAT, .scale = 0.1, .max = NAN, .word_order = MODBUS_ORDER_LITTLE) },
+        { "h", 17, MODBUS_HOLDING_REGISTER, 2, 0, 16, VALUE(MODBUS_VALUE_BCD, .scale = 1, .max = 5000) },
+        { "i", 17, MODBUS_HOLDING_REGISTER, 3, 0, 48, VALUE(MODBUS_VALUE_STRING, .scale = 1, .max = NAN, .byte_order = MODBUS_ORDER_LITTLE) },
+        { "j", 17, MODBUS_HOLDING_REGISTER, 6, 4, 7, VALUE(MODBUS_VALUE_INT, .scale = 1, .max = NAN) },
+        { "k", 17, MODBUS_COIL, 0, 0, 1, VALUE(MODBUS_VALUE_BOOL, .scale = 1, .max = NAN) },
 };
 
 typedef struct Run {
