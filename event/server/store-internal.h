@@ -189,5 +189,6 @@ int store_seek_id(Store *s, const EventId *id, bool after, int64_t *ret);
 void store_log_set_up(Store *s);
 /* Writes the log back into the database when it has so many pages; a failure only leaves it for later. */
 void store_log_write_back(Store *s, int pages);
-/* One step towards a file that does not grow any more. 1: there is more to do, 0: done, or not possible now. */
-int store_log_lengthen(Store *s);
+/* Makes its file one that does not grow any more, if there is space; a failure only leaves that for later. All at once: a commit
+ * between two steps would wait for the file system to note the new length, every time. */
+void store_log_lengthen(Store *s);

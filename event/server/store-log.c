@@ -40,16 +40,17 @@ static bool has_space(Store *s) {
                (uint64_t) st.f_bavail * st.f_frsize / SPACE_PART >= FILE_SIZE;
 }
 
-/* Zeros are the end of the log for whoever reads it. */
-int store_log_lengthen(Store *s) {
+/* Zeros are the end of the log for whoever reads it. Nobody waits for the disk here: the next commit takes them along. */
+void store_log_lengthen(Store *s) {
         static uint8_t zeros[STEP_SIZE]; /* not const: it would be in the program file */
         sqlite3_file *file = NULL;
         sqlite3_int64 size;
 
         if (!has_space(s) ||
             sqlite3_file_control(s->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file) != SQLITE_OK ||
-            !file->pMethods || file->pMethods->xFileSize(file, &size) != SQLITE_OK || size >= FILE_SIZE)
-                return 0;
-        return file->pMethods->xWrite(file, zeros, (int) MIN(STEP_SIZE, FILE_SIZE - size), size) ==
-               SQLITE_OK;
+            !file->pMethods || file->pMethods->xFileSize(file, &size) != SQLITE_OK)
+                return;
+        for (; size < FILE_SIZE; size += STEP_SIZE)
+                if (file->pMethods->xWrite(file, zeros, STEP_SIZE, size) != SQLITE_OK)
+                        return;
 }
