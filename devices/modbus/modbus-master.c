@@ -16,6 +16,8 @@
 
 /* D25: least time between the beginnings of two connection attempts. */
 #define ATTEMPT_GAP_USEC (100 * USEC_PER_MSEC)
+/* A request is chosen so long before the silence after an answer is over: while it waits no write overtakes it. */
+#define CHOOSE_AHEAD_USEC (1 * USEC_PER_MSEC)
 
 typedef enum MasterState {
         MASTER_QUERYING,   /* the enable events have been asked for */
@@ -436,6 +438,9 @@ static void master_init_bus(ModbusMaster *m) {
                 SerialOptions line = modbus_serial_options(&c->transport.serial, m->line.framing->kind);
 
                 m->counters.wire_time = serial_chars_usec(&line, 1000);
+                if (c->write_priority)
+                        options.request_delay = MAX(options.request_delay,
+                                                    usec_sub(line.silence_after_received, CHOOSE_AHEAD_USEC));
         }
         m->line.bus = modbus_bus_new(&options, &clock, &m->counters);
 }

@@ -35,7 +35,8 @@ typedef struct Settings {
         const char *connect_delay, *request_delay, *request_timeout;
         unsigned immediate, delayed;
         ModbusFramingKind framing;
-        bool line;              /* serial, 115200 bit/s, without parity */
+        bool line;              /* serial, without parity */
+        unsigned baudrate;      /* 0: 115200 */
         const char *silent_interval;
         unsigned max_outstanding; /* 0: 1 */
         bool beyond;            /* with what the native form adds to the specification */
@@ -49,9 +50,9 @@ typedef struct Fixture {
 static _unused_ char *transport_text(const Settings *s, const Peer *peer) {
         if (!s->line)
                 return g_strdup_printf("{type: TCP, host: 127.0.0.1, port: %u}", peer->port);
-        return g_strdup_printf("{type: SERIAL, port: '%s', baudrate: 115200, bytesize: EIGHTBITS, parity: NONE, "
+        return g_strdup_printf("{type: SERIAL, port: '%s', baudrate: %u, bytesize: EIGHTBITS, parity: NONE, "
                                "stopbits: ONE, flow_control: {xonxoff: false, rtscts: false, dsrdtr: false}%s%s}",
-                               peer->pty->path, s->silent_interval ? ", silent_interval: " : "",
+                               peer->pty->path, s->baudrate ?: 115200U, s->silent_interval ? ", silent_interval: " : "",
                                s->silent_interval ?: "");
 }
 

@@ -254,6 +254,25 @@ static void test_silent_interval(void) {
         }
 }
 
+/* The silence after an answer is 0.7 s here: a write that comes in it does not wait for one more poll. */
+static void test_write_in_silence(void) {
+        const Settings s = { .line = true, .framing = MODBUS_FRAMING_RTU, .baudrate = 50, .beyond = true };
+        Fixture f;
+
+        fixture_init(&f, &s, REMOTE("1", "0", WORD("x", "0") "," ITEM("reg", "null", "HOLDING_REGISTER", "100", "0", "16")));
+        enable(&f, "1");
+        connect_master(&f);
+        peer_expect(f.peer, READ_X);
+        peer_answer(f.peer, "03 02 0001");
+        fake_host_expect(f.host, R1("CONNECTING"), R1("CONNECTED"), INTERROGATE("1"));
+        write_value(&f, "reg", "{\"request_id\": 7, \"value\": 4660}");
+        peer_expect(f.peer, "01 06 0064 1234");
+        peer_answer(f.peer, "06 0064 1234");
+        fake_host_expect(f.host, WRITE_RESULT("reg", "7", "SUCCESS"));
+        peer_expect(f.peer, READ_X);
+        fixture_done(&f);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/modbus-master-serial/life", test_life);
@@ -264,5 +283,6 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-master-serial/port-comes-and-goes", test_port_comes_and_goes);
         g_test_add_func("/modbus-master-serial/busy", test_busy);
         g_test_add_func("/modbus-master-serial/silent-interval", test_silent_interval);
+        g_test_add_func("/modbus-master-serial/write-in-silence", test_write_in_silence);
         return g_test_run();
 }
