@@ -50,6 +50,8 @@
 #define TAP_RECORDER_MIN (4U << 10)
 #define TAP_RECORDER_MAX (16U << 20)             /* … that can be configured */
 #define TAP_BYTES_MAX 1024U                      /* of one record; no frame is longer */
+#define TRACES_PER_DEVICE_MAX 4U                 /* who look at one device … */
+#define TRACES_MAX 32U                           /* … and at all; what they have not read waits in the recorder */
 #define TAP_BURST_USEC (60 * USEC_PER_SEC)       /* so long without a failure ends a burst of them */
 
 #define FD_STORE_MAX 128U                        /* descriptors that outlive the process: FileDescriptorStoreMax= of the unit */

@@ -14,6 +14,7 @@
 #define _cleanup_(f) __attribute__((cleanup(f)))
 #define _printf_(a, b) __attribute__((format(printf, a, b)))
 #define _must_check_ __attribute__((warn_unused_result))
+#define _noinline_ __attribute__((noinline))
 #define _unused_ __attribute__((unused))
 
 /* Hands a pointer or a descriptor over: the variable is empty afterwards. */

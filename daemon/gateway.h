@@ -135,6 +135,10 @@ Request *request_cancel(Request *r); /* the caller vanished: no callback (what w
 /* Stops and starts the device; a failed one is tried again at once. -ENOTCONN no engine (checked first), -EUNATCH not enabled,
  * -EBADMSG failed with reason config, -ESHUTDOWN. */
 int proxy_restart(Proxy *p);
+/* Somebody looks at what passes the device's tap. last: what the recorder holds now, then the end; else everything from now on, until
+ * the reader closes or the proxy is freed. *ret_reader: a socket, the caller closes it. -EOPNOTSUPP: nothing passes a tap of this
+ * type; -EUSERS: too many look. */
+int proxy_trace(Proxy *p, bool last, int *ret_reader);
 /* Looks for what is on the device's link: lines of JSON (DeviceType.scan_begin), the last one {"Event": "end", Reason, Detail}, into a
  * pipe whose reading end the caller gets; closing it ends the scan, and so does enabling the device. -EOPNOTSUPP the type has no scan,
  * -EBADMSG the configuration of the device is wrong, -EBUSY it is enabled or runs, -EALREADY it is being scanned, -ERANGE not such

@@ -13,6 +13,7 @@
 
 typedef struct Engine Engine;
 typedef struct DeviceQuery DeviceQuery;
+typedef struct Trace Trace;
 
 typedef enum RunPhase { RUN_NONE, RUN_STARTING, RUN_RUNNING, RUN_STOPPING } RunPhase;
 
@@ -57,6 +58,7 @@ struct DeviceHost {
         DeviceQuery *queries;           /* of this run */
         ProxyScan *scan;                /* while there is no run; NULL: none */
         Deadline *deadline;             /* start or stop limit, or the next try */
+        Trace *traces;                  /* who look at the tap */
         sd_event_source *step;          /* proxy_reconcile() later in this turn */
 };
 
@@ -94,6 +96,7 @@ void proxy_settle(Proxy *p);    /* state, link and their reasons from what is; t
 void proxy_set_link(Proxy *p, DeviceLink link, DeviceReason reason, const char *detail);
 void proxy_register_running(Proxy *p, bool running);
 void proxy_cancel_queries(Proxy *p);
+void proxy_drop_traces(Proxy *p); /* daemon/trace.c */
 void proxy_drop_stored(Proxy *p); /* what its runs stored */
 
 /* ---- between proxy.c and proxy-scan.c ---- */

@@ -506,6 +506,7 @@ Proxy *proxy_free(Proxy *p) {
                 proxy_free_device(p);
         }
         event_queue_clear(&p->queue);
+        proxy_drop_traces(p);
         tap_done(&p->view.tap);
         deadline_free(p->deadline);
         sd_event_source_disable_unref(p->step);

@@ -159,27 +159,46 @@ static int method_disable(sd_bus_message *call, void *userdata, sd_bus_error *er
         return bus_operation_enable(userdata, call, false, error);
 }
 
-static int refuse_option(sd_bus_error *error, const char *key) {
-        return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "Unknown option '%s'.", key);
+/* What a method takes in its a{sv}. */
+typedef struct BusOption {
+        const char *name, *type;
+        void *ret; /* as sd_bus_message_read() wants it; untouched when it is not given */
+} BusOption;
+
+static int read_option(sd_bus_message *call, const BusOption *options, sd_bus_error *error) {
+        const char *key;
+        int r;
+
+        r = sd_bus_message_read(call, "s", &key);
+        if (r < 0)
+                return r;
+        while (options->name && !streq(options->name, key))
+                options++;
+        if (!options->name)
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "Unknown option '%s'.", key);
+        r = sd_bus_message_read(call, "v", options->type, options->ret);
+        if (r == -ENXIO)
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "Option '%s' is not of type '%s'.", key,
+                                         options->type);
+        return r;
 }
 
-/* There is no option yet, so every one is unknown. */
-static int refuse_options(sd_bus_message *call, sd_bus_error *error) {
-        const char *key;
+/* options: up to one without a name. */
+static int read_options(sd_bus_message *call, const BusOption *options, sd_bus_error *error) {
         int r;
 
         r = sd_bus_message_enter_container(call, 'a', "{sv}");
         if (r < 0)
                 return r;
-        r = sd_bus_message_enter_container(call, 'e', "sv");
-        if (r < 0)
-                return r;
-        if (r == 0)
-                return sd_bus_message_exit_container(call);
-        r = sd_bus_message_read(call, "s", &key);
-        if (r < 0)
-                return r;
-        return refuse_option(error, key);
+        while ((r = sd_bus_message_enter_container(call, 'e', "sv")) > 0) {
+                r = read_option(call, options, error);
+                if (r < 0)
+                        return r;
+                r = sd_bus_message_exit_container(call);
+                if (r < 0)
+                        return r;
+        }
+        return r < 0 ? r : sd_bus_message_exit_container(call);
 }
 
 static int method_set_enabled(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -188,7 +207,7 @@ static int method_set_enabled(sd_bus_message *call, void *userdata, sd_bus_error
         r = sd_bus_message_read(call, "b", &enable);
         if (r < 0)
                 return r;
-        r = refuse_options(call, error);
+        r = read_options(call, &(BusOption) {}, error);
         if (r < 0)
                 return r;
         return bus_operation_enable(userdata, call, enable, error);
@@ -210,48 +229,6 @@ static int method_restart(sd_bus_message *call, void *userdata, sd_bus_error *er
 
 /* ---- scan --------------------------------------------------------------------------------------------------------- */
 
-static int read_option(sd_bus_message *call, const char *key, const char *type, void *ret, sd_bus_error *error) {
-        int r;
-
-        r = sd_bus_message_read(call, "v", type, ret);
-        if (r == -ENXIO)
-                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "Option '%s' is not of type '%s'.", key, type);
-        return r;
-}
-
-static int read_scan_option(sd_bus_message *call, DeviceScanOptions *o, sd_bus_error *error) {
-        const char *key;
-        int r;
-
-        r = sd_bus_message_read(call, "s", &key);
-        if (r < 0)
-                return r;
-        if (streq(key, "from"))
-                return read_option(call, key, "u", &o->from, error);
-        if (streq(key, "to"))
-                return read_option(call, key, "u", &o->to, error);
-        if (streq(key, "timeout"))
-                return read_option(call, key, "t", &o->timeout, error);
-        return refuse_option(error, key);
-}
-
-static int read_scan_options(sd_bus_message *call, DeviceScanOptions *ret, sd_bus_error *error) {
-        int r;
-
-        r = sd_bus_message_enter_container(call, 'a', "{sv}");
-        if (r < 0)
-                return r;
-        while ((r = sd_bus_message_enter_container(call, 'e', "sv")) > 0) {
-                r = read_scan_option(call, ret, error);
-                if (r < 0)
-                        return r;
-                r = sd_bus_message_exit_container(call);
-                if (r < 0)
-                        return r;
-        }
-        return r < 0 ? r : sd_bus_message_exit_container(call);
-}
-
 static int set_scan_error(sd_bus_error *ret, int error) {
         switch (error) {
         case -EOPNOTSUPP:
@@ -271,12 +248,44 @@ static int method_scan(sd_bus_message *call, void *userdata, sd_bus_error *error
         BusDevice *d = userdata;
         int r;
 
-        r = read_scan_options(call, &options, error);
+        r = read_options(call,
+                         (BusOption[]) { { "from", "u", &options.from },
+                                         { "to", "u", &options.to },
+                                         { "timeout", "t", &options.timeout },
+                                         {} },
+                         error);
         if (r < 0)
                 return r;
         r = proxy_scan(d->proxy, &options, &reader);
         if (r < 0)
                 return set_scan_error(error, r);
+        return sd_bus_reply_method_return(call, "h", reader);
+}
+
+/* ---- trace -------------------------------------------------------------------------------------------------------- */
+
+static int set_trace_error(sd_bus_error *ret, int error) {
+        switch (error) {
+        case -EOPNOTSUPP:
+                return sd_bus_error_set(ret, SD_BUS_ERROR_NOT_SUPPORTED, "Devices of this type have no frames to show.");
+        case -EUSERS:
+                return sd_bus_error_set(ret, SD_BUS_ERROR_LIMITS_EXCEEDED, "Too many look already.");
+        default:
+                return bus_error_set(ret, error);
+        }
+}
+
+static int method_trace(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        _cleanup_(safe_closep) int reader = -EBADF;
+        const BusDevice *d = userdata;
+        int last = false, r;
+
+        r = read_options(call, (BusOption[]) { { "last", "b", &last }, {} }, error);
+        if (r < 0)
+                return r;
+        r = proxy_trace(d->proxy, last, &reader);
+        if (r < 0)
+                return set_trace_error(error, r);
         return sd_bus_reply_method_return(call, "h", reader);
 }
 
@@ -296,6 +305,8 @@ static const sd_bus_vtable members[] = {
                                 method_set_enabled, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Restart", NULL, NULL, method_restart, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Scan", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("h", lines), method_scan,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Trace", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("h", lines), method_trace,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_describe,
                                 SD_BUS_VTABLE_UNPRIVILEGED),

@@ -126,6 +126,10 @@ struct DeviceType {
          * changes nothing. runs: the devices of this type that have one. May be NULL. */
         void (*hardware)(JsonWriter *w, const Device *const *runs, size_t n);
         const StatusField *status;                        /* NULL: none */
+        /* Writes members of an object that the caller has opened: what a record of the tap with bytes of the wire says. `Protocol` is a
+         * word that names how the bytes are to be read, `Request` whether they come from the side that asks, `Decoded` (where they can be
+         * decoded) an object of strings, numbers and arrays of numbers. Trusts no byte. NULL: nothing passes the tap */
+        void (*trace)(const void *conf, const TapRecord *record, JsonWriter *w);
         const char *parts_name;                           /* D-Bus property of the parts, "RemoteDevices"; NULL: none */
         size_t (*n_parts)(const Device *d);
         const StatusField *part_fields;                   /* offsets inside what part() returns: one unit, line or connection, borrowed */

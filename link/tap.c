@@ -22,12 +22,8 @@ DEFINE_STRING_TABLE(tap_kind, TapKind, kind_names);
 
 /* ---- ring ------------------------------------------------------------------------------------------------------------ */
 
-static size_t kept_size(TapHeader h) {
-        return MIN(h.size, TAP_BYTES_MAX);
-}
-
 static size_t record_size(TapHeader h) {
-        return (sizeof(TapHeader) + kept_size(h) + 7) & ~(size_t) 7;
+        return (sizeof(TapHeader) + h.size + 7) & ~(size_t) 7;
 }
 
 static TapHeader ring_header(const TapRing *r, size_t offset) {
@@ -51,7 +47,7 @@ static void ring_drop(TapRing *r, size_t want) {
 }
 
 /* Begins at 0 again where the end of the memory is too near. false: there is no memory. */
-static bool ring_make_room(TapRing *r, size_t need) {
+static _noinline_ bool ring_make_room(TapRing *r, size_t need) {
         if (r->size == 0)
                 return false;
         while (need > r->limit - r->at) {
@@ -64,18 +60,31 @@ static bool ring_make_room(TapRing *r, size_t need) {
         return true;
 }
 
+static _noinline_ void tap_tell(LinkTap *t, TapHeader header, const void *data) {
+        TapRecord record = { .header = header, .number = t->ring.next - 1, .data = data };
+
+        t->listener(&record, t->userdata);
+}
+
 void tap_record(LinkTap *t, TapHeader header, const void *data) {
         TapRing *r = &t->ring;
         size_t need = record_size(header);
 
         if (need <= r->limit - r->at || ring_make_room(r, need)) {
-                memcpy(r->data + r->at, &header, sizeof(header));
-                memcpy(r->data + r->at + sizeof(header), data, kept_size(header));
+                uint8_t *to = r->data + r->at;
+
                 r->at += need;
                 r->next++;
+                memcpy(to, &header, sizeof(header));
+                memcpy(to + sizeof(header), data, header.size);
         }
         if (t->listener)
-                t->listener(&(TapRecord){ header, r->next - 1, data, kept_size(header) }, t->userdata);
+                tap_tell(t, header, data);
+}
+
+void tap_read_clock(LinkTap *t, usec_t now) {
+        t->real_ahead = now_usec(CLOCK_REALTIME) - now_usec(CLOCK_MONOTONIC);
+        t->clock_until = usec_add(now, USEC_PER_SEC);
 }
 
 static void ring_init(TapRing *r, size_t size, uint64_t next) {
@@ -129,12 +138,13 @@ static void tap_note_failure(LinkTap *t, usec_t when) {
 
 void tap_failed(LinkTap *t, unsigned n_errors, TapKind kind, usec_t when, uint32_t connection,
                 const uint8_t *data, size_t size) {
-        TapHeader h = { when, connection, (uint16_t) MIN(size, UINT16_MAX), TAP_RECEIVED, (uint8_t) kind };
+        TapHeader h = { when, connection, (uint16_t) MIN(size, TAP_BYTES_MAX), TAP_RECEIVED, (uint8_t) kind };
 
         t->errors += n_errors;
         if (kind == TAP_WRONG) {
                 t->received++;
-                t->last_received = now_usec(CLOCK_REALTIME);
+                tap_read_clock(t, when);
+                t->last_received = when + t->real_ahead;
         }
         tap_record(t, h, data ?: (const uint8_t *) "");
         tap_note_failure(t, when);
@@ -177,7 +187,7 @@ bool tap_read(const LinkTap *t, TapCursor *c, TapRecord *ret, uint64_t *ret_miss
                 return false;
 
         h = ring_header(r, offset);
-        *ret = (TapRecord){ h, number, r->data + offset + sizeof(h), kept_size(h) };
+        *ret = (TapRecord) { h, number, r->data + offset + sizeof(h) };
         *ret_missed = number - c->next;
         *c = (TapCursor){ number + 1, offset + record_size(h) };
         return true;

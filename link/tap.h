@@ -33,7 +33,7 @@ DECLARE_STRING_TABLE(tap_kind, TapKind);
 typedef struct TapHeader {
         usec_t when;         /* CLOCK_MONOTONIC */
         uint32_t connection; /* of a device that has several; else 0 */
-        uint16_t size;       /* of what passed; at most TAP_BYTES_MAX of it are kept */
+        uint16_t size;       /* of the bytes, at most TAP_BYTES_MAX */
         uint8_t direction;   /* TapDirection */
         uint8_t kind;        /* TapKind */
 } TapHeader;
@@ -42,7 +42,6 @@ typedef struct TapRecord {
         TapHeader header;
         uint64_t number;     /* counted over the life of the tap */
         const uint8_t *data; /* borrowed */
-        size_t size;         /* kept bytes */
 } TapRecord;
 
 /* Records behind one another, the oldest overwritten by the newest. */
@@ -63,6 +62,8 @@ struct LinkTap {
         uint64_t received, sent, errors;
         usec_t last_received; /* CLOCK_REALTIME; 0: never */
         usec_t last_frame;    /* CLOCK_MONOTONIC, of the last right one that was received */
+        uint64_t real_ahead;  /* of the monotonic clock, read … */
+        usec_t clock_until;   /* … again from then on */
         usec_t last_failure;  /* CLOCK_MONOTONIC; 0: never */
         TapRing ring, frozen; /* frozen: as the ring was after the first failure of the last burst */
         TapListener listener; /* NULL: nobody */
@@ -73,14 +74,17 @@ struct LinkTap {
 void tap_set_recorder(LinkTap *t, size_t size);
 void tap_done(LinkTap *t);
 
-/* Everything below ends here; for what is none of it (TAP_OPENED). size of data: header's; not NULL. */
+/* Everything below ends here. */
 void tap_record(LinkTap *t, TapHeader header, const void *data);
+void tap_read_clock(LinkTap *t, usec_t now);
 
-/* A whole, right frame. */
+/* A whole, right frame, of at most TAP_BYTES_MAX bytes. */
 static inline void tap_received(LinkTap *t, usec_t when, uint32_t connection, const uint8_t *frame,
                                 size_t size) {
         t->received++;
-        t->last_received = now_usec(CLOCK_REALTIME);
+        if (when >= t->clock_until)
+                tap_read_clock(t, when);
+        t->last_received = when + t->real_ahead;
         t->last_frame = when;
         tap_record(t, (TapHeader){ when, connection, (uint16_t) size, TAP_RECEIVED, TAP_FRAME }, frame);
 }
@@ -89,7 +93,7 @@ static inline void tap_sent(LinkTap *t, usec_t when, uint32_t connection, const 
         t->sent++;
         tap_record(t, (TapHeader){ when, connection, (uint16_t) size, TAP_SENT, TAP_FRAME }, frame);
 }
-/* What was received (may be nothing) is of no use, and counts as so many errors. The first failure after TAP_BURST_USEC without
+/* What was received (may be nothing, or more than is kept) is of no use, and counts as so many errors. The first failure after TAP_BURST_USEC without
  * one, in which there were frames, begins a burst. */
 void tap_failed(LinkTap *t, unsigned n_errors, TapKind kind, usec_t when, uint32_t connection,
                 const uint8_t *data, size_t size);

@@ -43,6 +43,7 @@ static const VerbRule verbs[] = {
         { "is-enabled", 1, 0, "a DEVICE", 0, 0, verb_is_enabled },
         { "is-running", 1, 0, "a DEVICE", 0, 0, verb_is_running },
         { "monitor", 0, 0, "a DEVICE", OPTION_SNAPSHOT, 0, verb_monitor },
+        { "trace", 1, 1, "a DEVICE", OPTION_LAST | OPTION_PCAP | OPTION_LIMIT, 0, verb_trace },
         { "values", 1, 0, "a DEVICE", SERVER, 0, verb_values },
         { "write", 3, 3, "a DEVICE, a POINT and a VALUE", SERVER, VERB_NOT_TEXT, verb_write },
         { "event latest", 0, 0, "a TYPE", SERVER, VERB_NO_BUS, verb_event_latest },
@@ -57,6 +58,7 @@ static const VerbRule verbs[] = {
 static const char *const option_names[] = {
         "--wait",   "--state=", "--link=",  "--snapshot", "--property=",    "--server=", "--token-file=",
         "--since=", "--until=", "--limit=", "--reverse",  "--source-time=", "--force", "--units=", "--unit-timeout=",
+        "--last",   "--pcap=",
 };
 
 static void help(void) {
@@ -73,6 +75,7 @@ static void help(void) {
               "  is-enabled DEVICE…        the exit status is the answer\n"
               "  is-running DEVICE…\n"
               "  monitor [PATTERN…]        a line for each change of state or link\n"
+              "  trace DEVICE              the frames that it sends and receives, as they pass\n"
               "  values DEVICE…            the last value of every point\n"
               "  write DEVICE POINT VALUE  and wait for the device's answer\n\n"
               "Verbs that speak to the event server; a TYPE is a/b/?/* or a JSON array:\n"
@@ -95,12 +98,14 @@ static void help(void) {
               "      --token-file=FILE     what the event server wants to be shown\n"
               "      --since=MOMENT        event history: @SECONDS, '2026-11-24 17:45', 17:45, -5min, …\n"
               "      --until=MOMENT\n"
-              "      --limit=N             event history: at most so many\n"
+              "  -n, --limit=N             event history, trace: at most so many\n"
               "  -r, --reverse             event history: oldest first\n"
               "      --source-time=MOMENT  event register: when it happened\n"
               "      --force               event export: replace the file\n"
               "      --units=FROM[-TO]     scan: only these\n"
               "      --unit-timeout=SECONDS  scan: the longest wait for one answer\n"
+              "      --last                trace: the last ones, and those before the last failure\n"
+              "      --pcap=FILE           trace: write a capture file; - is standard output\n"
               "  -j, --json[=MODE]         short, pretty or off (pretty on a terminal, else short)\n"
               "      --no-legend           no header and footer\n"
               "      --no-pager            accepted; there is no pager\n"
@@ -141,11 +146,12 @@ enum {
         ARG_TOKEN_FILE,
         ARG_SINCE,
         ARG_UNTIL,
-        ARG_LIMIT,
         ARG_SOURCE_TIME,
         ARG_FORCE,
         ARG_UNITS,
         ARG_UNIT_TIMEOUT,
+        ARG_LAST,
+        ARG_PCAP,
         ARG_VERSION,
 };
 
@@ -156,10 +162,12 @@ static const struct option long_options[] = {
         { "help", no_argument, NULL, 'h' },
         { "host", required_argument, NULL, 'H' },
         { "json", optional_argument, NULL, ARG_JSON },
-        { "limit", required_argument, NULL, ARG_LIMIT },
+        { "last", no_argument, NULL, ARG_LAST },
+        { "limit", required_argument, NULL, 'n' },
         { "link", required_argument, NULL, ARG_LINK },
         { "no-legend", no_argument, NULL, ARG_NO_LEGEND },
         { "no-pager", no_argument, NULL, ARG_NO_PAGER },
+        { "pcap", required_argument, NULL, ARG_PCAP },
         { "property", required_argument, NULL, 'p' },
         { "quiet", no_argument, NULL, 'q' },
         { "reverse", no_argument, NULL, 'r' },
@@ -257,7 +265,7 @@ static ExitStatus parse_event_option(Parsed *p, int c, const char *text) {
                 p->given |= OPTION_UNTIL;
                 o->until = text;
                 return CTL_OK;
-        case ARG_LIMIT:
+        case 'n':
                 p->given |= OPTION_LIMIT;
                 if (!g_ascii_string_to_unsigned(text, 10, 1, INT64_MAX, &limit, NULL))
                         return complain(CTL_USAGE, "--limit=%s: it is a number greater than 0", text);
@@ -313,6 +321,14 @@ static ExitStatus parse_own(Parsed *p, int c, const char *text) {
         case ARG_UNIT_TIMEOUT:
                 p->given |= OPTION_UNIT_TIMEOUT;
                 return parse_timeout("--unit-timeout", text, &o->unit_timeout);
+        case ARG_LAST:
+                p->given |= OPTION_LAST;
+                o->last = true;
+                return CTL_OK;
+        case ARG_PCAP:
+                p->given |= OPTION_PCAP;
+                o->pcap = text;
+                return CTL_OK;
         case 'p':
                 p->given |= OPTION_PROPERTY;
                 add_properties(o, text);
@@ -388,7 +404,7 @@ static ExitStatus parse_argv(int argc, char *argv[], Parsed *p) {
         if (argc > 0)
                 argv[0] = name; /* getopt_long() speaks as we do */
         /* `-`: arguments come in their places, as the value of option 1 */
-        while ((c = getopt_long(argc, argv, "-hH:jlp:qr" DIGITS, long_options, NULL)) >= 0) {
+        while ((c = getopt_long(argc, argv, "-hH:jln:p:qr" DIGITS, long_options, NULL)) >= 0) {
                 ExitStatus s = CTL_OK;
 
                 if (c == 1)

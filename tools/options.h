@@ -31,10 +31,11 @@ typedef struct Options {
         char **properties; /* of show; NULL: all */
         const char *server, *token_file; /* NULL: not given */
         const char *since, *until, *source_time; /* moments as they were written; NULL: not given */
-        int64_t limit; /* of history; 0: not given */
-        bool reverse, force;
         unsigned units_from, units_to; /* of scan; units_to 0: not given */
         usec_t unit_timeout;           /* 0: not given */
+        int64_t limit; /* of history and trace; 0: not given */
+        bool reverse, force, last;
+        const char *pcap; /* NULL: not given */
 } Options;
 
 typedef enum OptionFlag { /* those that only some verbs have */
@@ -53,4 +54,6 @@ typedef enum OptionFlag { /* those that only some verbs have */
         OPTION_FORCE = 1 << 12,
         OPTION_UNITS = 1 << 13,
         OPTION_UNIT_TIMEOUT = 1 << 14,
+        OPTION_LAST = 1 << 15,
+        OPTION_PCAP = 1 << 16,
 } OptionFlag;

@@ -21,6 +21,7 @@ ExitStatus verb_wait(Client *c, const Options *o, char **arguments);
 ExitStatus verb_is_enabled(Client *c, const Options *o, char **arguments);
 ExitStatus verb_is_running(Client *c, const Options *o, char **arguments);
 ExitStatus verb_monitor(Client *c, const Options *o, char **arguments);
+ExitStatus verb_trace(Client *c, const Options *o, char **arguments);
 ExitStatus verb_values(Client *bus, const Options *o, char **arguments);
 ExitStatus verb_write(Client *bus, const Options *o, char **arguments);
 ExitStatus verb_event_latest(Client *bus, const Options *o, char **arguments);

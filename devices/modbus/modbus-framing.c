@@ -62,6 +62,16 @@ static int tcp_next(const uint8_t *data, size_t size, bool *ret_foreign, ModbusS
         return 1;
 }
 
+static int tcp_unwrap(const uint8_t *data, size_t size, uint8_t *scratch, ModbusFrame *ret) {
+        ModbusSearch s = {};
+        bool foreign = false;
+
+        if (tcp_next(data, size, &foreign, &s) <= 0 || foreign || s.consumed != size)
+                return -EMSGSIZE;
+        *ret = s.frame;
+        return 0;
+}
+
 static bool tcp_unfinished(const ModbusExpect *late, size_t n, const uint8_t *data, size_t size) {
         uint8_t head[MBAP_PDU];
         size_t length = size >= MBAP_SIZE ? get_be16(data + 4) : MBAP_LENGTH_MAX;
@@ -158,6 +168,18 @@ static size_t rtu_wrap(uint8_t *frame, uint16_t transaction, uint8_t unit, size_
 }
 
 static void rtu_restamp(uint8_t *frame, uint16_t transaction) {
+}
+
+static int rtu_unwrap(const uint8_t *data, size_t size, uint8_t *scratch, ModbusFrame *ret) {
+        if (size < RTU_PDU + 1 + RTU_CRC_SIZE || size > RTU_PDU + MODBUS_PDU_MAX + RTU_CRC_SIZE)
+                return -EMSGSIZE;
+        *ret = (ModbusFrame) {
+                .unit = data[0],
+                .pdu = data + RTU_PDU,
+                .pdu_size = size - RTU_PDU - RTU_CRC_SIZE,
+                .size = size,
+        };
+        return rtu_crc_right(data, size) ? 0 : -EBADMSG;
 }
 
 static void rtu_found(const uint8_t *data, size_t at, size_t length, ModbusSearch *ret) {
@@ -432,6 +454,19 @@ static int ascii_frame(const uint8_t *p, size_t n, uint8_t *scratch, ModbusSearc
         return 1;
 }
 
+static int ascii_unwrap(const uint8_t *data, size_t size, uint8_t *scratch, ModbusFrame *ret) {
+        size_t digits;
+
+        if (size < 1 || data[0] != ':')
+                return -EMSGSIZE;
+        digits = ascii_count_digits(data + 1, size - 1);
+        if (digits < ASCII_DIGITS_MIN || digits > ASCII_DIGITS_MAX || digits % 2 != 0 || size != digits + 3 ||
+            memcmp(data + digits + 1, "\r\n", 2) != 0)
+                return -EMSGSIZE;
+        *ret = (ModbusFrame) { .size = size };
+        return ascii_decode(data + 1, digits, scratch, ret) ? 0 : -EBADMSG;
+}
+
 /* The next right frame at or behind ret->consumed, which moves behind it, or to the colon of one that is not
  * whole. */
 static int ascii_next(const uint8_t *data, size_t size, uint8_t *scratch, ModbusSearch *ret) {
@@ -494,6 +529,7 @@ static const ModbusFraming framings[] = {
                 .pdu_offset = MBAP_PDU,
                 .wrap = tcp_wrap,
                 .restamp = tcp_restamp,
+                .unwrap = tcp_unwrap,
                 .unfinished = tcp_unfinished,
                 .find_response = tcp_find_response,
                 .find_request = tcp_find_request,
@@ -503,6 +539,7 @@ static const ModbusFraming framings[] = {
                 .pdu_offset = RTU_PDU,
                 .wrap = rtu_wrap,
                 .restamp = rtu_restamp,
+                .unwrap = rtu_unwrap,
                 .find_response = rtu_find_response,
                 .find_request = rtu_find_request,
         },
@@ -511,6 +548,7 @@ static const ModbusFraming framings[] = {
                 .pdu_offset = ASCII_PDU,
                 .wrap = ascii_wrap,
                 .restamp = ascii_restamp,
+                .unwrap = ascii_unwrap,
                 .find_response = ascii_find_response,
                 .find_request = ascii_find_request,
         },

@@ -10,6 +10,7 @@
 #include "devices/modbus/modbus-load.h"
 #include "devices/modbus/modbus-points.h"
 #include "devices/modbus/modbus-scan.h"
+#include "devices/modbus/modbus-trace.h"
 #include "devices/modbus/modbus-write.h"
 #include "link/address.h"
 #include "link/path-watch.h"
@@ -531,6 +532,12 @@ static const void *master_part(const Device *d, size_t i) {
         return &((const ModbusMaster *) d)->units[i];
 }
 
+static void master_trace(const void *conf, const TapRecord *record, JsonWriter *w) {
+        const ModbusMasterConf *c = conf;
+
+        modbus_trace_write((ModbusFramingKind) c->connection.framing, /* master= */ true, record, w);
+}
+
 static char *master_transport(const void *conf) {
         const ModbusMasterConf *c = conf;
 
@@ -593,6 +600,7 @@ const DeviceType modbus_master_device_type = {
         .scan_done = modbus_scan_done,
         .scan_size = sizeof(ModbusScan),
         .points = modbus_master_points,
+        .trace = master_trace,
         .status = master_status_fields,
         .parts_name = "RemoteDevices",
         .n_parts = master_n_parts,

@@ -12,6 +12,7 @@
 
 #include "devices/modbus/modbus-connection.h"
 #include "devices/modbus/modbus-points.h"
+#include "devices/modbus/modbus-trace.h"
 #include "link/address.h"
 #include "link/listener.h"
 #include "link/path-watch.h"
@@ -701,6 +702,12 @@ static const void *slave_part(const Device *d, size_t i) {
         return ((const ModbusSlave *) d)->connections->pdata[i];
 }
 
+static void slave_trace(const void *conf, const TapRecord *record, JsonWriter *w) {
+        const ModbusSlaveConf *c = conf;
+
+        modbus_trace_write((ModbusFramingKind) c->framing, /* master= */ false, record, w);
+}
+
 static char *slave_transport_name(const void *conf) {
         const ModbusSlaveConf *c = conf;
 
@@ -755,6 +762,7 @@ const DeviceType modbus_slave_device_type = {
         .event = slave_event,
         .flow = slave_flow,
         .points = modbus_slave_points,
+        .trace = slave_trace,
         .status = slave_status_fields,
         .parts_name = "Connections",
         .n_parts = slave_n_parts,

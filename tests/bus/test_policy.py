@@ -26,6 +26,7 @@ ACTING = [
     (PATH, DEVICE, 'Disable'),
     (PATH, DEVICE, 'SetEnabled', 'ba{sv}', 'false', '0'),
     (PATH, DEVICE, 'Scan', 'a{sv}', '1', 'from', 's', 'no number'),
+    (PATH, DEVICE, 'Trace', 'a{sv}', '1', 'last', 'b', 'true'),
     (ROOT_PATH, MANAGER, 'ExportEvents', 's', 'no descriptor'),
     (PATH, PROPERTIES, 'Set', 'ssv', DEVICE, 'Enabled', 'b', 'true'),
 ]

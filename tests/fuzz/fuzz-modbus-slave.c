@@ -45,7 +45,7 @@ static void on_record(const TapRecord *record, void *userdata) {
         Run *run = userdata;
 
         if (record->header.direction == TAP_SENT)
-                g_string_append_len(run->seen, (const char *) record->data, (gssize) record->size);
+                g_string_append_len(run->seen, (const char *) record->data, (gssize) record->header.size);
 }
 
 static bool on_write(ModbusConnection *c, ModbusStoreWrite *w, void *userdata) {

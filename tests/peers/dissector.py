@@ -9,6 +9,7 @@ _TAG_END, _TAG_DISSECTOR, _TAG_PORT_TYPE, _TAG_SOURCE, _TAG_DESTINATION = 0, 12,
 _PORT_TYPE_TCP = 2
 _MASTER, _SLAVE = 40000, 502
 _DISSECTORS = {'tcp': 'mbtcp', 'rtu': 'mbrtu'}
+_PREFERENCES = {'tcp': [], 'rtu': ['-o', 'mbrtu.tcp.port:502']}
 _IDS = {'tcp': ('mbtcp.unit_id', 'mbtcp.trans_id'), 'rtu': ('mbrtu.unit_id', 'mbtcp.trans_id')}
 
 
@@ -37,10 +38,15 @@ def dissect(path, framing, frames):
     """Frames are pairs (from the master?, bytes). Returns of each what Wireshark reads: a dict of `unit`, `id`, `function`,
     `exception`, `address` (None where there is none) and `complaints` (malformed, wrong checksum …)."""
     _write_capture(path, framing, frames)
+    return read_capture(path, framing)
+
+
+def read_capture(path, framing):
+    """As dissect(), of a capture file that somebody else wrote."""
     fields = [*_IDS[framing], 'modbus.func_code', 'modbus.exception_code', 'modbus.reference_num', '_ws.malformed',
               '_ws.expert.message']
     output = subprocess.run(
-        ['tshark', '-r', path, '-o', 'mbrtu.crc_verification:TRUE', '-o', 'mbrtu.tcp.port:502', '-T', 'fields', '-E', 'separator=/t', '-E',
+        ['tshark', '-r', path, '-o', 'mbrtu.crc_verification:TRUE', *_PREFERENCES[framing], '-T', 'fields', '-E', 'separator=/t', '-E',
          'occurrence=f', *(i for field in fields for i in ('-e', field))],
         check=True, capture_output=True, text=True).stdout
     return [_reading(*line.split('\t')) for line in output.splitlines()]

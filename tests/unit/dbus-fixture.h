@@ -116,6 +116,7 @@ struct DeviceHost {
         Device *device;
         int restart, scan; /* what proxy_restart() and proxy_scan() answer */
         DeviceScanOptions scan_options; /* of the last one */
+        int trace; /* the same of proxy_trace(), whose reader gets "last" or "live" */
 };
 
 struct Request {
@@ -171,6 +172,18 @@ int proxy_scan(Proxy *p, const DeviceScanOptions *options, int *ret_reader) {
         if (p->scan < 0)
                 return p->scan;
         *ret_reader = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        return 0;
+}
+int proxy_trace(Proxy *p, bool last, int *ret_fd) {
+        const char *text = last ? "last" : "live";
+        int fds[2];
+
+        if (p->trace < 0)
+                return p->trace;
+        g_assert_cmpint(pipe2(fds, O_CLOEXEC), ==, 0);
+        g_assert_cmpint(write(fds[1], text, 4), ==, 4);
+        safe_close(fds[1]);
+        *ret_fd = fds[0];
         return 0;
 }
 const Config *gateway_get_config(const Gateway *g) {

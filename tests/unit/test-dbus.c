@@ -369,6 +369,38 @@ static void test_scan(Fixture *f, gconstpointer data) {
         }
 }
 
+static void assert_reader(sd_bus_message *reply, const char *expected) {
+        char text[8] = "";
+        int fd;
+
+        g_assert_cmpint(sd_bus_message_read(reply, "h", &fd), >, 0);
+        g_assert_cmpint(read(fd, text, sizeof(text) - 1), ==, 4);
+        g_assert_cmpstr(text, ==, expected);
+        g_assert_cmpint(read(fd, text, sizeof(text) - 1), ==, 0); /* nobody has our end but us */
+        sd_bus_message_unref(reply);
+}
+
+static void test_trace(Fixture *f, gconstpointer data) {
+        static const struct {
+                int error;
+                const char *name;
+        } failures[] = {
+                { -EOPNOTSUPP, SD_BUS_ERROR_NOT_SUPPORTED },
+                { -EUSERS, SD_BUS_ERROR_LIMITS_EXCEEDED },
+                { -EMFILE, SD_BUS_ERROR_FAILED },
+        };
+
+        assert_reader(CALL(f, PLC, BUS_DEVICE_INTERFACE, "Trace", "a{sv}", 0), "live");
+        assert_reader(CALL(f, PLC, BUS_DEVICE_INTERFACE, "Trace", "a{sv}", 1, "last", "b", false), "live");
+        assert_reader(CALL(f, PLC, BUS_DEVICE_INTERFACE, "Trace", "a{sv}", 1, "last", "b", true), "last");
+        assert_error(CALL(f, PLC, BUS_DEVICE_INTERFACE, "Trace", "a{sv}", 1, "first", "b", true), SD_BUS_ERROR_INVALID_ARGS);
+        assert_error(CALL(f, PLC, BUS_DEVICE_INTERFACE, "Trace", "a{sv}", 1, "last", "s", "yes"), SD_BUS_ERROR_INVALID_ARGS);
+        for (size_t i = 0; i < ELEMENTSOF(failures); i++) {
+                f->plc.trace = failures[i].error;
+                assert_error(CALL(f, PLC, BUS_DEVICE_INTERFACE, "Trace", "a{sv}", 0), failures[i].name);
+        }
+}
+
 static void test_many_calls(Fixture *f, gconstpointer data) {
         sd_bus_message *replies[BUS_OPERATIONS_MAX + 1];
 
@@ -652,6 +684,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/dbus/methods/error-map", test_error_map);
         ADD("/dbus/methods/export", test_export);
         ADD("/dbus/methods/scan", test_scan);
+        ADD("/dbus/methods/trace", test_trace);
         ADD("/dbus/methods/many", test_many_calls);
         ADD("/dbus/methods/end-with-bus", test_calls_end_with_bus);
         ADD("/dbus/methods/describe", test_describe);

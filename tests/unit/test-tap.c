@@ -13,11 +13,11 @@ static uint8_t byte_of(uint64_t number, size_t i) {
 }
 
 static size_t size_of(uint64_t number) {
-        return (size_t) (number * 2654435761U % 1200); /* some are longer than what is kept */
+        return (size_t) (number * 2654435761U % (TAP_BYTES_MAX + 1));
 }
 
 static void record(LinkTap *t, uint64_t number) {
-        uint8_t data[1200];
+        uint8_t data[TAP_BYTES_MAX];
 
         for (size_t i = 0; i < sizeof(data); i++)
                 data[i] = byte_of(number, i);
@@ -30,8 +30,7 @@ static void check(const TapRecord *r, uint64_t number) {
         g_assert_cmpuint(r->number, ==, number);
         g_assert_cmpuint(r->header.when, ==, number);
         g_assert_cmpuint(r->header.size, ==, size_of(number));
-        g_assert_cmpuint(r->size, ==, MIN(size_of(number), TAP_BYTES_MAX));
-        for (size_t i = 0; i < r->size; i++)
+        for (size_t i = 0; i < r->header.size; i++)
                 g_assert_cmpuint(r->data[i], ==, byte_of(number, i));
 }
 
@@ -46,7 +45,7 @@ static size_t check_all(const LinkTap *t, TapCursor c, uint64_t end) {
                         g_assert_cmpuint(r.number, ==, expected + missed);
                 check(&r, r.number);
                 expected = r.number + 1;
-                bytes += r.size + sizeof(TapHeader) + 8;
+                bytes += r.header.size + sizeof(TapHeader) + 8;
         }
         g_assert_cmpuint(expected, ==, end);
         return bytes;
@@ -204,7 +203,7 @@ static void test_read_frozen(void) {
 
 static void on_record(const TapRecord *r, void *userdata) {
         *(unsigned *) userdata += 1;
-        g_assert_cmpmem(r->data, r->size, "good", 4);
+        g_assert_cmpmem(r->data, r->header.size, "good", 4);
 }
 
 /* Without memory it still counts, and somebody may listen. */
@@ -224,6 +223,24 @@ static void test_none(void) {
         g_assert_cmpuint(heard, ==, 2);
         g_assert_cmpuint(t.received, ==, 2);
         g_assert_cmpuint(t.errors, ==, 1);
+        tap_done(&t);
+}
+
+/* What is longer than a record is cut. */
+static void test_long(void) {
+        g_autofree uint8_t *data = g_malloc0(100000);
+        LinkTap t = {};
+        uint64_t missed;
+        TapRecord r;
+        TapCursor c;
+
+        tap_set_recorder(&t, SMALL);
+        c = tap_newest(&t);
+        for (size_t i = 0; i < 20; i++) {
+                tap_failed(&t, 1, TAP_GARBAGE, 1, 0, data, 100000);
+                g_assert_true(tap_read(&t, &c, &r, &missed));
+                g_assert_cmpuint(r.header.size, ==, TAP_BYTES_MAX);
+        }
         tap_done(&t);
 }
 
@@ -255,6 +272,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/tap/freeze", test_freeze);
         g_test_add_func("/tap/read-frozen", test_read_frozen);
         g_test_add_func("/tap/none", test_none);
+        g_test_add_func("/tap/long", test_long);
         g_test_add_func("/tap/size", test_size);
         return g_test_run();
 }
