@@ -182,7 +182,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 }
 
 /* The reader's end; ours cannot be written to. */
-static int trace_open(Trace *t, int *ret_fd) {
+static int trace_open(Trace *t, int *ret_reader) {
         int fds[2], r;
 
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
@@ -197,11 +197,11 @@ static int trace_open(Trace *t, int *ret_fd) {
                 return r;
         }
         (void) sd_event_source_set_description(t->io, "trace");
-        *ret_fd = fds[1];
+        *ret_reader = fds[1];
         return 0;
 }
 
-int proxy_trace(Proxy *p, bool last, int *ret_fd) {
+int proxy_trace(Proxy *p, bool last, int *ret_reader) {
         const LinkTap *tap = &p->view.tap;
         Trace *t;
         int r;
@@ -223,7 +223,7 @@ int proxy_trace(Proxy *p, bool last, int *ret_fd) {
         p->traces = t;
         n_traces++;
         proxy_listen(p);
-        r = trace_open(t, ret_fd);
+        r = trace_open(t, ret_reader);
         if (r < 0)
                 trace_free(t);
         return r;

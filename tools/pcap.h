@@ -26,6 +26,6 @@ typedef struct PcapPacket {
 /* path "-": standard output. port: of the server, by which a dissector is found; dissector: PCAP_PDU, its name. -errno. */
 int pcap_open(const char *path, PcapKind kind, uint16_t port, const char *dissector, Pcap **ret);
 /* The packet is in the file when this returns. -errno. */
-int pcap_write(Pcap *p, const PcapPacket *packet);
+int pcap_write(Pcap *p, const PcapPacket *k);
 /* NULL is fine. -errno: what was written may not be there. */
 int pcap_close(Pcap *p);
