@@ -287,7 +287,7 @@ static ExitStatus begin(Client *bus, const Scan *s, int *ret_fd) {
         g_autofree char *what = g_strdup_printf("scan %s/%s", s->device->type, s->device->name);
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         ExitStatus status;
-        int fd, r;
+        int fd = -EBADF, r;
 
         if (!bus->local || sd_bus_can_send(bus->bus, 'h') <= 0)
                 return complain(CTL_FAILED, "A pipe cannot be passed over this bus: scan on the daemon's own host");
@@ -336,7 +336,7 @@ ExitStatus verb_scan(Client *bus, const Options *o, char **arguments) {
         _cleanup_(device_view_freep) DeviceView *v = NULL;
         Scan s = { .options = o };
         ExitStatus status;
-        int fd, r;
+        int fd = -EBADF, r;
 
         status = device_find(bus, arguments[0], true, &v);
         if (status != CTL_OK)
