@@ -59,12 +59,16 @@ static void scan_bury(Proxy *p) {
         scan_free(s);
 }
 
-/* Why there can be none any more; NULL: nothing is in the way. */
+/* Why there can be none, or none any more; NULL: nothing is in the way. With a monitor server only the gateway that is blessed and
+ * knows the device to be disabled may touch its line. */
 static const char *scan_obstacle(const Proxy *p) {
-        return p->exiting       ? "the gateway is stopping"
+        bool has_monitor = gateway_get_monitor_state(p->gateway) != MONITOR_NONE;
+
+        return p->exiting        ? "the gateway is stopping"
                : p->view.enabled ? "the device was enabled"
                : p->next_config  ? "the device has another configuration"
-                                 : NULL;
+               : has_monitor && (p->leaving || !p->view.enabled_known) ? "another gateway may be at work"
+                                                                       : NULL;
 }
 
 void proxy_check_scan(Proxy *p) {
@@ -96,7 +100,7 @@ int proxy_scan(Proxy *p, const DeviceScanOptions *options, int *ret_reader) {
                 return -EOPNOTSUPP;
         if (config->error)
                 return -EBADMSG;
-        if (p->device || p->view.enabled)
+        if (p->device || scan_obstacle(p))
                 return -EBUSY;
         if (p->scan)
                 return -EALREADY;

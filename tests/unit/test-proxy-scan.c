@@ -107,6 +107,27 @@ static void test_scan_exit(void) {
         teardown();
 }
 
+/* With a monitor server another gateway may poll the line: only the one that is blessed may scan, and no hand-over waits for it. */
+static void test_scan_standby(void) {
+        FILE *lines;
+
+        setup(CONF_FORM_NATIVE);
+        gateway.monitor = MONITOR_WAITING;
+        g_assert_cmpint(scan(&lines), ==, -EBUSY);
+        gateway.monitor = MONITOR_BLESSED;
+        attach();
+        g_assert_cmpint(scan(&lines), ==, -EBUSY);
+        answer_enable(false);
+        turn();
+        g_assert_cmpint(scan(&lines), ==, 0);
+        proxy_leave(proxy);
+        turn();
+        g_assert_true(proxy_is_idle(proxy));
+        expect_lines(lines, END_OF("busy", "another gateway may be at work"));
+        g_assert_cmpint(scan(&lines), ==, -EBUSY);
+        teardown();
+}
+
 /* Only what is disabled, and could be scanned. */
 static void test_scan_refused(void) {
         static const From enabled[] = { FROM_WAITING_GONE, FROM_WAITING_ASK, FROM_STARTING, FROM_RUNNING, FROM_STOPPING,
@@ -138,6 +159,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/proxy-scan/left", test_scan_left);
         g_test_add_func("/proxy-scan/unread", test_scan_unread);
         g_test_add_func("/proxy-scan/exit", test_scan_exit);
+        g_test_add_func("/proxy-scan/standby", test_scan_standby);
         g_test_add_func("/proxy-scan/refused", test_scan_refused);
         return g_test_run();
 }
