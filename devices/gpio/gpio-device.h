@@ -61,6 +61,7 @@ typedef struct GpioDevice {
         usec_t lost_at;         /* last edge that was found lost; 0: none */
         uint64_t lost;
         bool held;              /* the event server is congested */
+        bool released;          /* stored requests, before this attempt */
         RateLimit warnings;
         JsonWriter json;        /* kept: edges allocate nothing */
         GpioEvent events[GPIO_EVENTS_MAX];
@@ -74,8 +75,9 @@ static inline const GpioConf *gpio_conf(const GpioDevice *g) {
 void gpio_hardware(JsonWriter *w, const Device *const *runs, size_t n);
 
 /* ---- gpio-store.c ---- */
-/* Before a request, the chip being found: former requests that fit go into the settings, others of this device are closed. */
-void gpio_store_find(GpioDevice *g);
+/* Before a request, the chip being found: former requests that fit go into the settings, others of this device are closed. true:
+ * at least one was, and the service manager holds its line until it has closed its copy, too. */
+bool gpio_store_find(GpioDevice *g);
 /* After it: new requests of lines that are alone are stored. */
 void gpio_store_keep(GpioDevice *g);
 

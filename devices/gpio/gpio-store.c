@@ -17,8 +17,9 @@ static char *stored_name(const GpioDevice *g, const GpioLine *l) {
         return g_uri_escape_string(name, "/", false);
 }
 
-void gpio_store_find(GpioDevice *g) {
+bool gpio_store_find(GpioDevice *g) {
         g_autoptr(GPtrArray) wanted = g_ptr_array_new_with_free_func(g_free);
+        bool released = false;
 
         for (size_t i = 0; i < g->n; i++) {
                 GpioLineSettings *s = &g->line[i].settings;
@@ -26,17 +27,19 @@ void gpio_store_find(GpioDevice *g) {
                 int fd;
 
                 s->former = -EBADF;
-                if (!s->alone)
-                        continue;
                 name = stored_name(g, &g->line[i]);
                 fd = device_stored_fd(&g->device, name);
-                if (fd < 0 || !gpio_kept_fits(fd, g->path, s))
+                if (fd < 0)
                         continue;
-                s->former = fd;
-                g_ptr_array_add(wanted, TAKE_PTR(name));
+                if (s->alone && gpio_kept_fits(fd, g->path, s)) {
+                        s->former = fd;
+                        g_ptr_array_add(wanted, TAKE_PTR(name));
+                } else
+                        released = true;
         }
         g_ptr_array_add(wanted, NULL);
         device_drop_stored(&g->device, (const char *const *) wanted->pdata);
+        return released;
 }
 
 static int store_line(GpioDevice *g, const GpioLine *l, int fd) {

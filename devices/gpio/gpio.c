@@ -48,6 +48,8 @@ static void gpio_disconnected(GpioDevice *g, DeviceReason reason, const char *de
         gpio_release(g);
         g->state = GPIO_WAITING;
         g->retry_at = usec_add(now_usec(CLOCK_MONOTONIC), gpio_conf(g)->connect_delay);
+        if (g->released)
+                g->retry_at = MIN(g->retry_at, usec_add(g->tried_at, RETURN_GAP_USEC));
         gpio_set_status(g, GPIO_STATUS_DISCONNECTED);
         device_set_link(&g->device, DEVICE_LINK_DOWN, reason, detail);
         gpio_set_timer(g);
@@ -127,7 +129,7 @@ static int gpio_open(GpioDevice *g, char **ret_detail) {
                 *ret_detail = g_strdup_printf("cannot find chip %s: %s", gpio_conf(g)->chip, g_strerror(-r));
         if (r < 0)
                 return r;
-        gpio_store_find(g);
+        g->released = gpio_store_find(g);
         return gpio_request(g, ret_detail);
 }
 
@@ -196,6 +198,7 @@ static void gpio_connect(GpioDevice *g) {
                 return;
         }
 
+        g->released = false;
         gpio_store_keep(g);
         (void) sd_event_source_set_description(g->io, "gpio-edges");
         g->state = GPIO_CONNECTED;

@@ -3,6 +3,7 @@
  * its order. Main thread. */
 
 #include <errno.h>
+#include <fcntl.h>
 
 #include "tests/unit/fake-gpio-lines.h"
 #include "tests/unit/fake-host.h"
@@ -16,12 +17,16 @@
 
 extern const DeviceType gpio_device_type;
 
-static FakeHost *host_new(const char *lines) {
-        g_autofree char *conf = g_strdup_printf("{chip: gpiochip0, connect_delay: 0.05, lines: [%s]}", lines);
+static FakeHost *host_new_delayed(const char *lines, const char *connect_delay) {
+        g_autofree char *conf = g_strdup_printf("{chip: gpiochip0, connect_delay: %s, lines: [%s]}", connect_delay, lines);
         FakeHost *h = fake_host_new(&gpio_device_type, conf);
 
         h->with_sources = true;
         return h;
+}
+
+static FakeHost *host_new(const char *lines) {
+        return host_new_delayed(lines, "0.05");
 }
 
 /* Connected, its first states taken. */
@@ -612,8 +617,7 @@ static void test_many(void) {
 #define PUMP "{name: pump, line: 6, direction: OUTPUT, safe: 0}"
 
 /* Another configuration: what is stored goes from one host to the other, as it does with a restart of the process. */
-static FakeHost *host_after(FakeHost *old, const char *lines) {
-        FakeHost *h = host_new(lines);
+static FakeHost *host_after(FakeHost *old, FakeHost *h) {
         GHashTable *stored = h->stored;
 
         fake_host_stop(old);
@@ -653,8 +657,8 @@ static void test_outlive(void) {
         fake_host_expect(h, ANSWER("valve", "3", "SUCCESS"), STATE("valve", "0", "WRITE"), STATE("valve", "1", "WRITE"));
 
         /* Other settings, or no such output any more: closed, and taken anew. */
-        next = host_after(h, "{name: valve, line: 5, direction: OUTPUT, active_low: true}, "
-                             "{name: lamp, line: LED0, direction: INPUT}");
+        next = host_after(h, host_new("{name: valve, line: 5, direction: OUTPUT, active_low: true}, "
+                                      "{name: lamp, line: LED0, direction: INPUT}"));
         fake_host_expect(next, CONNECTING, CONNECTED, STATE("valve", "0", "INTERROGATE"), STATE("lamp", "0", "INTERROGATE"));
         g_assert_cmpint(c->levels[5], ==, 1);
         g_assert_cmpuint(g_hash_table_size(next->stored), ==, 1);
@@ -668,12 +672,29 @@ static void test_outlive_no_more(void) {
 
         fake_gpio_set_outlive(true);
         h = host_connected(VALVE, 1);
-        next = host_after(h, "{name: valve, line: 5, direction: OUTPUT, safe: 1}");
+        next = host_after(h, host_new("{name: valve, line: 5, direction: OUTPUT, safe: 1}"));
         fake_host_expect(next, CONNECTING, CONNECTED, STATE("valve", "0", "INTERROGATE"));
         g_assert_cmpuint(g_hash_table_size(next->stored), ==, 0);
         fake_host_stop(next);
         g_assert_cmpint(c->levels[5], ==, 1);
         g_assert_false(fake_gpio_is_held(c, 5));
+}
+
+/* The service manager closes its copy a little after us: that is not waited for as for a line that somebody else holds. */
+static void test_outlive_copy(void) {
+        FakeChip *c = machine();
+        _cleanup_(fake_host_freep) FakeHost *h = NULL, *next = NULL;
+        int copy;
+
+        fake_gpio_set_outlive(true);
+        h = host_connected(VALVE, 1);
+        copy = fcntl(GPOINTER_TO_INT(g_hash_table_lookup(h->stored, "gpiochip0/5")), F_DUPFD_CLOEXEC, 3);
+        g_assert_cmpint(copy, >=, 0);
+        next = host_after(h, host_new_delayed("{name: valve, line: 5, direction: INPUT}", "3600"));
+        fake_host_expect(next, CONNECTING, DISCONNECTED);
+        g_assert_true(fake_gpio_is_held(c, 5));
+        (void) safe_close(copy);
+        fake_host_expect(next, CONNECTING, CONNECTED, STATE("valve", "0", "INTERROGATE"));
 }
 
 /* What was stored of a chip that was unplugged is of no use, also when another one has its name. */
@@ -837,6 +858,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/gpio/many", test_many);
         g_test_add_func("/gpio/outlive", test_outlive);
         g_test_add_func("/gpio/outlive-no-more", test_outlive_no_more);
+        g_test_add_func("/gpio/outlive-copy", test_outlive_copy);
         g_test_add_func("/gpio/outlive-unplugged", test_outlive_unplugged);
         g_test_add_func("/gpio/outlive-fault", test_outlive_fault);
         g_test_add_func("/gpio/outlive-full", test_outlive_full);
