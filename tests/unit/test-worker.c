@@ -16,7 +16,7 @@ typedef struct Fixture {
         Worker *worker;
         sem_t started, gate, dropped; /* counted by jobs of either thread */
         unsigned n_done;
-        int nice;      /* of the thread that ran the last job */
+        int nice; /* of the thread that ran the job that was done last */
         GArray *order; /* numbers in the order of done() */
 } Fixture;
 
@@ -26,6 +26,7 @@ typedef struct Job {
         unsigned number;
         bool blocks;
         bool signals_blocked;
+        int nice;
         bool resubmit, free_worker;
         struct Job *cancels; /* by done() */
 } Job;
@@ -36,7 +37,7 @@ static void job_run(WorkerJob *job) {
 
         g_assert_cmpint(pthread_sigmask(SIG_SETMASK, NULL, &set), ==, 0);
         j->signals_blocked = sigismember(&set, SIGTERM) == 1 && sigismember(&set, SIGCHLD) == 1;
-        j->f->nice = getpriority(PRIO_PROCESS, 0);
+        j->nice = getpriority(PRIO_PROCESS, 0);
         (void) sem_post(&j->f->started);
         if (j->blocks)
                 (void) sem_wait(&j->f->gate);
@@ -47,6 +48,7 @@ static void job_done(WorkerJob *job) {
         Fixture *f = j->f;
 
         g_assert_true(j->signals_blocked);
+        f->nice = j->nice;
         f->n_done++;
         g_array_append_val(f->order, j->number);
         if (j->cancels)
@@ -255,10 +257,9 @@ static void test_background(Fixture *f, gconstpointer unused) {
         make_worker(f, 1, 0);
         worker_set_background(f->worker);
         submit(f, 0, false);
-        wait_for(&f->started, 1);
+        LOOP_UNTIL(f->event, f->n_done == 1);
         g_assert_cmpint(f->nice, ==, MIN(own + 10, 19));
         g_assert_cmpint(getpriority(PRIO_PROCESS, 0), ==, own);
-        LOOP_UNTIL(f->event, f->n_done == 1);
 }
 
 static void test_unused(Fixture *f, gconstpointer unused) {
