@@ -93,8 +93,8 @@ static bool trace_take(Trace *t) {
         JsonSpan text;
         TapRecord r;
 
-        if (t->cursor.next >= t->until || !tap_read(tap, &t->cursor, &r, &missed))
-                return false;
+        if (t->cursor.next >= t->until || !tap_read(tap, &t->cursor, &r, &missed) || r.number >= t->until)
+                return false; /* or it is newer: the ring went round meanwhile */
         json_writer_reset(&t->line);
         write_record(t, &r, missed);
         if (json_writer_end(&t->line, &text) >= 0) {

@@ -145,11 +145,9 @@ static const Capture *find_capture(const char *protocol) {
         return NULL;
 }
 
-static ExitStatus open_capture(Tracing *t, const Capture *c, const char *protocol) {
+static ExitStatus open_capture(Tracing *t, const Capture *c) {
         int r;
 
-        if (!c)
-                return complain(CTL_FAILED, "There is no capture format for %s; --json shows its bytes", protocol);
         r = pcap_open(t->options->pcap, c->kind, c->port, c->dissector, &t->pcap);
         return r < 0 ? complain(CTL_FAILED, "Cannot write %s: %s", t->options->pcap, g_strerror(-r)) : CTL_OK;
 }
@@ -170,8 +168,11 @@ static ExitStatus capture_record(Tracing *t, JsonObject *o) {
 
         if (hex[0] == '\0')
                 return CTL_OK;
+        if (!c)
+                return complain(CTL_FAILED, "There is no capture format for %s; --json shows its bytes",
+                                member_string(o, "Protocol"));
         if (!t->pcap)
-                s = open_capture(t, c, member_string(o, "Protocol"));
+                s = open_capture(t, c);
         if (s != CTL_OK)
                 return s;
         /* What there is of an answer that is late is not thrown away yet: in a stream it comes again with the rest. */
@@ -283,7 +284,7 @@ static ExitStatus follow(Tracing *t, int fd, usec_t deadline) {
                 if (s != CTL_OK)
                         return s;
         }
-        return CTL_OK;
+        return t->options->last ? show_kept(t) : CTL_OK; /* enough, or the time is over */
 }
 
 static ExitStatus open_trace(Client *c, const Options *o, const char *argument, int *ret_fd) {
@@ -293,6 +294,8 @@ static ExitStatus open_trace(Client *c, const Options *o, const char *argument, 
         ExitStatus s;
         int fd, r;
 
+        if (!c->local || sd_bus_can_send(c->bus, 'h') <= 0)
+                return complain(CTL_FAILED, "A socket cannot be passed over this bus: trace on the daemon's own host");
         s = device_find(c, argument, false, &v);
         if (s != CTL_OK)
                 return s;
