@@ -46,7 +46,7 @@
 #define SCAN_UNREAD_MAX (512U << 10)             /* bytes of a scan that its reader has not read: all that one finds */
 
 #define TAP_RECORDER_USUAL (256U << 10)          /* bytes of records that a device keeps, unless configured … */
-#define TAP_RECORDERS_MAX (4U << 20)             /* … or less, so that all devices together keep no more than this */
+#define TAP_RECORDERS_MAX (4U << 20)             /* … or less, so that all together keep no more; once more after a failure */
 #define TAP_RECORDER_MIN (4U << 10)
 #define TAP_RECORDER_MAX (16U << 20)             /* … that can be configured */
 #define TAP_BYTES_MAX 1024U                      /* of one record; no frame is longer */

@@ -24,7 +24,7 @@ static int low_dup(int fd) {
 
 void low_fd_reserve(void) {
         _cleanup_(safe_closep) int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
+        g_autoptr(GMutexLocker) G_GNUC_UNUSED locker = g_mutex_locker_new(&lock);
 
         n_wanted = LOW_FDS_KEPT;
         while (null >= 0 && n_kept < n_wanted && (kept[n_kept] = low_dup(null)) >= 0)

@@ -326,7 +326,7 @@ static ExitStatus say_end(const Scan *s, int r) {
         if (r < 0)
                 return complain(CTL_FAILED, "The scan of %s/%s cannot be read: %s", type, name, g_strerror(-r));
         if (!s->reason)
-                return complain(CTL_NO_DAEMON, "gatewayd went away while it scanned %s/%s", type, name);
+                return complain(CTL_NO_DAEMON, "gatewayd went away while it scanned %s/%s, or was read too slowly", type, name);
         if (!streq(s->reason, "none"))
                 return complain(CTL_FAILED, "The scan of %s/%s ended: %s", type, name, s->detail);
         return CTL_OK;

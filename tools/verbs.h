@@ -16,7 +16,7 @@ ExitStatus verb_show(Client *c, const Options *o, char **arguments);
 ExitStatus verb_enable(Client *c, const Options *o, char **arguments);
 ExitStatus verb_disable(Client *c, const Options *o, char **arguments);
 ExitStatus verb_restart(Client *c, const Options *o, char **arguments);
-ExitStatus verb_scan(Client *c, const Options *o, char **arguments);
+ExitStatus verb_scan(Client *bus, const Options *o, char **arguments);
 ExitStatus verb_wait(Client *c, const Options *o, char **arguments);
 ExitStatus verb_is_enabled(Client *c, const Options *o, char **arguments);
 ExitStatus verb_is_running(Client *c, const Options *o, char **arguments);
