@@ -30,7 +30,8 @@ struct ModbusBus {
         JobList queue, writes, probes;
         JobList delayed;        /* in the order of due, because all wait equally long */
         size_t n_busy;          /* flights */
-        bool wrote;             /* the last one that began was urgent */
+        bool wrote;             /* the last one that began was urgent, … */
+        bool probed;            /* … was a probe */
         size_t living;          /* units */
         usec_t probe_at;        /* no other one before; 0: whenever */
         usec_t probe_pause;     /* what the last one cost the others */
@@ -108,20 +109,28 @@ static usec_t bus_probe_ready(const ModbusBus *b) {
         return bus_has_on_line(b, MODBUS_JOB_PROBE) ? USEC_INFINITY : b->probe_at;
 }
 
-/* The queue whose first job is next; NULL: nothing may go now. */
-static JobList *bus_next_queue(ModbusBus *b) {
-        if (b->probes.first) {
-                usec_t ready = bus_probe_ready(b);
-
-                if (ready == 0 || ready <= b->clock.now(b->clock.userdata))
-                        return &b->probes;
-        }
+/* As bus_next_queue(), of those who need not wait for a probe. */
+static JobList *bus_next_other(ModbusBus *b) {
         if (b->writes.first && (!b->wrote || !b->queue.first) && !bus_has_on_line(b, MODBUS_JOB_WRITE))
                 return &b->writes;
         if (!b->queue.first ||
             (b->queue.first->urgency == MODBUS_JOB_WRITE && bus_has_on_line(b, MODBUS_JOB_WRITE)))
                 return NULL;
         return &b->queue;
+}
+
+/* The queue whose first job is next; NULL: nothing may go now. While nobody answers there is always a probe: the others get every
+ * second turn. */
+static JobList *bus_next_queue(ModbusBus *b) {
+        JobList *other = bus_next_other(b);
+
+        if (b->probes.first && !(b->living == 0 && b->probed && other)) {
+                usec_t ready = bus_probe_ready(b);
+
+                if (ready == 0 || ready <= b->clock.now(b->clock.userdata))
+                        return &b->probes;
+        }
+        return other;
 }
 
 /* What a probe took of the line's time it leaves to the others, many times over. */
@@ -213,6 +222,7 @@ static void bus_begin(ModbusBus *b, JobList *queue) {
         f->size = job->request.size;
         b->n_busy++;
         b->wrote = queue == &b->writes;
+        b->probed = queue == &b->probes;
         if (f->urgency == MODBUS_JOB_PROBE)
                 f->begun = b->clock.now(b->clock.userdata);
         bus_transmit(f, job->transmitted);
@@ -351,7 +361,7 @@ void modbus_bus_detach(ModbusBus *b) {
         if (b->n_busy > 0)
                 b->link->vtable->cancel(b->link);
         b->link = NULL;
-        b->wrote = false;
+        b->wrote = b->probed = false;
         b->probe_at = b->probe_pause = 0;
         bus_set_wake(b, USEC_INFINITY);
 

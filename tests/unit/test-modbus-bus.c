@@ -493,6 +493,22 @@ static void test_probes_alone(void) {
         fixture_free(f);
 }
 
+/* Nobody answers, and the probes never end: what else there is gets every second turn. */
+static void test_probes_and_writes(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { .probe_budget = 0.05, .write_priority = true });
+        Job p, q, w, a;
+
+        submit(f, job_init_as(&p, f, 'p', MODBUS_JOB_PROBE));
+        submit(f, job_init_as(&q, f, 'q', MODBUS_JOB_PROBE));
+        submit(f, job_init_as(&w, f, 'w', MODBUS_JOB_WRITE));
+        submit(f, job_init_as(&a, f, 'a', MODBUS_JOB_POLL));
+        run_until(f, 150);
+        submit(f, job_init_as(&p, f, 'p', MODBUS_JOB_PROBE));
+        run_until(f, 1000);
+        expect_log(f, "p@0 p=T@100 w@100 w=T@200 q@200 q=T@300 a@300 a=T@400 p@400 p=T@500 ");
+        fixture_free(f);
+}
+
 /* ---- several on the line ----------------------------------------------------------------------------- */
 
 #define PIPELINED(n) .max_outstanding = (n), .write_priority = true
@@ -633,6 +649,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-bus/write-priority-cancel", test_write_priority_cancel);
         g_test_add_func("/modbus-bus/probe-budget", test_probe_budget);
         g_test_add_func("/modbus-bus/probes-alone", test_probes_alone);
+        g_test_add_func("/modbus-bus/probes-and-writes", test_probes_and_writes);
         g_test_add_func("/modbus-bus/outstanding", test_outstanding);
         g_test_add_func("/modbus-bus/outstanding-timeouts", test_outstanding_timeouts);
         g_test_add_func("/modbus-bus/outstanding-writes", test_outstanding_writes);
