@@ -259,6 +259,8 @@ static void link_on_deadline(void *userdata) {
                 l->handler->closed(l->error, l->userdata);
                 return;
         case LIBRARY_REFUSED:
+                l->link.received = 0; /* as nothing was sent */
+                l->link.round_trip = 0;
                 link_finish(l, &(ModbusResponse) { .result = l->refused,
                                                    .exception = modbus_result_to_code(l->refused) });
                 return;

@@ -377,7 +377,6 @@ void modbus_group_set_data(ModbusGroup *g, const uint8_t *data, size_t size, use
         const uint8_t *bits = group_bits(g, data, size, large ?: small, bits_size);
         bool fresh = g->known != MODBUS_KNOWN_VALUES;
 
-        g->good = g->last;
         if (!fresh && !g->reporting && memcmp(g->bits, bits, bits_size) == 0)
                 return;
 

@@ -269,6 +269,7 @@ static void unit_on_read(ModbusJob *job, int error, const ModbusResponse *respon
         ModbusRead *read = (ModbusRead *) job;
         ModbusUnit *u = read->unit;
         ModbusGroup *g = TAKE_PTR(read->group);
+        usec_t asked = g->last; /* before unit_continue(), which may ask for the next round */
 
         u->n_reading--;
         if (error == -ETIMEDOUT)
@@ -284,6 +285,8 @@ static void unit_on_read(ModbusJob *job, int error, const ModbusResponse *respon
         unit_continue(u);
         if (!g)
                 return;
+        if (response->result == MODBUS_SUCCESS)
+                g->good = asked;
         unit_answered(u, g, response);
 }
 
