@@ -147,7 +147,8 @@ static void expire(World *w) {
 }
 
 static void count(World *w) {
-        uint64_t delta = 0, before = w->told_count;
+        uint64_t delta = 0;
+        G_GNUC_UNUSED uint64_t before = w->told_count;
 
         if (gpio_input_count(&w->in, &delta)) {
                 assert(delta > 0);
@@ -196,7 +197,8 @@ static int64_t timestamp_at(Timestamp t) {
 static void stamp(World *w, GpioClock *clock, GpioStamp *s, int64_t *last) {
         GpioReading r = { w->now, w->wall + w->now, w->now };
         uint64_t epoch = clock->epoch;
-        int64_t time, exact = (int64_t) (w->wall + w->now);
+        G_GNUC_UNUSED int64_t exact = (int64_t) (w->wall + w->now);
+        int64_t time;
 
         gpio_clock_update(clock, r);
         time = timestamp_at(gpio_stamp(s, clock, w->now));
