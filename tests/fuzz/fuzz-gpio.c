@@ -73,7 +73,7 @@ static void see(World *w, int value) {
 static void edge_comes(World *w) {
         GpioChange c;
         uint64_t lost = 0;
-        int before = w->in.reported, last = w->in.edge;
+        G_GNUC_UNUSED int before = w->in.reported, last = w->in.edge;
         bool reported;
 
         reported = gpio_input_edge(&w->in, w->level, w->now, w->numbered ? w->sequence : 0, &lost, &c);
