@@ -48,6 +48,14 @@ static void connect_and_answer(Fixture *f) {
         fake_host_expect(f->host, R1("CONNECTED"), VALUE("a", "1"));
 }
 
+/* And on to the other three, which wait for their answers: transactions 2, 3 and 4. */
+static void put_three_under_way(Fixture *f) {
+        connect_and_answer(f);
+        peer_expect(f->peer, READ_B);
+        peer_expect(f->peer, READ_C);
+        peer_expect(f->peer, READ_D);
+}
+
 /* All that may be under way leave by one write. */
 static void test_together(void) {
         Fixture f;
@@ -100,10 +108,7 @@ static void test_any_order(void) {
         Fixture f;
 
         fixture_init(&f, SEVERAL(8), FOUR);
-        connect_and_answer(&f);
-        peer_expect(f.peer, READ_B);
-        peer_expect(f.peer, READ_C);
-        peer_expect(f.peer, READ_D);
+        put_three_under_way(&f);
         answer(&f, 4, "03 02 0004");
         fake_host_expect(f.host, VALUE("d", "4"));
         answer(&f, 2, "83 04");
@@ -123,10 +128,7 @@ static void test_segments(void) {
                 Fixture f;
 
                 fixture_init(&f, SEVERAL(8), FOUR);
-                connect_and_answer(&f);
-                peer_expect(f.peer, READ_B);
-                peer_expect(f.peer, READ_C);
-                peer_expect(f.peer, READ_D);
+                put_three_under_way(&f);
                 peer_send(f.peer, first);
                 fake_host_expect(f.host, VALUE("b", "2"), VALUE("c", "3"));
                 fake_host_expect_nothing(f.host, 0);
@@ -143,10 +145,7 @@ static void test_not_the_answer(void) {
         Fixture f;
 
         fixture_init(&f, SEVERAL(8), FOUR);
-        connect_and_answer(&f);
-        peer_expect(f.peer, READ_B);
-        peer_expect(f.peer, READ_C);
-        peer_expect(f.peer, READ_D);
+        put_three_under_way(&f);
         answer(&f, 3, "03 02 0003");
         fake_host_expect(f.host, VALUE("c", "3"));
         answer(&f, 3, "03 02 0009");
@@ -173,10 +172,7 @@ static void test_timeout(void) {
         Fixture f;
 
         fixture_init(&f, SEVERAL_SHORT(8), FOUR);
-        connect_and_answer(&f);
-        peer_expect(f.peer, READ_B);
-        peer_expect(f.peer, READ_C);
-        peer_expect(f.peer, READ_D);
+        put_three_under_way(&f);
         answer(&f, 2, "03 02 0002");
         answer(&f, 4, "03 02 0004");
         fake_host_expect(f.host, VALUE("b", "2"), VALUE("d", "4"), R1("DISCONNECTED"));
@@ -206,10 +202,7 @@ static void test_repetition(void) {
                                   .immediate = 1,
                                   .beyond = true },
                      FOUR);
-        connect_and_answer(&f);
-        peer_expect(f.peer, READ_B);
-        peer_expect(f.peer, READ_C);
-        peer_expect(f.peer, READ_D);
+        put_three_under_way(&f);
         answer(&f, 2, "03 02 0002");
         answer(&f, 4, "03 02 0004");
         peer_expect(f.peer, READ_C);
@@ -259,10 +252,7 @@ static void test_writes(void) {
         Fixture f;
 
         fixture_init(&f, SEVERAL(8), FOUR_AND_WRITTEN);
-        connect_and_answer(&f);
-        peer_expect(f.peer, READ_B);
-        peer_expect(f.peer, READ_C);
-        peer_expect(f.peer, READ_D);
+        put_three_under_way(&f);
         write_value(&f, "reg", "{\"request_id\": 1, \"value\": 1}");
         write_value(&f, "reg", "{\"request_id\": 2, \"value\": 2}");
         peer_expect(f.peer, "01 06 0064 0001");
@@ -287,10 +277,7 @@ static void test_connection_lost(void) {
                 Fixture f;
 
                 fixture_init(&f, SEVERAL(8), FOUR);
-                connect_and_answer(&f);
-                peer_expect(f.peer, READ_B);
-                peer_expect(f.peer, READ_C);
-                peer_expect(f.peer, READ_D);
+                put_three_under_way(&f);
                 answer(&f, 3, "03 02 0003");
                 fake_host_expect(f.host, VALUE("c", "3"));
                 fake_host_run(f.host, 120 * MS);
@@ -347,10 +334,7 @@ static void test_disabled(void) {
         Fixture f;
 
         fixture_init(&f, SEVERAL(4), FOUR);
-        connect_and_answer(&f);
-        peer_expect(f.peer, READ_B);
-        peer_expect(f.peer, READ_C);
-        peer_expect(f.peer, READ_D);
+        put_three_under_way(&f);
         fake_host_event(f.host, "remote_device/1/enable", "false");
         fake_host_expect(f.host, R1("DISABLED"));
         fake_host_event(f.host, "remote_device/1/enable", "true");
