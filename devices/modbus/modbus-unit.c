@@ -45,7 +45,7 @@ static void unit_register_status(ModbusUnit *u) {
         char payload[16];
         size_t size = (size_t) snprintf(payload, sizeof(payload), "\"%s\"", u->status_name);
 
-        device_register(u->line->device, subtypes, NULL, (JsonSpan){ payload, size });
+        device_register(u->line->device, subtypes, NULL, (JsonSpan) { payload, size });
 }
 
 static void unit_set_status(ModbusUnit *u, ModbusUnitStatus status) {
@@ -136,7 +136,7 @@ static void unit_on_changed(const ModbusItem *item, const uint8_t *bits, bool fr
                 unit_register_long(userdata, item, bits, fresh);
         else
                 unit_register_read(userdata, item,
-                                   (JsonSpan){ buffer, put_value(buffer, item, bits, fresh) });
+                                   (JsonSpan) { buffer, put_value(buffer, item, bits, fresh) });
 }
 
 static void unit_register_errors(ModbusUnit *u, const ModbusGroup *g, ModbusResult error) {
@@ -145,7 +145,7 @@ static void unit_register_errors(ModbusUnit *u, const ModbusGroup *g, ModbusResu
                                         modbus_result_to_string(error));
 
         for (size_t i = 0; i < g->n_items; i++)
-                unit_register_read(u, &g->items[i], (JsonSpan){ buffer, size });
+                unit_register_read(u, &g->items[i], (JsonSpan) { buffer, size });
 }
 
 /* ---- polling ----------------------------------------------------------------------------------------- */
