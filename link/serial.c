@@ -32,6 +32,7 @@ struct Serial {
         sd_event *event;
         sd_event_source *source; /* of the descriptor; FAILED: deferred */
         sd_event_source *again;  /* serial_process(); made when first needed */
+        sd_event_source *gone;   /* of a pseudo-terminal: its output has left */
         const SerialHandler *handler;
         void *userdata;
         const char *description;
@@ -76,6 +77,7 @@ static void serial_end(Serial *s, int error) {
         s->state = SERIAL_ENDED;
         s->source = sd_event_source_disable_unref(s->source);
         s->again = sd_event_source_disable_unref(s->again);
+        s->gone = sd_event_source_disable_unref(s->gone);
         s->deadline = deadline_free(s->deadline);
         buffer_done(&s->input);
         buffer_done(&s->output);
@@ -120,7 +122,10 @@ static void serial_update_events(Serial *s) {
 /* Everything of a transmission is the kernel's: when will it have left? */
 static void serial_begin_emptying(Serial *s) {
         s->look = LOOK_MIN_USEC;
-        deadline_set(s->deadline, s->pseudo ? 0 : s->empty_at);
+        if (s->gone)
+                (void) sd_event_source_set_enabled(s->gone, SD_EVENT_ONESHOT);
+        else
+                deadline_set(s->deadline, s->empty_at);
 }
 
 /* Gives the kernel more of this transmission. */
@@ -181,6 +186,14 @@ static void serial_finish_transmission(Serial *s) {
         }
         if (s->state == SERIAL_OPEN && !serial_is_transmitting(s))
                 serial_transmit(s);
+}
+
+static int serial_on_gone(sd_event_source *source, void *userdata) {
+        Serial *s = userdata;
+
+        if (s->state == SERIAL_OPEN && s->sending == 0 && s->on_wire > 0)
+                serial_finish_transmission(s);
+        return 0;
 }
 
 static void serial_on_deadline(void *userdata) {
@@ -398,7 +411,12 @@ static int serial_init(Serial *s, const char *path) {
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(s->source, s->description);
-        return 0;
+        if (!pseudo)
+                return 0;
+        r = sd_event_add_defer(s->event, &s->gone, serial_on_gone, s);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_enabled(s->gone, SD_EVENT_OFF);
 }
 
 int serial_open(sd_event *event, const char *path, const SerialOptions *options, const char *description,
@@ -441,6 +459,7 @@ Serial *serial_free(Serial *s) {
                 *s->freed = true;
         s->source = sd_event_source_disable_unref(s->source);
         s->again = sd_event_source_disable_unref(s->again);
+        s->gone = sd_event_source_disable_unref(s->gone);
         s->deadline = deadline_free(s->deadline);
         buffer_done(&s->input);
         buffer_done(&s->output);
