@@ -50,11 +50,11 @@ def run_serial(directory, baudrate, registers):
 
 
 def run_serial_loop(baudrate, registers):
-    """The same of the bare libmodbus loop. It keeps no silence, which the line does for it."""
+    """The same of the bare libmodbus loop."""
     with PacedLine(baudrate, scene.pinned()) as line:
         arguments = ['--rtu', line.path, baudrate, registers]
         run_loop(*arguments, 3 * line.transaction(registers), prefix=scene.pinned())
-        return line.rate(lambda: run_loop(*arguments, SERIAL_SECONDS, prefix=scene.pinned()), silent=False)
+        return line.rate(lambda: run_loop(*arguments, SERIAL_SECONDS, prefix=scene.pinned()))
 
 
 def bench_serial(table, directory, rounds):

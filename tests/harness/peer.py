@@ -68,13 +68,13 @@ class PacedLine(Process):
         """Seconds that reading them takes, the silence after both frames included."""
         return (8 + 5 + 2 * registers + 7) * 10 / self.baudrate
 
-    def rate(self, run, silent=True):
+    def rate(self, run):
         """While `run` runs: (requests per second, the part of the time in which the line had to be busy). What the peer was
-        late does not count. silent: no request may come before the line is free."""
+        late does not count. No request may come before the line is free."""
         a = self.counts()
         run()
         b = self.counts()
-        assert not silent or b.early == a.early, f'{b.early - a.early} requests came before the silence was over'
+        assert b.early == a.early, f'{b.early - a.early} requests came before the silence was over'
         elapsed = b.at - a.at
         return (b.answered - a.answered) / elapsed, (b.wire - a.wire) / (elapsed - (b.late - a.late))
 

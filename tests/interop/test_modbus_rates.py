@@ -62,7 +62,7 @@ def test_serial_line_is_busy(line, polling, n=125):
     with PacedLine(BAUDRATE) as other:
         loop = ['--rtu', other.path, BAUDRATE, n]
         run_loop(*loop, 0.1)
-        library = other.rate(lambda: run_loop(*loop, 4), silent=False)[1]
+        library = other.rate(lambda: run_loop(*loop, 4))[1]
     polling([1], registers(n))
     ours = line.rate(lambda: time.sleep(4))[1]
     print(f'{ours:.1%} of the wire-time bound, the libmodbus loop {library:.1%}')
