@@ -25,6 +25,9 @@
 /* Between two looks at an output that does not empty (flow control): doubled from the first to the second. */
 #define LOOK_MIN_USEC (1 * USEC_PER_MSEC)
 #define LOOK_MAX_USEC (100 * USEC_PER_MSEC)
+/* The timer of a silence is armed ahead of its end, by about what such timers are late: on a fast line that is as
+ * long as a character. What one comes too early, some microseconds, is spent in a loop. */
+#define AHEAD_MAX_USEC 100U
 
 typedef enum SerialState { SERIAL_OPEN, SERIAL_FAILED, SERIAL_ENDED } SerialState;
 
@@ -45,10 +48,11 @@ struct Serial {
         usec_t empty_at;    /* when they have left, by computation */
         usec_t look;        /* pause before the next look */
         usec_t quiet_until;
+        usec_t timer_for; /* the quiet_until that the deadline waits for */
+        usec_t ahead;     /* of it the timer is armed, which is late by about that */
         int fd;
         int error; /* FAILED */
         SerialState state;
-        bool pseudo : 1;
         bool reading : 1;
         bool discarded : 1; /* by the handler that is being called */
 };
@@ -149,14 +153,30 @@ static void serial_send(Serial *s) {
                 serial_begin_emptying(s);
 }
 
+/* Follows what the timer was late by a quarter, what it was early by half. */
+static void serial_adjust_timer(Serial *s) {
+        usec_t now = serial_now(s);
+
+        if (s->timer_for != s->quiet_until) /* which was put off since */
+                return;
+        if (now > s->quiet_until)
+                s->ahead = MIN(s->ahead + 1 + (now - s->quiet_until) / 4, AHEAD_MAX_USEC);
+        else
+                s->ahead = usec_sub(s->ahead, (s->quiet_until - now) / 2);
+        s->timer_for = 0;
+}
+
 /* The line is free: begins a transmission, or waits for the silence before it. */
 static void serial_transmit(Serial *s) {
         if (buffer_size(&s->output) == 0)
                 return;
-        if (s->quiet_until > 0 && s->quiet_until > serial_now(s)) {
-                deadline_set(s->deadline, s->quiet_until);
+        if (s->quiet_until > usec_add(serial_now(s), s->ahead)) {
+                s->timer_for = s->quiet_until;
+                deadline_set(s->deadline, s->quiet_until - s->ahead);
                 return;
         }
+        while (serial_now(s) < s->quiet_until)
+                ; /* the last microseconds */
 
         s->sending = buffer_size(&s->output);
         serial_send(s);
@@ -203,6 +223,7 @@ static void serial_on_deadline(void *userdata) {
         if (s->state != SERIAL_OPEN || s->sending > 0)
                 return;
         if (s->on_wire == 0) {
+                serial_adjust_timer(s);
                 serial_transmit(s);
                 return;
         }
@@ -399,7 +420,6 @@ static int serial_init(Serial *s, const char *path) {
                 return r;
         }
         s->fd = fd;
-        s->pseudo = pseudo;
 
         r = serial_settings_apply(fd, &s->options, pseudo);
         if (r < 0)
