@@ -40,7 +40,6 @@ typedef struct StreamLink {
         bool receiving;         /* inside link_received(), behind what was received before */
         bool *freed;            /* set by free while it runs */
         bool late;              /* an attempt timed out since there was none before */
-        bool late_begun;        /* … and its answer has begun to come: the stream keeps the beginning */
 
         /* The attempts under way, oldest first, those that are held last; behind them the last that ended. */
         size_t n_waiting, n_held, max;
@@ -108,15 +107,24 @@ static void link_on_deadline(void *userdata) {
         link_finish(l, 0, -ETIMEDOUT, NULL);
 }
 
-/* 4.3 step 2. An answer that comes late and in pieces stays aligned instead, so that its end is not taken
- * for the beginning of another one; it is thrown away when it is whole. */
+/* Whatever comes next begins a frame, or goes on with an answer that began to come too late. */
+static bool link_is_aligned(const StreamLink *l) {
+        const uint8_t *rest;
+        size_t size;
+
+        rest = modbus_channel_get_input(&l->channel, &size);
+        return size == 0 || l->framing->unfinished(l->expects, l->max, rest, size);
+}
+
+/* 4.3 step 2. Where an id tells a late answer it is never cut in two, so that its end is not taken for the beginning of another
+ * one: it is skipped when it is whole. */
 static void link_discard(StreamLink *l) {
         bool late = l->late;
 
         l->late = false;
-        if (l->receiving || l->late_begun)
+        if (l->receiving)
                 return;
-        if (!l->framing->transactions || late)
+        if (!l->framing->transactions || (late && !link_is_aligned(l)))
                 modbus_channel_discard_input(&l->channel);
 }
 
@@ -254,8 +262,7 @@ static size_t link_find_late(StreamLink *l, const uint8_t *data, size_t size) {
         size_t at = 0;
         int r;
 
-        l->late_begun = false;
-        if (!l->late || !l->framing->unfinished)
+        if (!l->late || !l->framing->transactions)
                 return size;
 
         do {
@@ -265,8 +272,7 @@ static size_t link_find_late(StreamLink *l, const uint8_t *data, size_t size) {
                 at += s.consumed;
         } while (r > 0);
 
-        l->late_begun = l->framing->unfinished(l->expects, l->max, data + at, size - at);
-        return l->late_begun ? at : size;
+        return l->framing->unfinished(l->expects, l->max, data + at, size - at) ? at : size;
 }
 
 static size_t link_throw_away(StreamLink *l, usec_t now, const uint8_t *data, size_t size) {
@@ -336,7 +342,6 @@ static size_t link_received(const uint8_t *data, size_t size, void *userdata) {
         if (l->n_waiting == 0)
                 return link_throw_away(l, now, data, size);
 
-        l->late_begun = false;
         while (l->n_waiting > 0) {
                 size_t which;
                 int r;
@@ -347,11 +352,8 @@ static size_t link_received(const uint8_t *data, size_t size, void *userdata) {
                         l->handler->closed(-EBADMSG, l->userdata);
                         return size;
                 }
-                if (r == 0) {
-                        l->late_begun = l->framing->unfinished &&
-                                        l->framing->unfinished(l->expects, l->max, data + at, size - at);
+                if (r == 0)
                         break;
-                }
                 if (!link_answered(l, now, which, &response) ||
                     l->max == 1) /* what is behind it came before the next */
                         return size;
