@@ -199,11 +199,11 @@ typedef struct ModbusFraming {
         /* The bytes are one frame, of either side. -EMSGSIZE: not one whole frame; -EBADMSG: one with a wrong checksum (ret is
          * set). scratch: MODBUS_PDU_MAX bytes of the caller. */
         int (*unwrap)(const uint8_t *data, size_t size, uint8_t *scratch, ModbusFrame *ret);
-        /* Master: the bytes begin an answer that one of these late ones would be, and it is still under way. NULL:
-         * not to be told. */
-        bool (*unfinished)(const ModbusExpect *late, size_t n, const uint8_t *data, size_t size);
+        /* Master: the bytes begin an answer to one of the last few hundred transactions, and more of it is to
+         * come. NULL without `transactions`. */
+        bool (*unfinished)(uint16_t newest, const uint8_t *data, size_t size);
         /* Master, 4.3: the next frame that carries the ids and function of one of n expected answers; its PDU
-         * may still be no valid answer. n > 1: only with `transactions`. */
+         * may still be no valid answer. n other than 1: only with `transactions`. */
         int (*find_response)(const ModbusExpect *expects, size_t n, const uint8_t *data, size_t size,
                              uint8_t *scratch, ModbusSearch *ret);
         /* Slave, 6.6: the next decodable frame, for whatever unit. units: the configured ones (RTU uses

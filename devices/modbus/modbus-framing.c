@@ -21,6 +21,7 @@ enum {
         MBAP_PDU = 7,
         MBAP_LENGTH_MIN = 2,    /* unit and function */
         MBAP_LENGTH_MAX = 254,
+        MBAP_LATE_MAX = 256,    /* how many transactions late: as many as the upper byte alone can tell */
 };
 
 static size_t tcp_wrap(uint8_t *frame, uint16_t transaction, uint8_t unit, size_t pdu_size) {
@@ -72,20 +73,19 @@ static int tcp_unwrap(const uint8_t *data, size_t size, uint8_t *scratch, Modbus
         return 0;
 }
 
-static bool tcp_unfinished(const ModbusExpect *late, size_t n, const uint8_t *data, size_t size) {
-        uint8_t head[MBAP_PDU];
-        size_t length = size >= MBAP_SIZE ? get_be16(data + 4) : MBAP_LENGTH_MAX;
-        size_t known = size < MBAP_SIZE ? MIN(size, 4U) : MIN(size, sizeof(head)); /* what can be compared */
+static bool tcp_unfinished(uint16_t newest, const uint8_t *data, size_t size) {
+        uint8_t lower = size > 1 ? data[1] : (uint8_t) newest;
+        size_t length;
 
-        if (size == 0 || length < MBAP_LENGTH_MIN || length > MBAP_LENGTH_MAX || size >= MBAP_SIZE + length)
+        if (size == 0 || (uint16_t) (newest - (data[0] << 8 | lower)) > MBAP_LATE_MAX)
                 return false;
-
-        for (size_t i = 0; i < n; i++) {
-                (void) tcp_wrap(head, late[i].transaction, late[i].unit, length - 1);
-                if (memcmp(data, head, known) == 0)
-                        return true;
-        }
-        return false;
+        for (size_t i = 2; i < MIN(size, 5U); i++) /* the protocol id, and the upper half of the length */
+                if (data[i] != 0)
+                        return false;
+        if (size < MBAP_SIZE)
+                return true;
+        length = data[5];
+        return length >= MBAP_LENGTH_MIN && length <= MBAP_LENGTH_MAX && size < MBAP_SIZE + length;
 }
 
 static bool tcp_is_expected(const ModbusFrame *frame, const ModbusExpect *expect) {

@@ -41,7 +41,7 @@ typedef struct StreamLink {
         bool *freed;            /* set by free while it runs */
         bool late;              /* an attempt timed out since there was none before */
 
-        /* The attempts under way, oldest first, those that are held last; behind them the last that ended. */
+        /* The attempts under way, oldest first, those that are held last. */
         size_t n_waiting, n_held, max;
         ModbusExpect *expects;
         Attempt *attempts;
@@ -51,15 +51,13 @@ typedef struct StreamLink {
 
 /* ---- attempts ---------------------------------------------------------------------------------------- */
 
-static void link_move_behind(StreamLink *l, size_t i) {
-        ModbusExpect expect = l->expects[i];
+static void link_remove(StreamLink *l, size_t i) {
         size_t n = --l->n_waiting - i;
 
         if (n == 0)
                 return;
         memmove(&l->expects[i], &l->expects[i + 1], n * sizeof(l->expects[0]));
         memmove(&l->attempts[i], &l->attempts[i + 1], n * sizeof(l->attempts[0]));
-        l->expects[l->n_waiting] = expect;
 }
 
 static void link_finish(StreamLink *l, size_t i, int error, const ModbusResponse *response) {
@@ -67,7 +65,7 @@ static void link_finish(StreamLink *l, size_t i, int error, const ModbusResponse
 
         l->late = l->late || error < 0;
         l->link.begun_at = a.begun_at;
-        link_move_behind(l, i);
+        link_remove(l, i);
         a.callback(error, response, a.userdata);
 }
 
@@ -107,13 +105,18 @@ static void link_on_deadline(void *userdata) {
         link_finish(l, 0, -ETIMEDOUT, NULL);
 }
 
+/* These are the beginning of an answer that comes too late. */
+static bool link_late_begun(const StreamLink *l, const uint8_t *data, size_t size) {
+        return l->framing->unfinished((uint16_t) (l->transaction - 1), data, size);
+}
+
 /* Whatever comes next begins a frame, or goes on with an answer that began to come too late. */
 static bool link_is_aligned(const StreamLink *l) {
         const uint8_t *rest;
         size_t size;
 
         rest = modbus_channel_get_input(&l->channel, &size);
-        return size == 0 || l->framing->unfinished(l->expects, l->max, rest, size);
+        return size == 0 || link_late_begun(l, rest, size);
 }
 
 /* 4.3 step 2. Where an id tells a late answer it is never cut in two, so that its end is not taken for the beginning of another
@@ -254,25 +257,15 @@ static void link_closed(int error, void *userdata) {
         l->handler->closed(error, l->userdata);
 }
 
-/* Nobody waits. Returns how much of it is done with: all but an answer of a late attempt that has begun
- * to come. */
+/* Nobody waits. Returns how much of it is done with: all but a late answer that has begun to come. */
 static size_t link_find_late(StreamLink *l, const uint8_t *data, size_t size) {
         uint8_t scratch[MODBUS_PDU_MAX];
         ModbusSearch s;
-        size_t at = 0;
-        int r;
 
-        if (!l->late || !l->framing->transactions)
+        if (!l->late || !l->framing->transactions ||
+            l->framing->find_response(l->expects, 0, data, size, scratch, &s) < 0)
                 return size;
-
-        do {
-                r = l->framing->find_response(l->expects, l->max, data + at, size - at, scratch, &s);
-                if (r < 0)
-                        return size;
-                at += s.consumed;
-        } while (r > 0);
-
-        return l->framing->unfinished(l->expects, l->max, data + at, size - at) ? at : size;
+        return link_late_begun(l, data + s.consumed, size - s.consumed) ? s.consumed : size;
 }
 
 static size_t link_throw_away(StreamLink *l, usec_t now, const uint8_t *data, size_t size) {

@@ -70,7 +70,7 @@ static unsigned run(const ModbusFraming *framing, const ModbusExpect *expect, Mo
                 assert(s.consumed <= end - begin);
                 begin += s.consumed;
                 if (framing->unfinished)
-                        (void) framing->unfinished(expect, 1, data + begin, end - begin);
+                        (void) framing->unfinished(expect->transaction, data + begin, end - begin);
         }
         return sum;
 }

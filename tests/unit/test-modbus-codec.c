@@ -545,29 +545,44 @@ static void test_rtu_noise(void) {
 
 static void test_unfinished(void) {
         static const struct {
+                uint16_t newest;
                 const char *input;
                 bool unfinished;
         } rows[] = {
-                { "", false },
-                { "01", true },
-                { "02", false },
-                { "0102 0000", true },
-                { "0102 0001", false },
-                { "0102 0000 00", true },
-                { "0102 0000 0005", true },
-                { "0102 0000 0005 11 03", true },
-                { "0102 0000 0005 12", false },
-                { "0102 0000 0001", false },
-                { "0102 0000 0005 11 03 02 1234", false }, /* whole */
+                { 0x0102, "", false },
+                { 0x0102, "01", true },
+                { 0x0102, "00", true },
+                { 0x0102, "02", false },
+                { 0x0102, "ff", false },
+                { 0x0102, "0102", true },
+                { 0x0102, "0103", false },
+                { 0x0102, "0002", true },
+                { 0x0102, "0001", false }, /* too long ago */
+                { 0x0002, "ff", true },
+                { 0x0002, "ff02", true },
+                { 0x0002, "ff01", false },
+                { 0x0102, "0102 0000", true },
+                { 0x0102, "0102 01", false },
+                { 0x0102, "0102 0001", false },
+                { 0x0102, "0102 0000 00", true },
+                { 0x0102, "0102 0000 01", false },
+                { 0x0102, "0102 0000 0105", false },
+                { 0x0102, "0102 0000 0001", false },
+                { 0x0102, "0102 0000 0002", true },
+                { 0x0102, "0102 0000 00fe", true },
+                { 0x0102, "0102 0000 00ff", false },
+                { 0x0102, "0102 0000 0005 11 03", true },
+                { 0x0102, "0102 0000 0005 11 03 02 12", true },
+                { 0x0102, "0102 0000 0005 11 03 02 1234", false }, /* whole */
+                { 0x0102, "0102 0000 0005 11 03 02 1234 00", false },
         };
-        ModbusExpect late = expect_of("03 0000 0001");
 
         for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
                 g_autoptr(GByteArray) input = from_hex(rows[i].input);
                 g_autofree uint8_t *exact = g_memdup2(input->data, input->len);
 
                 g_test_message("%s", rows[i].input);
-                g_assert_cmpint(modbus_framing_get(MODBUS_FRAMING_TCP)->unfinished(&late, 1, exact, input->len),
+                g_assert_cmpint(modbus_framing_get(MODBUS_FRAMING_TCP)->unfinished(rows[i].newest, exact, input->len),
                                 ==, rows[i].unfinished);
         }
 }

@@ -497,6 +497,25 @@ static void test_cut_by_timeout(gconstpointer userdata) {
         end(&f);
 }
 
+/* An answer that stops in its middle for longer than the next attempt, too. */
+static void test_cut_by_timeouts(gconstpointer userdata) {
+        Fixture f;
+
+        begin(&f, userdata);
+        connect_link(&f);
+        for (unsigned i = 0; i < 2; i++) {
+                submit(&f, "11 03 0000 0001");
+                take(&f, "11 03 0000 0001");
+                if (i == 0)
+                        play(&f, "<1103021234");
+                LOOP_UNTIL(f.event, f.ended);
+                g_assert_cmpint(f.error, ==, -ETIMEDOUT);
+        }
+        good_exchange_after(&f, ">1103021234");
+        g_assert_false(f.closed);
+        end(&f);
+}
+
 /* An attempt that is cancelled ends at once, whatever it waits for, and its answer is nobody's. */
 static void test_cancel(gconstpointer userdata) {
         Fixture f;
@@ -644,9 +663,10 @@ int main(int argc, char *argv[]) {
                 bool not_by_library;
         } tests[] = {
                 { "table", test_table }, { "lost-and-added", test_lost_and_added },
-                { "cut-by-timeout", test_cut_by_timeout, true }, { "cancel", test_cancel },
-                { "free", test_free }, { "lost", test_lost },
-                { "cannot-open", test_cannot_open },
+                { "cut-by-timeout", test_cut_by_timeout, true },
+                { "cut-by-timeouts", test_cut_by_timeouts, true },
+                { "cancel", test_cancel }, { "free", test_free },
+                { "lost", test_lost },   { "cannot-open", test_cannot_open },
         };
 
         g_test_init(&argc, &argv, NULL);
