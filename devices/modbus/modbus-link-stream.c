@@ -36,7 +36,7 @@ typedef struct StreamLink {
         usec_t request_timeout;
         SerialOptions line;     /* serial */
         bool opening;           /* serial: connected() is still to be told */
-        uint16_t transaction;   /* of the next transmission */
+        uint16_t transaction;   /* of the next transmission, unless it is still under way */
         bool receiving;         /* inside link_received(), behind what was received before */
         bool *freed;            /* set by free while it runs */
         bool late;              /* an attempt timed out since there was none before */
@@ -58,6 +58,16 @@ static void link_remove(StreamLink *l, size_t i) {
                 return;
         memmove(&l->expects[i], &l->expects[i + 1], n * sizeof(l->expects[0]));
         memmove(&l->attempts[i], &l->attempts[i + 1], n * sizeof(l->attempts[0]));
+}
+
+/* The next id that none of those under way has. */
+static uint16_t link_next_transaction(StreamLink *l) {
+        for (size_t i = 0; i < l->n_waiting;)
+                if (l->expects[i++].transaction == l->transaction) {
+                        l->transaction++;
+                        i = 0;
+                }
+        return l->transaction++;
 }
 
 static void link_finish(StreamLink *l, size_t i, int error, const ModbusResponse *response) {
@@ -166,7 +176,7 @@ static void stream_link_submit(ModbusLink *link, const ModbusRequest *request, M
         if (i == 0)
                 link_discard(l);
         l->expects[i] = request->expect;
-        l->expects[i].transaction = l->transaction++;
+        l->expects[i].transaction = link_next_transaction(l);
         l->framing->restamp(request->frame, l->expects[i].transaction);
         l->attempts[i].callback = callback;
         l->attempts[i].userdata = userdata;
