@@ -330,6 +330,24 @@ def test_several_requests_of_libmodbus(gatewayd, event_server, eventer, bus, mod
     assert eventer.payloads(f'{ONE}/status') == ['CONNECTING', 'CONNECTED']
 
 
+def test_several_requests_of_pymodbus(gatewayd, event_server, eventer, bus, gatewayctl, pymodbus_device):
+    """Its server answers the first request of what came together and forgets the others: they are repeated."""
+    device = pymodbus_device(holding=range(200))
+    starts = range(0, 80, 20)
+    gatewayd(NATIVE.config([master('plc', device.port, [remote(1, [data(f'at-{i}', start=i, interval=0) for i in starts])],
+                                   max_outstanding=8, request_timeout=1, request_retry_immediate_count=len(starts))],
+                           event_server.port))
+    eventer.register_many([(f'{PREFIX}/system/enable', True), (f'{PREFIX}/system/remote_device/1/enable', True)])
+    for i in starts:
+        eventer.wait(f'{ONE}/read/at-{i}', {'result': 'SUCCESS', 'value': i, 'cause': 'INTERROGATE'})
+    for i in starts:
+        device.set('holding', i, [1000 + i])
+    for i in starts:
+        eventer.wait(f'{ONE}/read/at-{i}', {'result': 'SUCCESS', 'value': 1000 + i, 'cause': 'CHANGE'})
+    assert eventer.payloads(f'{ONE}/status') == ['CONNECTING', 'CONNECTED']
+    assert gatewayctl.json('status', PLC)['Devices'][0]['ModbusMaster']['Timeouts'] > 0
+
+
 def test_interval_and_request_delay(started, eventer, field):
     """A period is measured from the start of a round; request_delay lies between answer and next request."""
     device = field()

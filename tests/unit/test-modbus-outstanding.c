@@ -215,6 +215,57 @@ static void test_repetition(void) {
         fixture_done(&f);
 }
 
+/* The far end answers the first request of what it reads at once and forgets the others: these are repeated like any that got no
+ * answer, and each repetition gets one on. */
+static void test_first_of_several(void) {
+        for (unsigned delayed = 0; delayed <= 2; delayed += 2) {
+                Fixture f;
+
+                fixture_init(&f,
+                             &(Settings){ .max_outstanding = 8,
+                                          .request_timeout = "0.6",
+                                          .immediate = 2 - delayed,
+                                          .delayed = delayed,
+                                          .beyond = true },
+                             FOUR);
+                put_three_under_way(&f);
+                answer(&f, 2, "03 02 0002");
+                peer_expect(f.peer, READ_C);
+                peer_expect(f.peer, READ_D);
+                answer(&f, 5, "03 02 0003");
+                peer_expect(f.peer, READ_D);
+                answer(&f, 7, "03 02 0004");
+                fake_host_expect(f.host, VALUE("b", "2"), VALUE("c", "3"), VALUE("d", "4"));
+                fake_host_expect_nothing(f.host, 0);
+                g_assert_cmpuint(status_value(f.host, "Timeouts"), ==, 3);
+                g_assert_cmpuint(status_value(f.host, "Retries"), ==, 3);
+                fixture_done(&f);
+        }
+}
+
+/* The same without repetitions, and with no place left on the line: round after round is cut short where the first one is not
+ * answered, and a new one begins. */
+static void test_only_first_of_several(void) {
+        Fixture f;
+
+        fixture_init(&f, SEVERAL_SHORT(3), FOUR);
+        put_three_under_way(&f);
+        for (uint16_t round = 0; round < 2; round++) {
+                uint16_t b = (uint16_t) (2 + 4 * round);
+
+                answer(&f, b, "03 02 0002");
+                fake_host_expect(f.host, VALUE("b", "2"), R1("DISCONNECTED"), R1("CONNECTING"));
+                peer_expect(f.peer, READ_A);
+                answer(&f, (uint16_t) (b + 3), "03 02 0001");
+                fake_host_expect(f.host, R1("CONNECTED"), VALUE("a", "1"));
+                peer_expect(f.peer, READ_B);
+                peer_expect(f.peer, READ_C);
+                peer_expect(f.peer, READ_D);
+        }
+        g_assert_cmpuint(f.peer->accepted, ==, 1);
+        fixture_done(&f);
+}
+
 /* A unit that does not answer has one request under way, and the others the rest of the line. */
 static void test_dead_unit(void) {
         Fixture f;
@@ -400,6 +451,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-outstanding/not-the-answer", test_not_the_answer);
         g_test_add_func("/modbus-outstanding/timeout", test_timeout);
         g_test_add_func("/modbus-outstanding/repetition", test_repetition);
+        g_test_add_func("/modbus-outstanding/first-of-several", test_first_of_several);
+        g_test_add_func("/modbus-outstanding/only-first-of-several", test_only_first_of_several);
         g_test_add_func("/modbus-outstanding/dead-unit", test_dead_unit);
         g_test_add_func("/modbus-outstanding/writes", test_writes);
         g_test_add_func("/modbus-outstanding/connection-lost", test_connection_lost);
