@@ -289,6 +289,7 @@ static size_t link_throw_away(StreamLink *l, usec_t now, const uint8_t *data, si
  * attempt ret_which; 0: not yet; -EBADMSG: the stream cannot be trusted. */
 static int link_find(StreamLink *l, usec_t now, const uint8_t *data, size_t size, size_t *at, uint8_t *scratch,
                      ModbusResponse *ret_response, size_t *ret_which) {
+        const TapKind dropped = l->framing->transactions ? TAP_UNASKED : TAP_GARBAGE; /* frames, or bytes */
         size_t n = l->n_waiting - l->n_held;
         ModbusSearch s;
         int r;
@@ -300,7 +301,7 @@ static int link_find(StreamLink *l, usec_t now, const uint8_t *data, size_t size
                 l->link.checksum_errors += s.bad_checksums;
                 l->link.received = s.frame.size;
                 if (s.dropped > 0)
-                        tap_failed(l->tap, s.dropped, TAP_GARBAGE, now, 0, data + *at, s.frame.offset);
+                        tap_failed(l->tap, s.dropped, dropped, now, 0, data + *at, s.frame.offset);
                 *at += s.consumed;
                 if (modbus_response_parse(expect, s.frame.pdu, s.frame.pdu_size, ret_response) >= 0) {
                         tap_received(l->tap, now, 0, frame, s.frame.size);
@@ -314,7 +315,7 @@ static int link_find(StreamLink *l, usec_t now, const uint8_t *data, size_t size
 
         l->link.checksum_errors += s.bad_checksums;
         if (s.dropped > 0)
-                tap_failed(l->tap, s.dropped, TAP_GARBAGE, now, 0, data + *at, s.consumed);
+                tap_failed(l->tap, s.dropped, dropped, now, 0, data + *at, s.consumed);
         *at += s.consumed;
         return 0;
 }
