@@ -62,7 +62,8 @@ struct Stream {
         bool reading : 1;
         bool unread : 1;    /* the kernel may have more, or the end */
         bool discarded : 1; /* by the handler that is being called */
-        bool peer_ended : 1; /* nothing more will come */
+        bool due : 1;        /* the owner wants to see again what is left */
+        bool peer_ended : 1; /* nothing more will come, but for what was not read yet */
         bool we_ended : 1;  /* CLOSING: our direction is shut down */
         bool abortive : 1;
 };
@@ -162,7 +163,7 @@ static int stream_pending_error(const Stream *s) {
         return getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno : -error;
 }
 
-/* A loss while reading is off. An orderly end waits until what came before it was read. */
+/* A loss while reading is off. An orderly end waits until the owner had what came before it. */
 static void stream_check_loss(Stream *s) {
         int r, n = 0;
 
@@ -171,7 +172,7 @@ static void stream_check_loss(Stream *s) {
                 stream_end(s, r);
                 return;
         }
-        if (ioctl(s->fd, FIONREAD, &n) < 0 || n == 0) {
+        if (buffer_size(&s->input) == 0 && (ioctl(s->fd, FIONREAD, &n) < 0 || n == 0)) {
                 stream_end(s, 0);
                 return;
         }
@@ -202,7 +203,7 @@ static void stream_deliver(Stream *s, Buffer *input, const uint8_t *data, size_t
         size_t consumed;
 
         s->freed = &freed;
-        s->discarded = false;
+        s->discarded = s->due = false;
         consumed = s->handler->received(s, data, size, s->userdata);
         if (freed) {
                 buffer_done(input);
@@ -225,13 +226,28 @@ static void stream_deliver(Stream *s, Buffer *input, const uint8_t *data, size_t
                 stream_end(s, -EMSGSIZE);
 }
 
+static void stream_deliver_again(Stream *s) {
+        Buffer input = s->input;
+
+        s->input = (Buffer) { 0 };
+        stream_deliver(s, &input, buffer_begin(&input), buffer_size(&input));
+}
+
+/* The kernel has nothing more, but perhaps we have: the end is then read once more. */
 static void stream_read_failed(Stream *s, int error) {
-        if (error == -EAGAIN || error == -EINTR) {
-                if (s->state == STREAM_FAILED && error == -EAGAIN)
-                        stream_end(s, s->error);
+        if (error == -EINTR || (error == -EAGAIN && s->state != STREAM_FAILED))
+                return;
+        if (s->state == STREAM_FAILED)
+                error = s->error;
+        if (!s->due || buffer_size(&s->input) == 0) {
+                stream_end(s, error);
                 return;
         }
-        stream_end(s, s->state == STREAM_FAILED ? s->error : error);
+        if (error < 0 && s->state == STREAM_OPEN)
+                stream_fail(s, error);
+        s->unread = true;
+        stream_update_events(s);
+        stream_deliver_again(s);
 }
 
 /* One read, whatever it brings: the loop calls again while there is more, which is certain when the peer has ended. The
@@ -318,12 +334,9 @@ const uint8_t *stream_get_input(const Stream *s, size_t *ret_size) {
 
 static int stream_on_again(sd_event_source *source, void *userdata) {
         Stream *s = userdata;
-        Buffer input = s->input;
 
-        if (!s->reading || s->state != STREAM_OPEN || buffer_size(&input) == 0)
-                return 0;
-        s->input = (Buffer) { 0 };
-        stream_deliver(s, &input, buffer_begin(&input), buffer_size(&input));
+        if (s->due && s->reading && s->state == STREAM_OPEN && buffer_size(&s->input) > 0)
+                stream_deliver_again(s);
         return 0;
 }
 
@@ -339,13 +352,16 @@ void stream_process(Stream *s) {
         }
         if (r >= 0)
                 r = sd_event_source_set_enabled(s->again, SD_EVENT_ONESHOT);
+        s->due = r >= 0;
         if (r < 0)
                 stream_fail(s, r);
 }
 
 void stream_set_reading(Stream *s, bool on) {
-        if (on && !s->reading)
+        if (on && !s->reading) {
+                s->peer_ended = false; /* it is read */
                 stream_process(s);
+        }
         s->reading = on;
         stream_update_events(s);
 }

@@ -71,8 +71,8 @@ void stream_close_flushed(Stream *s, usec_t limit);
 /* From now on the kernel delivers nothing after the end (TCP): stream_close_flushed() waits, up to its limit, until the peer has ended
  * its direction too, and what is not acknowledged when the descriptor is closed is thrown away with a reset; then closed(-ETIMEDOUT). */
 void stream_set_abortive(Stream *s);
-/* Reading off: the kernel's buffers fill and the peer waits. A reset or error is still noticed at once,
- * an end of stream once everything before it was read. */
+/* Reading off: the kernel's buffers fill and the peer waits. A reset or error is still noticed at once, an end of stream only when nothing
+ * is before it, neither in the kernel nor unconsumed: else once reading is on again and received() was called for it. */
 void stream_set_reading(Stream *s, bool on);
 /* received() again, in a later turn, with what was left unconsumed; nothing when nothing is left or reading is off then.
  * Switching reading on implies it. May be called inside received(). */

@@ -5,9 +5,11 @@
 #include <netinet/in.h>
 #include <stdio.h>
 
+#include "base/bounds.h"
 #include "event/client.h"
 #include "tests/unit/event-server-fixture.h"
 #include "tests/unit/full-disk.h"
+#include "tests/unit/slow-disk.h"
 
 /* ---- trouble ------------------------------------------------------------------------------------------------------ */
 
@@ -45,6 +47,35 @@ static void test_full_disk(Fixture *f, gconstpointer data) {
         raw_client_query(c, &(EventerQuery) { .kind = QUERY_LATEST });
         raw_client_expect(c, "result 7"); /* engine, two clients, x/1, 3, 6, 7 */
         g_assert_cmpuint(event_server_get_counters(f->server).dropped, ==, 0);
+}
+
+/* While the disk is slow nobody is read. Who registers, and goes, has registered all the same. */
+static void test_gone_while_congested(Fixture *f, gconstpointer data) {
+        RawClient *watch = client(f, "watch", "last/*"), *busy = client(f, "busy", NULL),
+                  *at_once = client(f, "at-once", NULL), *later = client(f, "later", NULL);
+        size_t n_clients = event_server_get_counters(f->server).clients;
+
+        slow_disk(true);
+        raw_client_register(busy, true, "x"); /* what comes behind it waits for its commit */
+        for (size_t size = 0; size <= STORAGE_QUEUE_MAX; size += 100000)
+                register_bytes(busy, 100000);
+        loop_settle(f->event); /* all is read, and is too much */
+
+        raw_client_register(at_once, false, "last/1");
+        raw_client_done(at_once);
+        raw_client_register(later, false, "last/2");
+        loop_settle(f->event);
+        raw_client_done(later);
+        loop_settle(f->event);
+        g_assert_false(raw_client_has_line(watch));
+        g_assert_cmpuint(event_server_get_counters(f->server).clients, ==, n_clients);
+
+        slow_disk(false);
+        LOOP_UNTIL(f->event, event_server_get_counters(f->server).clients == n_clients - 2);
+        LOOP_UNTIL(f->event, raw_client_has_line(watch) && watch->lines->len == 2);
+        raw_client_query(watch, &(EventerQuery) { .kind = QUERY_LATEST });
+        LOOP_UNTIL(f->event, raw_client_has_line(watch) && watch->lines->len == 3);
+        g_assert_cmpstr(watch->lines->pdata[2], ==, "result 8"); /* engine, four clients, x, last/1, last/2 */
 }
 
 static void test_corrupt(Fixture *f, gconstpointer data) {
@@ -393,6 +424,7 @@ static void test_export_itself(Fixture *f, gconstpointer data) {
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         ADD("full-disk", test_full_disk);
+        ADD("gone-while-congested", test_gone_while_congested);
         ADD("corrupt", test_corrupt);
         ADD("restart", test_restart);
         ADD("initial", test_initial);

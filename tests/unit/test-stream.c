@@ -223,6 +223,61 @@ static void test_pause_end(Fixture *f, gconstpointer tcp) {
         g_assert_cmpint(f->error, ==, 0);
 }
 
+typedef enum Leftover { HANGUP = 1 << 0, AT_ONCE = 1 << 1, URGENT = 1 << 2 } Leftover;
+
+/* What was received and not consumed comes before the end, however late, and whatever is asked first. */
+static void test_pause_leftover(Fixture *f, gconstpointer data) {
+        Leftover how = (Leftover) GPOINTER_TO_UINT(data);
+
+        f->options.priority = how & URGENT ? SD_EVENT_PRIORITY_IMPORTANT : 0;
+        if (how & HANGUP)
+                pair_unix(f);
+        else
+                pair_tcp(f);
+        f->consume = CONSUME_NOTHING;
+        f->pause_in_received = true;
+        peer_write(f, "abc", 3);
+        if (!(how & AT_ONCE))
+                LOOP_UNTIL(f->event, f->n_received == 1);
+        if (how & HANGUP)
+                f->peer = safe_close(f->peer);
+        else
+                (void) shutdown(f->peer, SHUT_WR);
+        LOOP_UNTIL(f->event, f->n_received == 1);
+        for (unsigned i = 1; i < 4; i++) { /* again and again */
+                g_assert_cmpuint(loop_settle(f->event), <, 5);
+                g_assert_cmpuint(f->n_received, ==, i);
+                g_assert_cmpuint(f->n_closed, ==, 0);
+                stream_set_reading(f->stream, true);
+                LOOP_UNTIL(f->event, f->n_received > i);
+        }
+        f->consume = CONSUME_ALL;
+        f->pause_in_received = false;
+        stream_set_reading(f->stream, true);
+        LOOP_UNTIL(f->event, f->n_closed == 1);
+        g_assert_cmpint(f->error, ==, 0);
+        g_assert_cmpmem(f->received->data, f->received->len, "abc", 3);
+        g_assert_cmpuint(loop_settle(f->event), ==, 0);
+}
+
+/* Reading is on again, and in the same turn we write to the peer that has gone. */
+static void test_pause_leftover_write(Fixture *f, gconstpointer unused) {
+        pair_unix(f);
+        f->consume = CONSUME_NOTHING;
+        f->pause_in_received = true;
+        peer_write(f, "abc", 3);
+        f->peer = safe_close(f->peer);
+        LOOP_UNTIL(f->event, f->n_received == 1);
+        g_assert_cmpuint(loop_settle(f->event), <, 5);
+        f->consume = CONSUME_ALL;
+        f->pause_in_received = false;
+        stream_set_reading(f->stream, true);
+        g_assert_cmpint(stream_write(f->stream, "x", 1), ==, 0);
+        LOOP_UNTIL(f->event, f->n_closed == 1);
+        g_assert_cmpint(f->error, ==, -ECONNRESET);
+        g_assert_cmpmem(f->received->data, f->received->len, "abc", 3);
+}
+
 static void test_pause_reset(Fixture *f, gconstpointer unused) {
         pair_tcp(f);
         stream_set_reading(f->stream, false);
@@ -530,6 +585,14 @@ int main(int argc, char *argv[]) {
         ADD_DATA("pause/end/unix", test_pause_end, NULL);
         ADD_DATA("pause/end/tcp", test_pause_end, "tcp");
         ADD("pause/reset", test_pause_reset);
+        for (unsigned how = 0; how <= (HANGUP | AT_ONCE | URGENT); how++) {
+                g_autofree char *name = g_strdup_printf(
+                                "/stream/pause/leftover%s%s%s", how & HANGUP ? "/hangup" : "/end",
+                                how & AT_ONCE ? "/at-once" : "", how & URGENT ? "/urgent" : "");
+
+                g_test_add(name, Fixture, GUINT_TO_POINTER(how), set_up, test_pause_leftover, tear_down);
+        }
+        ADD("pause/leftover/write", test_pause_leftover_write);
         ADD("write-to-gone", test_write_to_gone);
         ADD("partial", test_partial);
         ADD("duplex", test_duplex);
