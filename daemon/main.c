@@ -6,6 +6,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
@@ -274,6 +275,16 @@ static int daemon_start_event(Daemon *d) {
         return sd_event_set_watchdog(d->event, true);
 }
 
+/* Every device and every client takes one. The soft limit is low only for those who select(), and base/low-fd is there for them. */
+static void raise_descriptor_limit(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        (void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int daemon_start(Daemon *d, Config *config) {
         int r;
 
@@ -283,6 +294,7 @@ static int daemon_start(Daemon *d, Config *config) {
         r = listen_fds_new(&d->fds);
         if (r < 0)
                 return log_error_errno(r, "Cannot take over passed sockets: %m");
+        raise_descriptor_limit();
         low_fd_reserve();
         d->store = fd_store_new(d->fds);
         listen_fds_close_unknown(d->fds, config_listen_names(config));

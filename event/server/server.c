@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -21,7 +20,6 @@
 #include "base/log.h"
 #include "event/server/server-internal.h"
 
-#define DESCRIPTORS_SPARE 64U
 #define NAME_SHOWN_MAX 128U /* bytes of a client's name in a log line */
 
 static usec_t server_now(const EventServer *s) {
@@ -271,17 +269,6 @@ static ConnectionKind kind_of(int fd) {
         if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) >= 0 && domain == AF_UNIX)
                 return CONNECTION_UNIX;
         return CONNECTION_TCP; /* more is asked of it */
-}
-
-/* Room for every client besides what else the process has open. */
-static void raise_descriptor_limit(void) {
-        struct rlimit limit;
-        rlim_t wanted = FD_SETSIZE + EVENT_SERVER_CLIENTS_MAX + DESCRIPTORS_SPARE;
-
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
-                return;
-        limit.rlim_cur = MIN(wanted, limit.rlim_max);
-        (void) setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* Clients leave the low numbers to libraries that select() on them (design.md section 5, libmodbus). */
@@ -545,7 +532,6 @@ int event_server_new(sd_event *event, const EventServerOptions *options, const E
         g_queue_init(&s->connections);
         g_queue_init(&s->dirty);
 
-        raise_descriptor_limit();
         r = set_up_flush(s);
         if (r < 0)
                 return r;

@@ -20,7 +20,8 @@ def test_two_hundred_devices(own_form, event_server, eventer, bus, bus_client, g
     port = modbus_device().port
     prefix = own_form.prefix
     gateway = gatewayd(own_form.config([master(f'plc-{i}', port, [remote(1, [data('x', start=i, interval=1)])])
-                                        for i in range(N)], event_server.port), log_level='info')
+                                        for i in range(N)], event_server.port), log_level='info',
+                       prefix=('prlimit', f'--nofile={N // 2}:4096'))      # the soft limit is not what bounds them
     wait_until(lambda: len(eventer.query_latest('gateway/*')) == N, 'running false of all')
     assert all(i.payload.data is False for i in eventer.query_latest('gateway/*'))
 

@@ -84,15 +84,26 @@ static void test_names(Fixture *f, gconstpointer data) {
         g_assert_true(g_str_has_prefix(watch->lines->pdata[0], "events 6:1 "));
 }
 
-/* Clients leave the low numbers to those who must have one. */
-static void test_descriptors(Fixture *f, gconstpointer data) {
+/* Returns whether the test can go on. */
+static bool raise_limit(rlim_t wanted) {
         struct rlimit limit;
 
         g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
-        g_assert_cmpuint(limit.rlim_cur, >=, MIN(limit.rlim_max, EVENT_SERVER_CLIENTS_MAX + FD_SETSIZE));
+        if (limit.rlim_max < wanted) {
+                g_test_skip("not enough descriptors");
+                return false;
+        }
+        limit.rlim_cur = MAX(limit.rlim_cur, wanted);
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        return true;
+}
+
+/* Clients leave the low numbers to those who must have one. */
+static void test_descriptors(Fixture *f, gconstpointer data) {
+        if (!raise_limit(FD_SETSIZE + 1))
+                return;
         (void) client(f, "c", NULL);
-        if (limit.rlim_cur > FD_SETSIZE)
-                g_assert_cmpint(fcntl(FD_SETSIZE, F_GETFD), >=, 0);
+        g_assert_cmpint(fcntl(FD_SETSIZE, F_GETFD), >=, 0);
 }
 
 static void test_token(Fixture *f, gconstpointer data) {
@@ -345,17 +356,10 @@ static void test_malformed(Fixture *f, gconstpointer data) {
 /* One more than there may be. */
 static void test_too_many(Fixture *f, gconstpointer data) {
         g_autofree RawClient *clients = g_new0(RawClient, EVENT_SERVER_CLIENTS_MAX + 1);
-        struct rlimit limit;
         RawClient *last = clients + EVENT_SERVER_CLIENTS_MAX;
 
-        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
-        if (limit.rlim_max < 4096) {
-                g_test_skip("not enough descriptors");
+        if (!raise_limit(4096))
                 return;
-        }
-        limit.rlim_cur = 4096;
-        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
-
         for (size_t i = 0; i < EVENT_SERVER_CLIENTS_MAX; i++) {
                 raw_client_connect(clients + i, f->event, f->socket);
                 client_init(clients + i, "c", "x", false);
