@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Edges on simulated lines, inside User-Mode Linux (tests/hw/boot): how long until a client of the embedded event server has the
+"""Edges on simulated lines, inside User-Mode Linux (tests/uml/boot): how long until a client of the embedded event server has the
 event, what an edge costs the daemon, and how many a second it takes."""
 
 import contextlib

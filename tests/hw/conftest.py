@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hw suite: the daemon on the kernel's simulated GPIO chips, inside User-Mode Linux (tests/hw/boot), where nothing but this
+"""The hw suite: the daemon on the kernel's simulated GPIO chips, inside User-Mode Linux (tests/uml/boot), where nothing but this
 suite runs. There is one processor: the daemon comes before the tests."""
 
 import pytest
