@@ -105,6 +105,11 @@ def parse(text):
     return blocks
 
 
+def commands_with(text):
+    """Those of the page's block that has this text."""
+    return next(i.commands for i in parse(PAGE.read_text()) if text in i.commands)
+
+
 def shapes(text):
     """The lines of an output without what differs from run to run."""
     lines = []
