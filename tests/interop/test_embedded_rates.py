@@ -5,8 +5,10 @@ import contextlib
 import itertools
 import socket
 import statistics
+import tempfile
 import threading
 import time
+from collections import deque
 
 import pytest
 
@@ -66,6 +68,35 @@ def test_rate_without_response(tmp_path, n_events, aim, reference, ours):
         mine = rate(server.port, ours, n_events)
     print(f'{n_events} a message: {mine:,.0f} events/s, hat-event {other:,.0f}')
     assert mine >= aim * SLACK * other
+
+
+def answered_rate(port, window, n_events, seconds=0.7):
+    """Events per second of one connection that has so many registrations unanswered."""
+    events, answered, under_way = [event(i) for i in range(n_events)], 0, deque()
+    with wire.RawConnection(port) as c:
+        c.init(name='load')
+        end = (begin := time.monotonic()) + seconds
+        while under_way or time.monotonic() < end:
+            if len(under_way) < window and time.monotonic() < end:
+                under_way.append(c.register(events))
+                continue
+            assert wire.registered(c.answer(under_way.popleft(), 60 * PATIENCE).body)
+            answered += n_events
+        return answered / (time.monotonic() - begin)
+
+
+@pytest.mark.parametrize('window', [1, 100])
+@pytest.mark.parametrize('n_events', [1, 125])
+def test_never_slower_with_response(n_events, window):
+    """We answer when the events are stored, hat-event does not wait for that: in memory, where the disk makes no difference. By
+    turns, because others use this machine too."""
+    with tempfile.TemporaryDirectory(prefix='gatewayd-rates-', dir='/dev/shm') as folder, \
+            EventServer(f'{folder}/hat-event') as reference, \
+            EmbeddedServer(f'{folder}/embedded', log_level='err') as embedded:
+        other, mine = (statistics.median(i) for i in zip(*(
+            [answered_rate(server.port, window, n_events) for server in (reference, embedded)] for _ in range(3))))
+    print(f'{n_events} a message, {window} at a time: {mine:,.0f} events/s, hat-event {other:,.0f}')
+    assert mine >= other
 
 
 @pytest.fixture(scope='module')
