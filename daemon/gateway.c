@@ -9,6 +9,8 @@
 #include "daemon/north.h"
 #include "daemon/proxy-internal.h"
 
+#define RESOLVER_THREADS 16U /* names of devices that can hang before others of devices wait for them */
+
 static const char *const gateway_state_table[_GATEWAY_STATE_MAX] = {
         [GATEWAY_STARTING] = "starting",
         [GATEWAY_RUNNING] = "running",
@@ -42,7 +44,7 @@ struct Gateway {
         Config *config;
         const ListenFds *fds;
         FdStore *store;
-        Resolver *resolver;
+        Resolver *resolver;  /* the devices' */
         GPtrArray *proxies;  /* in the order of the configuration */
         GHashTable *by_name; /* <prefix>/system → Proxy */
         North *north;
@@ -316,13 +318,13 @@ int gateway_new(sd_event *event, Config *config, const ListenFds *fds, Gateway *
         g->proxies = g_ptr_array_new();
         g->by_name = g_hash_table_new(event_type_hash, event_type_equal_key);
         g->watches = g_array_new(FALSE, FALSE, sizeof(Watch));
-        r = resolver_new(event, &g->resolver);
+        r = resolver_new(event, RESOLVER_THREADS, &g->resolver);
         if (r < 0)
                 return r;
         r = deadline_new(event, "gateway-stop", on_stop_limit, g, &g->stop_limit);
         if (r < 0)
                 return r;
-        r = north_new(event, g->resolver, config, fds, &north_handler, g, &g->north);
+        r = north_new(event, config, fds, &north_handler, g, &g->north);
         if (r < 0)
                 return r;
         r = gateway_add_proxies(g);

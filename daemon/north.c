@@ -11,6 +11,8 @@
 #include "daemon/north-monitor.h"
 #include "daemon/north.h"
 
+#define RESOLVER_THREADS 2U /* for the names of the monitor server and of the event server, which wait for nobody else's */
+
 static const char *const north_state_table[_NORTH_STATE_MAX] = {
         [NORTH_DISCONNECTED] = "disconnected",
         [NORTH_CONNECTING] = "connecting",
@@ -331,13 +333,12 @@ static int north_open_server(North *n) {
 
 /* ---- life --------------------------------------------------------------------------------------------------------- */
 
-int north_new(sd_event *event, Resolver *resolver, const Config *config, const ListenFds *fds, const NorthHandler *handler,
-              void *userdata, North **ret) {
+int north_new(sd_event *event, const Config *config, const ListenFds *fds, const NorthHandler *handler, void *userdata,
+              North **ret) {
         _cleanup_(north_freep) North *n = g_new0(North, 1);
         int r;
 
         n->event = sd_event_ref(event);
-        n->resolver = resolver;
         n->config = config;
         n->fds = fds;
         n->handler = handler;
@@ -345,9 +346,11 @@ int north_new(sd_event *event, Resolver *resolver, const Config *config, const L
         n->address = config->north == NORTH_FIXED ? address_format(&config->event_server) : g_strdup("");
         n->phase = config->north == NORTH_MONITOR ? NORTH_NOWHERE : NORTH_WORKING;
         n->client_name = g_strconcat("gateway/", config->name, NULL);
-        r = deadline_new(event, "north-reconnect", on_reconnect, n, &n->reconnect);
+        r = resolver_new(event, RESOLVER_THREADS, &n->resolver);
+        if (r >= 0)
+                r = deadline_new(event, "north-reconnect", on_reconnect, n, &n->reconnect);
         if (r >= 0 && config->north == NORTH_MONITOR)
-                r = north_monitor_new(event, resolver, config, NULL, &monitor_handler, n, &n->monitor);
+                r = north_monitor_new(event, n->resolver, config, NULL, &monitor_handler, n, &n->monitor);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(n);
@@ -359,6 +362,7 @@ North *north_free(North *n) {
                 return NULL;
         event_client_free(n->client);
         north_monitor_free(n->monitor);
+        resolver_free(n->resolver);
         event_server_free(n->server);
         observer_event_server_done(&n->target);
         deadline_free(n->reconnect);

@@ -24,8 +24,8 @@ typedef struct NorthHandler {
 } NorthHandler;
 
 /* config and fds outlive it. Begins nothing. */
-int north_new(sd_event *event, Resolver *resolver, const Config *config, const ListenFds *fds, const NorthHandler *handler,
-              void *userdata, North **ret);
+int north_new(sd_event *event, const Config *config, const ListenFds *fds, const NorthHandler *handler, void *userdata,
+              North **ret);
 North *north_free(North *n);
 DEFINE_CLEANUP(North, north_free);
 /* Opens the embedded event server; only that can fail: <0, logged. */

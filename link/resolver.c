@@ -7,8 +7,6 @@
 #include "base/worker.h"
 #include "link/resolver.h"
 
-#define RESOLVER_THREADS 4
-
 struct Resolver {
         Worker *worker;
 };
@@ -77,12 +75,12 @@ static void resolver_query_drop(WorkerJob *job) {
         resolver_query_free((ResolverQuery *) job);
 }
 
-int resolver_new(sd_event *event, Resolver **ret) {
+int resolver_new(sd_event *event, unsigned n_threads, Resolver **ret) {
         Worker *worker;
         int r;
 
         /* Every device may wait for a name at the same time. */
-        r = worker_new(event, "resolver", RESOLVER_THREADS, CONF_DEVICES_MAX, &worker);
+        r = worker_new(event, "resolver", n_threads, CONF_DEVICES_MAX, &worker);
         if (r < 0)
                 return r;
 

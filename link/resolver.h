@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Host names without blocking the loop: getaddrinfo() on at most 4 worker threads, shared by the process.
- * Numeric addresses never get here (stream.c answers them at once). Loop thread. */
+/* Host names without blocking the loop: getaddrinfo() on a few worker threads, started as they are needed. A name that hangs keeps its
+ * thread for as long as the name servers let it, so who must not wait for others' names has a resolver of its own. Numeric addresses never
+ * get here (stream.c answers them at once). Loop thread. */
 #pragma once
 
 #include <netdb.h>
@@ -11,7 +12,8 @@
 typedef struct Resolver Resolver;
 typedef struct ResolverQuery ResolverQuery;
 
-int resolver_new(sd_event *event, Resolver **ret);
+/* n_threads: names that are looked up at the same time. */
+int resolver_new(sd_event *event, unsigned n_threads, Resolver **ret);
 /* Never waits. Queries under way are dropped without a call back; a stream that still waits for one must
  * be freed before. */
 Resolver *resolver_free(Resolver *r);

@@ -94,7 +94,7 @@ ExitStatus event_connection_new(const Options *o, Client *bus, usec_t timeout, E
                 return s;
         r = sd_event_new(&c->event);
         if (r >= 0)
-                r = resolver_new(c->event, &c->resolver);
+                r = resolver_new(c->event, 1, &c->resolver);
         if (r < 0)
                 return complain(CTL_FAILED, "Cannot make an event loop: %s", g_strerror(-r));
         *ret = TAKE_PTR(c);

@@ -219,7 +219,7 @@ FakeHost *fake_host_new(const DeviceType *type, const char *conf) {
         FakeHost *h = g_new0(FakeHost, 1);
 
         g_assert_cmpint(sd_event_new(&h->event), >=, 0);
-        g_assert_cmpint(resolver_new(h->event, &h->resolver), >=, 0);
+        g_assert_cmpint(resolver_new(h->event, 4, &h->resolver), >=, 0);
         h->arena = conf_arena_new();
         h->conf = conf_arena_alloc(h->arena, type->conf_size);
         h->log = (LogContext) { .device_type = type->name, .device_name = "test" };

@@ -105,7 +105,7 @@ static inline void set_up(Fixture *f, gconstpointer unused) {
         f->peer = -EBADF;
         f->received = g_byte_array_new();
         f->options = (StreamOptions) { .connect_timeout = 5 * USEC_PER_SEC, .receive_max = 16 << 20 };
-        g_assert_cmpint(resolver_new(f->event, &f->resolver), ==, 0);
+        g_assert_cmpint(resolver_new(f->event, 4, &f->resolver), ==, 0);
 }
 
 static inline void tear_down(Fixture *f, gconstpointer unused) {

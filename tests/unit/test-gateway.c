@@ -32,8 +32,8 @@ static EventClient *const client = (EventClient *) &north; /* never looked into 
 const char *north_state_to_string(NorthState state) {
         return "";
 }
-int north_new(sd_event *event, Resolver *resolver, const Config *config, const ListenFds *fds, const NorthHandler *handler,
-              void *userdata, North **ret) {
+int north_new(sd_event *event, const Config *config, const ListenFds *fds, const NorthHandler *handler, void *userdata,
+              North **ret) {
         north = (North) { .handler = handler, .userdata = userdata };
         *ret = &north;
         return 0;

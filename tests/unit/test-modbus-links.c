@@ -139,7 +139,7 @@ static void begin(Fixture *f, const Kind *kind) {
                 .data = g_byte_array_new(),
                 .line = { .baudrate = 1000000, .data_bits = 8, .stop_bits = 1, .receive_max = 1024 },
         };
-        g_assert_cmpint(resolver_new(f->event, &f->resolver), ==, 0);
+        g_assert_cmpint(resolver_new(f->event, 4, &f->resolver), ==, 0);
         if (kind->way != OVER_TCP)
                 f->pty = pty_new();
 }

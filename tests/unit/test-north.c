@@ -99,7 +99,7 @@ static void server_open(Fixture *f, unsigned i) {
 static void set_up(Fixture *f, gconstpointer unused) {
         trace = g_string_new(NULL);
         f->event = loop_new();
-        g_assert_cmpint(resolver_new(f->event, &f->resolver), ==, 0);
+        g_assert_cmpint(resolver_new(f->event, 1, &f->resolver), ==, 0);
         fake_monitor_init(&f->monitor, f->event);
         for (unsigned i = 0; i < 2; i++)
                 server_open(f, i);
@@ -115,7 +115,7 @@ static void set_up(Fixture *f, gconstpointer unused) {
 
 static void set_up_north(Fixture *f, gconstpointer unused) {
         set_up(f, unused);
-        g_assert_cmpint(north_new(f->event, f->resolver, &f->config, NULL, &handler, f, &f->north), ==, 0);
+        g_assert_cmpint(north_new(f->event, &f->config, NULL, &handler, f, &f->north), ==, 0);
         g_assert_cmpint(north_get_monitor_state(f->north), ==, MONITOR_CONNECTING);
         g_assert_cmpint(north_start(f->north), ==, 0);
         fake_monitor_accept(&f->monitor);

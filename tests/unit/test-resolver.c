@@ -61,7 +61,7 @@ static void set_up(Fixture *f, gconstpointer unused) {
         (void) sem_init(&fake_names_gate, 0, 0);
         (void) sem_init(&fake_names_blocked, 0, 0);
         f->event = loop_new();
-        g_assert_cmpint(resolver_new(f->event, &f->resolver), ==, 0);
+        g_assert_cmpint(resolver_new(f->event, 4, &f->resolver), ==, 0);
 }
 
 static void tear_down(Fixture *f, gconstpointer unused) {
@@ -110,6 +110,22 @@ static void test_threads(Fixture *f, gconstpointer unused) {
         for (unsigned i = 0; i < 6; i++)
                 (void) sem_post(&fake_names_gate);
         LOOP_UNTIL(f->event, f->n_calls == 6);
+}
+
+static void test_two(Fixture *f, gconstpointer unused) {
+        _cleanup_(resolver_freep) Resolver *other = NULL;
+        ResolverQuery *q;
+
+        for (unsigned i = 0; i < 6; i++)
+                ask(f, "block.test");
+        wait_blocked(4);
+        g_assert_cmpint(resolver_new(f->event, 1, &other), ==, 0);
+        g_assert_cmpint(resolver_query(other, "10.1.2.3.test", 502, on_answer, f, &q), ==, 0);
+        LOOP_UNTIL(f->event, f->n_calls == 1);
+        g_assert_cmpuint(f->first, ==, 0x0a010203);
+        for (unsigned i = 0; i < 6; i++)
+                (void) sem_post(&fake_names_gate);
+        LOOP_UNTIL(f->event, f->n_calls == 7);
 }
 
 static void test_cancel(Fixture *f, gconstpointer unused) {
@@ -161,6 +177,7 @@ int main(int argc, char *argv[]) {
         ADD("answers", test_answers);
         ADD("localhost", test_localhost);
         ADD("threads", test_threads);
+        ADD("two", test_two);
         ADD("cancel", test_cancel);
         ADD("free", test_free);
         ADD("free-inside", test_free_inside);
