@@ -122,16 +122,22 @@ static void watch_close(PathWatch *p) {
         p->fd = safe_close(p->fd);
 }
 
+/* A descriptor without the watches of before. On failure the old one stays, if there is one. */
 static int watch_open(PathWatch *p) {
+        _cleanup_(safe_closep) int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+        sd_event_source *source;
         int r;
 
-        p->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-        if (p->fd < 0)
+        if (fd < 0)
                 return -errno;
-        r = sd_event_add_io(p->event, &p->source, p->fd, EPOLLIN, watch_on_io, p);
+        r = sd_event_add_io(p->event, &source, fd, EPOLLIN, watch_on_io, p);
         if (r < 0)
                 return r;
-        (void) sd_event_source_set_description(p->source, p->description);
+        (void) sd_event_source_set_description(source, p->description);
+
+        watch_close(p);
+        p->source = source;
+        p->fd = TAKE_FD(fd);
         return 0;
 }
 
@@ -173,8 +179,8 @@ static int watch_on_io(sd_event_source *source, int fd, uint32_t revents, void *
         if (!watch_read(p))
                 return 0;
 
-        watch_close(p);
-        if (watch_open(p) >= 0 && watch_walk(p))
+        (void) watch_open(p); /* the old one does as well: watches that are not needed any more harm nobody */
+        if (watch_walk(p))
                 p->callback(p->userdata); /* may free p */
         return 0;
 }

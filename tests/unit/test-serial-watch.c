@@ -4,6 +4,7 @@
 #include "link/path-watch.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "tests/unit/loop.h"
@@ -218,6 +219,35 @@ static void test_free_in_callback(Fixture *f, gconstpointer unused) {
         g_assert_cmpuint(f->n, ==, 1);
 }
 
+/* The watch goes on when there is no descriptor for another one, not even in place of its own. */
+static void test_no_descriptors(Fixture *f, gconstpointer unused) {
+        struct rlimit before, limit;
+        int lowest;
+
+        make_file(f, "other");
+        lowest = dup(STDERR_FILENO);
+        g_assert_cmpint(lowest, >=, 0);
+        g_assert_cmpint(close(lowest), ==, 0);
+        watch(f, "directory/line"); /* has that number */
+        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+        limit = before;
+        limit.rlim_cur = (rlim_t) lowest;
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        g_assert_cmpint(dup(STDERR_FILENO), <, 0);
+
+        make_directory(f, "directory");
+        expect_no_call(f);
+        for (unsigned i = 0; i < 3; i++) {
+                move_it(f, "other", "directory/line");
+                expect_call(f);
+                move_it(f, "directory/line", "other");
+                expect_no_call(f);
+        }
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+        make_file(f, "directory/line");
+        expect_call(f);
+}
+
 static void test_relative(Fixture *f, gconstpointer unused) {
         g_autofree char *before = g_get_current_dir();
 
@@ -241,6 +271,7 @@ int main(int argc, char *argv[]) {
                 { "link-to-a-directory", test_link_to_a_directory },
                 { "loop-of-links", test_loop_of_links },
                 { "free-in-callback", test_free_in_callback },
+                { "no-descriptors", test_no_descriptors },
                 { "relative", test_relative },
         };
 
