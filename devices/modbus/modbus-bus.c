@@ -30,8 +30,8 @@ struct ModbusBus {
         JobList queue, writes, probes;
         JobList delayed;        /* in the order of due, because all wait equally long */
         size_t n_busy;          /* flights */
-        bool wrote;             /* the last one that began was urgent, … */
-        bool probed;            /* … was a probe */
+        bool probed;            /* the last one that began was a probe, … */
+        bool wrote;             /* … the last other one was urgent */
         size_t living;          /* units */
         usec_t probe_at;        /* no other one before; 0: whenever */
         usec_t probe_pause;     /* what the last one cost the others */
@@ -119,12 +119,13 @@ static JobList *bus_next_other(ModbusBus *b) {
         return &b->queue;
 }
 
-/* The queue whose first job is next; NULL: nothing may go now. While nobody answers there is always a probe: the others get every
- * second turn. */
+/* The queue whose first job is next; NULL: nothing may go now. A probe that may begin is next, but gives every second turn to
+ * the others, and goes behind a write unless one was just before. */
 static JobList *bus_next_queue(ModbusBus *b) {
         JobList *other = bus_next_other(b);
+        bool others_turn = other && (b->probed || (other == &b->writes && !b->wrote));
 
-        if (b->probes.first && !(b->living == 0 && b->probed && other)) {
+        if (b->probes.first && !others_turn) {
                 usec_t ready = bus_probe_ready(b);
 
                 if (ready == 0 || ready <= b->clock.now(b->clock.userdata))
@@ -221,8 +222,9 @@ static void bus_begin(ModbusBus *b, JobList *queue) {
         f->counters = job->counters;
         f->size = job->request.size;
         b->n_busy++;
-        b->wrote = queue == &b->writes;
         b->probed = queue == &b->probes;
+        if (!b->probed)
+                b->wrote = queue == &b->writes;
         if (f->urgency == MODBUS_JOB_PROBE)
                 f->begun = b->clock.now(b->clock.userdata);
         bus_transmit(f, job->transmitted);

@@ -509,6 +509,30 @@ static void test_probes_and_writes(void) {
         fixture_free(f);
 }
 
+/* A write goes before a probe whose time has come, but no stream of writes keeps a probe, or a poll, from its turn. */
+static void test_writes_before_probes(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { .probe_budget = 0.25, .write_priority = true });
+        Job p, w, x, a;
+
+        modbus_bus_count_living(f->bus, 1);
+        f->answering = true;
+        submit(f, job_init_as(&a, f, 'a', MODBUS_JOB_POLL));
+        submit(f, job_init_as(&p, f, 'p', MODBUS_JOB_PROBE));
+        submit(f, job_init_as(&w, f, 'w', MODBUS_JOB_WRITE));
+        submit(f, job_init_as(&x, f, 'x', MODBUS_JOB_WRITE));
+        run_until(f, 100);
+        expect_log(f, "a@0 a=ok@10 w@10 w=ok@20 p@20 p=ok@30 x@30 x=ok@40 ");
+
+        submit(f, job_init_as(&w, f, 'w', MODBUS_JOB_WRITE));
+        submit(f, job_init_as(&x, f, 'x', MODBUS_JOB_WRITE));
+        submit(f, job_init_as(&a, f, 'a', MODBUS_JOB_POLL));
+        submit(f, job_init_as(&p, f, 'p', MODBUS_JOB_PROBE));
+        w.again = x.again = true;
+        run_until(f, 200);
+        expect_log(f, "w@100 w=ok@110 p@110 p=ok@120 a@120 a=ok@130 x@130 x=ok@140 w@140 w=ok@150 x@150 x=ok@160 ");
+        fixture_free(f);
+}
+
 /* ---- several on the line ----------------------------------------------------------------------------- */
 
 #define PIPELINED(n) .max_outstanding = (n), .write_priority = true
@@ -650,6 +674,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-bus/probe-budget", test_probe_budget);
         g_test_add_func("/modbus-bus/probes-alone", test_probes_alone);
         g_test_add_func("/modbus-bus/probes-and-writes", test_probes_and_writes);
+        g_test_add_func("/modbus-bus/writes-before-probes", test_writes_before_probes);
         g_test_add_func("/modbus-bus/outstanding", test_outstanding);
         g_test_add_func("/modbus-bus/outstanding-timeouts", test_outstanding_timeouts);
         g_test_add_func("/modbus-bus/outstanding-writes", test_outstanding_writes);
