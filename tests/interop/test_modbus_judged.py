@@ -10,9 +10,9 @@ from harness.line import Line, Pty, serial_transport
 from harness.ports import free_port
 from harness.waiting import wait_until
 
-from dissector import dissect
-from modbus_clients import LineClient, RawClient, mask_write, read, write_coil
-from modbus_frames import ascii_parse, rtu_frame
+from dissector import judge
+from modbus_clients import (LineClient, RawClient, answer_write, mask_write, read, write_coil, write_coils, write_register,
+                            write_registers)
 
 PLC = 'modbus_master/plc'
 MASTER = NATIVE.prefix(PLC)
@@ -26,31 +26,15 @@ ITEMS = [slave_data('x', start=0), slave_data('c', 'COIL', 5, 0, 3), slave_data(
          slave_data('d', 'DISCRETE_INPUT', 0, 0, 9)]
 
 
-def judge(path, framing, frames):
-    """Wireshark has no complaints, and reads what our own peers have read. It knows no ASCII: of that it is given the contents, in
-    RTU."""
-    if framing == 'ascii':
-        framing, frames = 'rtu', [(from_master, rtu_frame(*ascii_parse(frame))) for from_master, frame in frames]
-    readings = dissect(path, framing, frames)
-    assert len(readings) == len(frames)
-    for (from_master, frame), reading in zip(frames, readings):
-        unit, pdu = (frame[6], frame[7:]) if framing == 'tcp' else (frame[0], frame[1:-2])
-        assert reading['complaints'] == [], (frame.hex(), reading)
-        assert reading['unit'] == unit and reading['function'] == pdu[0] & 0x7F, (frame.hex(), reading)
-        assert reading['exception'] == (pdu[1] if pdu[0] & 0x80 else None), (frame.hex(), reading)
-        if framing == 'tcp':
-            assert reading['id'] == int.from_bytes(frame[:2], 'big')
-        if from_master and pdu[0] in (1, 2, 3, 4, 5, 6, 15, 16, 22):
-            assert reading['address'] == int.from_bytes(pdu[1:3], 'big'), (frame.hex(), reading)
-    return readings
-
-
 @pytest.mark.parametrize('serial', [False, True], ids=['over-tcp', 'on-line'])
 @pytest.mark.parametrize('framing', FRAMINGS)
 def test_master(framing, serial, gatewayd, event_server, eventer, bus, field, tmp_path):
     device = field(framing=framing, serial=serial)
     items = [data(f'read-{kind}', kind, 10 * i, 0, 5) for i, kind in enumerate(READS)]
     items += [data('long', start=500, bit_count=16 * 125), data('outside', start=9000)]
+    queue = framing != 'rtu' or not serial          # a line with queues is not libmodbus'
+    items += [data('queue', 'QUEUE', 7, 0, 48)] * queue
+    device.fifo[7] = [0x1234, 0x5678]
     items += [data(f'write-{i}', kind, start, offset, count, None)
               for i, (kind, start, offset, count, _) in enumerate(WRITES)]
     gatewayd(NATIVE.config([master('plc', None, [remote(1, items), remote(247, items[:1])], framing.upper(),
@@ -59,12 +43,34 @@ def test_master(framing, serial, gatewayd, event_server, eventer, bus, field, tm
                           [(f'{MASTER}/system/remote_device/{i}/enable', True) for i in (1, 247)])
     eventer.wait(f'{MASTER}/gateway/remote_device/1/read/outside', {'result': 'INVALID_DATA_ADDRESS'})
     eventer.wait(f'{MASTER}/gateway/remote_device/247/status', 'CONNECTED')
+    if queue:
+        eventer.wait(f'{MASTER}/gateway/remote_device/1/read/queue', {'result': 'SUCCESS', 'value': 0x123456780000, 'cause': 'INTERROGATE'})
     for i, (*_, value) in enumerate(WRITES):
         eventer.register(f'{MASTER}/system/remote_device/1/write/write-{i}', {'request_id': i, 'value': value})
         eventer.wait(f'{MASTER}/gateway/remote_device/1/write/write-{i}', {'request_id': i, 'result': 'SUCCESS'})
     readings = judge(tmp_path / 'capture', framing, list(device.frames))
-    assert {i['function'] for i in readings} == {1, 2, 3, 4, 5, 6, 15, 16, 22}
+    assert {i['function'] for i in readings} == {1, 2, 3, 4, 5, 6, 15, 16, 22, *[24] * queue}
     assert {i['unit'] for i in readings} == {1, 247}
+
+
+def test_several_requests_at_a_time(gatewayd, event_server, eventer, bus, field, tmp_path):
+    """Four are under way, and are answered in reverse: Wireshark, too, finds the request of each answer."""
+    device = field(mode='reverse', delay=0.05)
+    device.holding[:200] = range(200)
+    names = [f'at-{i}' for i in range(0, 200, 20)]
+    items = [data(name, start=20 * i, interval=0) for i, name in enumerate(names)]
+    gatewayd(NATIVE.config([master('plc', device.port, [remote(1, items)], max_outstanding=4)], event_server.port))
+    eventer.register_many([(f'{MASTER}/system/enable', True), (f'{MASTER}/system/remote_device/1/enable', True)])
+    for i, name in enumerate(names):
+        eventer.wait(f'{MASTER}/gateway/remote_device/1/read/{name}', {'result': 'SUCCESS', 'value': 20 * i, 'cause': 'INTERROGATE'})
+    frames = list(device.frames)
+    readings = judge(tmp_path / 'capture', 'tcp', frames)
+    number = [i for i, (from_master, _) in enumerate(frames, 1) if not from_master]
+    assert [i['request'] is not None for i in readings] == [not from_master for from_master, _ in frames]
+    for i in number:
+        asked = readings[i - 1]['request']
+        assert readings[asked - 1]['id'] == readings[i - 1]['id']
+    assert any(a['request'] > b['request'] for a, b in zip(*[[readings[i - 1] for i in number][k:] for k in (0, 1)]))
 
 
 @pytest.mark.parametrize('serial', [False, True], ids=['over-tcp', 'on-line'])
@@ -82,9 +88,13 @@ def test_slave(framing, serial, gatewayd, event_server, eventer, bus, tmp_path):
     for pdu in (read(1, 5, 3), read(2, 0, 9), read(3, 0, 1), read(4, 30, 5), read(3, 7, 1), read(3, 0, 126),
                 write_coil(900, True), mask_write(0, 0xFFFF, 0), mask_write(900, 0, 0)):
         client.request(1, pdu)
+    for pdu, values in ((write_coil(6, True), {'c': 2}), (write_register(0, 7), {'x': 7}), (write_coils(5, [1, 0, 1]), {'c': 5}),
+                        (write_registers(0, [8]), {'x': 8}), (mask_write(0, 0, 9), {'x': 9})):
+        answered, response = answer_write(eventer, SLAVE, lambda i=pdu: client.request(1, i))
+        assert answered == values and response[0] == pdu[0]
     client.close()
     readings = judge(tmp_path / 'capture', framing, client.frames)
-    assert [i['exception'] for i in readings[1::2]] == [None, None, None, None, 2, 3, 2, None, 2]
+    assert [i['exception'] for i in readings[1::2]] == [None, None, None, None, 2, 3, 2, None, 2, *[None] * 5]
     pty.close()
 
 
@@ -117,3 +127,5 @@ def test_mbpoll(serial, gatewayd, event_server, eventer, bus):
         assert 'Illegal data address' in subprocess.run(
             ['mbpoll', '-1', '-0', '-a', '1', '-t', '4', '-r', '77', *map(str, where)], capture_output=True, text=True,
             timeout=20, check=False).stderr
+        values, output = answer_write(eventer, SLAVE, lambda: mbpoll('-t', 4, '-r', 0, *where, 1234))
+        assert values == {'x': 1234} and 'Written 1 references' in output

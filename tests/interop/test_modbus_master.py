@@ -9,6 +9,8 @@ import pytest
 from harness.config import NATIVE, data, master, remote
 from harness.waiting import wait_until
 
+from dissector import judge_trace
+
 PLC = 'modbus_master/plc'
 PREFIX = NATIVE.prefix(PLC)
 ONE = f'{PREFIX}/gateway/remote_device/1'
@@ -312,7 +314,7 @@ def test_several_requests_at_a_time(started, eventer, field):
     assert device.holding[0] == 7
 
 
-def test_several_requests_of_libmodbus(gatewayd, event_server, eventer, bus, modbus_device):
+def test_several_requests_of_libmodbus(gatewayd, event_server, eventer, bus, gatewayctl, modbus_device, tmp_path):
     """Its server takes one request after the other out of what came together."""
     device = modbus_device()
     items = [data('constant', start=4), data('beyond', start=60000), data('input', 'INPUT_REGISTER', 4),
@@ -328,9 +330,10 @@ def test_several_requests_of_libmodbus(gatewayd, event_server, eventer, bus, mod
         wait_written(eventer, f'at-{i}', str(i))
         eventer.wait(f'{ONE}/read/at-{i}', where=lambda p, i=i: p.get('value') == 1000 + i)
     assert eventer.payloads(f'{ONE}/status') == ['CONNECTING', 'CONNECTED']
+    assert judge_trace(tmp_path / 'capture', 'tcp', gatewayctl, PLC) == {1, 3, 4, 6}
 
 
-def test_several_requests_of_pymodbus(gatewayd, event_server, eventer, bus, gatewayctl, pymodbus_device):
+def test_several_requests_of_pymodbus(gatewayd, event_server, eventer, bus, gatewayctl, pymodbus_device, tmp_path):
     """Its server answers the first request of what came together and forgets the others: they are repeated."""
     device = pymodbus_device(holding=range(200))
     starts = range(0, 80, 20)
@@ -346,6 +349,7 @@ def test_several_requests_of_pymodbus(gatewayd, event_server, eventer, bus, gate
         eventer.wait(f'{ONE}/read/at-{i}', {'result': 'SUCCESS', 'value': 1000 + i, 'cause': 'CHANGE'})
     assert eventer.payloads(f'{ONE}/status') == ['CONNECTING', 'CONNECTED']
     assert gatewayctl.json('status', PLC)['Devices'][0]['ModbusMaster']['Timeouts'] > 0
+    assert judge_trace(tmp_path / 'capture', 'tcp', gatewayctl, PLC) == {3}
 
 
 def test_interval_and_request_delay(started, eventer, field):

@@ -5,7 +5,6 @@ adapters that are pulled and plugged, ports that somebody else has."""
 import fcntl
 import os
 import re
-import threading
 
 import pytest
 from pymodbus import FramerType
@@ -15,9 +14,10 @@ from harness.config import HAT, NATIVE, data, master, remote, slave_data
 from harness.line import Line, Pty, serial_transport
 from harness.paths import PEERS
 from harness.process import Process
-from harness.waiting import DEADLINE, wait_until
+from harness.waiting import wait_until
 
-from modbus_clients import LibmodbusClient, LineClient, mask_write, read, write_register, write_registers
+from dissector import judge_trace
+from modbus_clients import LibmodbusClient, LineClient, answer_write, mask_write, read, write_register, write_registers
 
 PLC = 'modbus_master/plc'
 MASTER = NATIVE.prefix(PLC)
@@ -107,7 +107,7 @@ ASKED = [data('word', start=100), data('long', start=100, bit_count=80), data('t
 
 @pytest.mark.parametrize('serial', [False, True], ids=['over-tcp', 'on-line'])
 @pytest.mark.parametrize('framing', FRAMINGS)
-def test_pymodbus_slave(framing, serial, polling, line, eventer, pymodbus_device):
+def test_pymodbus_slave(framing, serial, polling, line, eventer, gatewayctl, pymodbus_device, tmp_path):
     wires = line() if serial else None
     registers = list(range(200))
     server = pymodbus_device(framing=framing, line=wires.paths[1] if serial else None, size=200, holding=registers,
@@ -121,6 +121,7 @@ def test_pymodbus_slave(framing, serial, polling, line, eventer, pymodbus_device
     assert server.get('holding', 50) == [0x1234] and server.get('holding', 60, 2) == [0x5678, 0x9ABC]
     assert server.get('holding', 55) == [55 & 0xF00F | 0x0AB0]
     assert server.get('coils', 70) == [False] and server.get('coils', 80, 3) == [True, False, True]
+    assert judge_trace(tmp_path / 'capture', framing, gatewayctl, PLC) == {1, 2, 3, 4, 5, 6, 15, 16, 22}
 
 
 def check_asked(eventer):
@@ -134,7 +135,7 @@ def check_asked(eventer):
     eventer.wait(f'{ONE}/read/beyond', {'result': 'INVALID_DATA_ADDRESS'})
 
 
-def test_libmodbus_slave(polling, line, eventer, tmp_path):
+def test_libmodbus_slave(polling, line, eventer, gatewayctl, tmp_path):
     wires = line()
     device = Process([PEERS / 'modbus-rtu-device', wires.paths[1], '1'], log=tmp_path / 'device.log')
     try:
@@ -147,26 +148,15 @@ def test_libmodbus_slave(polling, line, eventer, tmp_path):
         eventer.wait(f'{ONE}/read/bits', success(0b01010, 'CHANGE'))
         write(eventer, 'regs', 0x56789ABC)
         write(eventer, 'part', 0xAB)
+        assert judge_trace(tmp_path / 'capture', 'rtu', gatewayctl, PLC) == {1, 2, 3, 4, 6, 15, 16, 22}
     finally:
         device.close()
 
 
 # ---- a slave and other people's masters
 
-def answer_writes(eventer, function, expected, since):
-    """Calls `function`, which waits for its answer, in a thread; answers the write event."""
-    results = []
-    thread = threading.Thread(target=lambda: results.append(function()))
-    thread.start()
-    event = eventer.wait(WRITE, since=since).payload.data
-    eventer.register(f'{SLAVE}/system/write', {'request_id': event['request_id'], 'success': True})
-    thread.join(DEADLINE)
-    assert {i['name']: i['value'] for i in event['data']} == expected
-    return results[0]
-
-
 @pytest.mark.parametrize('framing', FRAMINGS[:2])
-def test_pymodbus_master(framing, offering, line, eventer):
+def test_pymodbus_master(framing, offering, line, eventer, gatewayctl, tmp_path):
     wires = line()
     offering(wires.paths[0], framing=framing)
     eventer.register(f'{SLAVE}/system/data/x', {'value': 0x0AB0})
@@ -183,13 +173,14 @@ def test_pymodbus_master(framing, offering, line, eventer):
                                    (lambda: client.write_registers(0, [1]), {'x': 1, 'y': 0x100}),
                                    (lambda: client.write_coil(8, True), {'c': 2}),
                                    (lambda: client.write_coils(7, [False, True, True]), {'c': 3})):
-            result = answer_writes(eventer, function, expected, eventer.mark())
-            assert not result.isError()
+            values, result = answer_write(eventer, SLAVE, function)
+            assert values == expected and not result.isError()
+        assert judge_trace(tmp_path / 'capture', framing, gatewayctl, VIEW) == {1, 2, 3, 4, 5, 6, 15, 16}
     finally:
         client.close()
 
 
-def test_libmodbus_master(offering, line, eventer):
+def test_libmodbus_master(offering, line, eventer, gatewayctl, tmp_path):
     wires = line()
     offering(wires.paths[0])
     eventer.register(f'{SLAVE}/system/data/i', {'value': 0x123456789ABCDEF01122})
@@ -200,10 +191,10 @@ def test_libmodbus_master(offering, line, eventer):
         assert client.request('1 read-bits 7 3') == 'ok 0 0 0'
         assert client.request('1 read-registers 500 1') == 'error Illegal data address'
         assert client.request('7 read-registers 0 1') == 'ok 0'
-        assert answer_writes(eventer, lambda: client.request('1 write-register 0 4660'), {'x': 0x1234, 'y': 0x3400},
-                             eventer.mark()) == 'ok'
-        assert answer_writes(eventer, lambda: client.request('1 mask-write 0 0xf00f 0x0cd0'), {'x': 0xCD0, 'y': 0xD000},
-                             eventer.mark()) == 'ok'
+        for request, expected in (('1 write-register 0 4660', {'x': 0x1234, 'y': 0x3400}),
+                                  ('1 mask-write 0 0xf00f 0x0cd0', {'x': 0xCD0, 'y': 0xD000})):
+            assert answer_write(eventer, SLAVE, lambda i=request: client.request(i)) == (expected, 'ok')
+    assert judge_trace(tmp_path / 'capture', 'rtu', gatewayctl, VIEW) == {1, 3, 4, 6, 22}
 
 
 def test_two_slaves_on_one_line(gatewayd, event_server, eventer, bus, line):

@@ -11,9 +11,10 @@ from pymodbus.client import ModbusTcpClient
 
 from harness.config import NATIVE, slave, slave_data
 from harness.ports import free_port
-from harness.waiting import DEADLINE, wait_until
+from harness.waiting import wait_until
 
-from modbus_clients import (LibmodbusClient, RawClient, mask_write, read, write_coil, write_coils, write_register,
+from dissector import judge_trace
+from modbus_clients import (LibmodbusClient, RawClient, answer_write, mask_write, read, write_coil, write_coils, write_register,
                             write_registers)
 from modbus_frames import tcp_frame
 
@@ -531,9 +532,8 @@ def test_ascii_framing(started, eventer):
 
 # ---- other people's clients
 
-def test_libmodbus_client(started, eventer):
+def test_libmodbus_client(started, eventer, gatewayctl, tmp_path):
     port = started(response_timeout=5)
-    system = System(eventer)
     with RawClient(port) as raw:
         set_data(eventer, raw, a=0xAB, c=5, d=0x155, i=0x123456789ABCDEF01122)
     with LibmodbusClient(port) as client:
@@ -549,17 +549,14 @@ def test_libmodbus_client(started, eventer):
                            ('1 write-bit 8 1', {'c': 7}),
                            ('1 write-bits 7 0 1 1', {'c': 3}),
                            ('1 mask-write 10 0xf00f 0x0cd0', {'a': 0xCD})):
-            client.send(line)
-            event = eventer.wait(WRITE, since=system.since).payload.data
-            system.since = eventer.mark()
-            assert {i['name']: i['value'] for i in event['data']} == data
-            eventer.register(f'{PREFIX}/system/write', {'request_id': event['request_id'], 'success': True})
-            assert client.answer() == 'ok'
+            assert answer_write(eventer, PREFIX, lambda i=line: client.request(i)) == (data, 'ok')
+    assert judge_trace(tmp_path / 'capture', 'tcp', gatewayctl, VIEW) == {1, 2, 3, 4, 5, 6, 15, 16, 22}
 
 
 @pytest.mark.parametrize('framing', [FramerType.SOCKET, FramerType.RTU, FramerType.ASCII])
-def test_pymodbus_client(framing, started, eventer):
-    port = started(modbus_type={'socket': 'TCP', 'rtu': 'RTU', 'ascii': 'ASCII'}[framing.value], response_timeout=5)
+def test_pymodbus_client(framing, started, eventer, gatewayctl, tmp_path):
+    modbus_type = {'socket': 'TCP', 'rtu': 'RTU', 'ascii': 'ASCII'}[framing.value]
+    port = started(modbus_type=modbus_type, response_timeout=5)
     eventer.register(f'{PREFIX}/system/data/a', {'value': 0xAB})
     client = ModbusTcpClient('127.0.0.1', port=port, framer=framing, timeout=5)
     assert client.connect()
@@ -576,15 +573,9 @@ def test_pymodbus_client(framing, started, eventer):
                                (lambda: client.write_coils(7, [False, True, True]), {'c': 3}),
                                (lambda: client.mask_write_register(address=10, and_mask=0xF00F, or_mask=0x0CD0),
                                 {'a': 0xCD})):
-            since = eventer.mark()
-            results = []
-            thread = threading.Thread(target=lambda f=function, r=results: r.append(f()))
-            thread.start()
-            event = eventer.wait(WRITE, since=since).payload.data
-            eventer.register(f'{PREFIX}/system/write', {'request_id': event['request_id'], 'success': True})
-            thread.join(DEADLINE)
-            assert {i['name']: i['value'] for i in event['data']} == data
-            assert results and not results[0].isError()
+            values, result = answer_write(eventer, PREFIX, function)
+            assert values == data and not result.isError()
+        assert judge_trace(tmp_path / 'capture', modbus_type.lower(), gatewayctl, VIEW) == {1, 2, 3, 4, 5, 6, 15, 16, 22}
     finally:
         client.close()
 

@@ -15,6 +15,8 @@ from harness.ports import free_port
 from harness.process import Process
 from harness.waiting import wait_until
 
+from dissector import judge_trace
+
 PLC = 'modbus_master/plc'
 PREFIX = NATIVE.prefix(PLC)
 FRAMINGS = ['tcp', 'rtu', 'ascii']
@@ -73,6 +75,7 @@ def test_pymodbus(framing, serial, disabled, gatewayctl, wires, pymodbus_device,
     found = [i for i in lines(gatewayctl('--json=short', 'scan', 'plc', '--units=3').stdout) if i['Event'] == 'found']
     assert [(i['Unit'], i['Answer']) for i in found] == [(3, 'SUCCESS')]
     assert {k: found[0][k] for k in IDENTITY} == IDENTITY
+    assert judge_trace(tmp_path / 'capture', framing, gatewayctl, PLC) == {3, 43}
 
 
 def test_libmodbus_on_line(disabled, gatewayctl, wires, tmp_path):

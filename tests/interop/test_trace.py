@@ -13,7 +13,7 @@ from harness.ports import free_port
 from harness.process import Process
 from harness.waiting import wait_until
 
-from dissector import read_capture
+from dissector import judge_trace, read_capture
 from modbus_clients import RawClient, read, write_coil
 
 pytestmark = pytest.mark.event_servers('embedded')
@@ -173,7 +173,7 @@ def test_modes(mode, kinds, gatewayd, event_server, eventer, bus, gatewayctl, fi
     wait_until(lambda: kinds <= seen(), lambda: f'{seen()}')
 
 
-def test_slave(gatewayd, event_server, eventer, bus, gatewayctl):
+def test_slave(gatewayd, event_server, eventer, bus, gatewayctl, tmp_path):
     port = free_port()
     gatewayd(NATIVE.config([slave('view', port, [slave_data('x', start=0), slave_data('c', 'COIL', 5, 0, 3)])],
                            event_server.port))
@@ -189,6 +189,7 @@ def test_slave(gatewayd, event_server, eventer, bus, gatewayctl):
     for i, client in enumerate(clients, 1):
         assert frames(j for j in records if j['Connection'] == i) == client.frames
     assert [i['Text'] for i in records if i['Kind'] == 'opened'][0].startswith('tcp:127.0.0.1:')
+    assert judge_trace(tmp_path / 'capture', 'tcp', gatewayctl, VIEW) == {3, 5}
     clients[1].close()
 
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wireshark's dissectors as a judge of Modbus frames: a capture of exported PDUs, read by tshark."""
 
+import json
 import struct
 import subprocess
+
+from modbus_frames import ascii_parse, rtu_frame
 
 _LINKTYPE_UPPER_PDU = 252
 _TAG_END, _TAG_DISSECTOR, _TAG_PORT_TYPE, _TAG_SOURCE, _TAG_DESTINATION = 0, 12, 24, 25, 26
@@ -36,15 +39,16 @@ def _write_capture(path, framing, frames):
 
 def dissect(path, framing, frames):
     """Frames are pairs (from the master?, bytes). Returns of each what Wireshark reads: a dict of `unit`, `id`, `function`,
-    `exception`, `address` (None where there is none) and `complaints` (malformed, wrong checksum …)."""
+    `exception`, `address`, `request` (the place, from 1 on, of the request that it answers), each None where there is none, and
+    `complaints` (malformed, wrong checksum …)."""
     _write_capture(path, framing, frames)
     return read_capture(path, framing)
 
 
 def read_capture(path, framing):
     """As dissect(), of a capture file that somebody else wrote."""
-    fields = [*_IDS[framing], 'modbus.func_code', 'modbus.exception_code', 'modbus.reference_num', '_ws.malformed',
-              '_ws.expert.message']
+    fields = [*_IDS[framing], 'modbus.func_code', 'modbus.exception_code', 'modbus.reference_num',
+              'modbus.request_frame', '_ws.malformed', '_ws.expert.message']
     output = subprocess.run(
         ['tshark', '-r', path, '-o', 'mbrtu.crc_verification:TRUE', *_PREFERENCES[framing], '-T', 'fields', '-E', 'separator=/t', '-E',
          'occurrence=f', *(i for field in fields for i in ('-e', field))],
@@ -52,9 +56,41 @@ def read_capture(path, framing):
     return [_reading(*line.split('\t')) for line in output.splitlines()]
 
 
-def _reading(unit, ident, function, exception, address, malformed, complaint):
+def judge(path, framing, frames):
+    """Wireshark has no complaints, and reads what our own peers have read. It knows no ASCII: of that it is given the contents, in
+    RTU."""
+    if framing == 'ascii':
+        framing, frames = 'rtu', [(from_master, rtu_frame(*ascii_parse(frame))) for from_master, frame in frames]
+    readings = dissect(path, framing, frames)
+    assert len(readings) == len(frames)
+    for (from_master, frame), reading in zip(frames, readings):
+        unit, pdu = (frame[6], frame[7:]) if framing == 'tcp' else (frame[0], frame[1:-2])
+        assert reading['complaints'] == [], (frame.hex(), reading)
+        assert reading['unit'] == unit and reading['function'] == pdu[0] & 0x7F, (frame.hex(), reading)
+        assert reading['exception'] == (pdu[1] if pdu[0] & 0x80 else None), (frame.hex(), reading)
+        if framing == 'tcp':
+            assert reading['id'] == int.from_bytes(frame[:2], 'big')
+        if from_master and pdu[0] in (1, 2, 3, 4, 5, 6, 15, 16, 22):
+            assert reading['address'] == int.from_bytes(pdu[1:3], 'big'), (frame.hex(), reading)
+    return readings
+
+
+def judge_trace(path, framing, gatewayctl, device):
+    """As judge(), of what the gateway itself has recorded: of its capture file, where there is a format for the framing. The
+    functions that passed."""
+    if framing == 'ascii':
+        records = [json.loads(i) for i in gatewayctl('-j', 'trace', device, '--last').stdout.splitlines()]
+        readings = judge(path, framing, [(i['Request'], bytes.fromhex(i['Bytes'])) for i in records if i['Kind'] == 'frame'])
+    else:
+        gatewayctl('trace', device, '--last', f'--pcap={path}')
+        readings = read_capture(path, framing)
+        assert [i for i in readings if i['complaints']] == []
+    return {i['function'] for i in readings}
+
+
+def _reading(unit, ident, function, exception, address, request, malformed, complaint):
     def number(text):
         return int(text, 0) if text else None
 
     return {'unit': number(unit), 'id': number(ident), 'function': number(function), 'exception': number(exception),
-            'address': number(address), 'complaints': [i for i in (malformed, complaint) if i]}
+            'address': number(address), 'request': number(request), 'complaints': [i for i in (malformed, complaint) if i]}

@@ -7,6 +7,7 @@ import select
 import socket
 import struct
 import subprocess
+import threading
 
 from harness.paths import PEERS
 from harness.process import Process
@@ -172,6 +173,17 @@ def write_registers(start, registers):
 
 def mask_write(start, and_mask, or_mask):
     return struct.pack('>BHHH', 0x16, start, and_mask, or_mask)
+
+
+def answer_write(eventer, prefix, write):
+    """Calls `write`, which waits for its answer, and says yes to the event that it becomes: (name → value of that event, result)."""
+    since, results = eventer.mark(), []
+    thread = threading.Thread(target=lambda: results.append(write()))
+    thread.start()
+    event = eventer.wait(f'{prefix}/gateway/write', since=since).payload.data
+    eventer.register(f'{prefix}/system/write', {'request_id': event['request_id'], 'success': True})
+    thread.join(DEADLINE)
+    return {i['name']: i['value'] for i in event['data']}, results[0]
 
 
 class LibmodbusClient:
