@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Modbus lines and masters: a serial line that is as slow as a real one, many devices in one daemon, a slave with many masters,
-writes on a line that is busy."""
+writes on a line that is busy, the recorder of a line."""
 
 import random
 import re
 import signal
 import statistics
+import subprocess
 import time
 
 import scene
@@ -25,6 +26,7 @@ MASTERS = 100
 SLAVE_REGISTERS = 100
 WRITES = 200
 WRITE_REGISTERS = 10
+POLL_SECONDS = 2.0
 
 
 def start(directory, config, cpus=()):
@@ -158,7 +160,38 @@ def bench_writes(table, directory, _rounds):
             table.add(f'{what}, 99th percentile: ms', p99, None, f'<= {bound:.1f}', p99 <= bound)
 
 
-PARTS = {'serial': bench_serial, 'many': bench_many, 'slave': bench_slave, 'writes': bench_writes}
+# ---- the recorder
+
+
+def run_tap(_round):
+    """Nanoseconds of both frames of a poll."""
+    printed = subprocess.run([*scene.pinned(), scene.BENCH / 'tap-cost'], check=True, capture_output=True, text=True, timeout=60).stdout
+    return [float(re.search(rf'\b{name}50=([\d.]+)', printed)[1]) for name in ('counted', 'kept', 'told')]
+
+
+def run_polls(directory):
+    """Nanoseconds of processor time of a poll."""
+    with scene.event_sink() as sink, scene.modbus_fast() as device, \
+            start(directory, scene.gateway_config(sink.port, device.port)) as gateway:
+        wait_until(lambda: device.counts()[0] > 1000, 'the gateway polls')
+        n0, cpu0 = device.counts()[0], gateway.process.cpu_seconds()
+        time.sleep(POLL_SECONDS)
+        n1, cpu1 = device.counts()[0], gateway.process.cpu_seconds()
+        return 1e9 * (cpu1 - cpu0) / (n1 - n0)
+
+
+def bench_recorder(table, directory, rounds):
+    """Of the three, `kept` is what runs when nobody looks: it differs from `told` only in the listener that is not there."""
+    counted, kept, told = (statistics.median(i) for i in zip(*map(run_tap, range(rounds))))
+    poll = statistics.median(run_polls(directory / str(i)) for i in range(rounds))
+    cost = 100 * (kept - counted) / poll
+    table.add('poll of 125 registers: CPU ns', poll, digits=0)
+    table.add('recorder: ns of a poll', kept - counted, digits=1)
+    table.add('recorder: % of a poll', cost, None, '<= 2', cost <= 2)
+    table.add('live trace, somebody looks, before decoding: ns of a poll', told - kept, digits=1)
+
+
+PARTS = {'serial': bench_serial, 'many': bench_many, 'slave': bench_slave, 'writes': bench_writes, 'recorder': bench_recorder}
 
 
 def bench(table, directory, rounds):
