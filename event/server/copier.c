@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "base/worker.h"
 #include "event/server/copier.h"
+#include "event/server/disk-space.h"
 
 #define PIECE_SIZE (128U << 10)
 
@@ -17,7 +19,7 @@ typedef struct CopyJob {
         int fd;
         atomic_bool stop;
         int error;
-        const char *failed; /* what was being done */
+        char *detail; /* of the error */
         CopierCallback callback;
         void *userdata;
 } CopyJob;
@@ -34,14 +36,17 @@ static CopyJob *copy_job_free(CopyJob *j) {
                 (void) unlink(j->path);
         g_free(j->path);
         (void) safe_close(j->fd);
+        g_free(j->detail);
         g_free(j);
         return NULL;
 }
 DEFINE_CLEANUP(CopyJob, copy_job_free);
 
 static int copy_failed(CopyJob *j, const char *what) {
-        j->failed = what;
-        return -errno;
+        int error = errno;
+
+        j->detail = g_strdup_printf("cannot %s: %s", what, g_strerror(error));
+        return -error;
 }
 
 static int write_piece(CopyJob *j, const uint8_t *data, size_t size, off_t at) {
@@ -63,6 +68,17 @@ static int write_piece(CopyJob *j, const uint8_t *data, size_t size, off_t at) {
                 at += n;
         }
         return 0;
+}
+
+/* Beside the database it must not take the rest. */
+static int check_space(CopyJob *j, int from) {
+        struct stat source, target;
+
+        if (fstat(from, &source) < 0 || fstat(j->fd, &target) < 0)
+                return copy_failed(j, "look at the files");
+        if (source.st_dev != target.st_dev)
+                return 0;
+        return disk_space_check(j->path, (uint64_t) source.st_size, &j->detail);
 }
 
 static int copy_pieces(CopyJob *j, int from) {
@@ -96,25 +112,24 @@ static int copy_pieces(CopyJob *j, int from) {
 static void copy_job_run(WorkerJob *job) {
         CopyJob *j = (CopyJob *) job;
         _cleanup_(safe_closep) int from = -EBADF;
+        int r;
 
         from = open(j->path, O_RDONLY | O_CLOEXEC);
         if (from < 0) {
                 j->error = copy_failed(j, "open the copy");
                 return;
         }
+        r = check_space(j, from);
         (void) unlink(j->path);
         g_clear_pointer(&j->path, g_free);
-        j->error = copy_pieces(j, from);
+        j->error = r < 0 ? r : copy_pieces(j, from);
 }
 
 static void copy_job_done(WorkerJob *job) {
         _cleanup_(copy_job_freep) CopyJob *j = (CopyJob *) job;
-        g_autofree char *detail = NULL;
 
         j->copier->job = NULL;
-        if (j->error < 0)
-                detail = g_strdup_printf("cannot %s: %s", j->failed, g_strerror(-j->error));
-        j->callback(j->error, detail, j->userdata); /* may free the copier */
+        j->callback(j->error, j->detail, j->userdata); /* may free the copier */
 }
 
 static void copy_job_drop(WorkerJob *job) {

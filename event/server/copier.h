@@ -16,5 +16,5 @@ Copier *copier_free(Copier *c);
 DEFINE_CLEANUP(Copier, copier_free);
 
 /* The file at path is removed as soon as it was opened, and also when it cannot be copied. It takes the place of all that the descriptor's file
- * holds. Takes fd over in any case. One at a time. */
+ * holds. Where both are on one file system it leaves DISK_SPACE_LEFT (else -ENOSPC). Takes fd over in any case. One at a time. */
 int copier_start(Copier *c, const char *path, int fd, CopierCallback callback, void *userdata);

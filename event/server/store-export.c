@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "event/server/disk-space.h"
 #include "event/server/store-internal.h"
 
 #define STEP_PAGES 256
@@ -27,6 +28,21 @@ StoreExport *store_export_free(StoreExport *e) {
 
 static int export_error(StoreExport *e, int rc) {
         return store_error_text(e->store, store_errno(e->db, rc), sqlite3_errmsg(e->db));
+}
+
+/* On a file system that is full no event could be registered any more. */
+static int export_check_space(Store *s, const char *path) {
+        g_autofree char *detail = NULL;
+        int64_t pages, page_size;
+        int r;
+
+        r = store_number(s, STORE_PAGE_COUNT, &pages);
+        if (r >= 0)
+                r = store_number(s, STORE_PAGE_SIZE, &page_size);
+        if (r < 0)
+                return r;
+        r = disk_space_check(path, (uint64_t) pages * (uint64_t) page_size, &detail);
+        return r < 0 ? store_error_text(s, r, detail) : 0;
 }
 
 /* The copy need not survive anything before it is complete. */
@@ -57,6 +73,9 @@ int store_export_new(Store *s, const char *path, StoreExport **ret) {
 
                 return store_error_text(s, -error, g_strerror(error));
         }
+        r = export_check_space(s, path);
+        if (r < 0)
+                return r;
         e = g_new0(StoreExport, 1);
         e->store = s;
         r = export_open(e, path);

@@ -5,8 +5,7 @@
  * reserved, the file system has to note it in its own journal, and the disk takes twice as long. So the file is made as long as it becomes,
  * by writing it, and from then on only written over. */
 
-#include <sys/statvfs.h>
-
+#include "event/server/disk-space.h"
 #include "event/server/store-internal.h"
 
 #define FRAME_SIZE 4120U                               /* a page and what stands before it */
@@ -34,10 +33,9 @@ void store_log_write_back(Store *s, int pages) {
 
 static bool has_space(Store *s) {
         const char *path = sqlite3_db_filename(s->db, "main"); /* "": in memory */
-        struct statvfs st;
+        uint64_t space;
 
-        return path && statvfs(path, &st) >= 0 &&
-               (uint64_t) st.f_bavail * st.f_frsize / SPACE_PART >= FILE_SIZE;
+        return path && disk_space_free(path, &space) && space / SPACE_PART >= FILE_SIZE;
 }
 
 /* Zeros are the end of the log for whoever reads it. Nobody waits for the disk here: the next commit takes them along. */

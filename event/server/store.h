@@ -84,7 +84,8 @@ int store_has_type(Store *s, EventType type);
 
 /* ---- export ------------------------------------------------------------------------------------------------------- */
 
-/* A consistent copy into a new file, in steps with anything else between them. path must not exist. A step commits what was written. */
+/* A consistent copy into a new file, in steps with anything else between them. path must not exist. A step commits what was written.
+ * -ENOSPC: it would not leave DISK_SPACE_LEFT. */
 typedef struct StoreExport StoreExport;
 int store_export_new(Store *s, const char *path, StoreExport **ret);
 int store_export_step(StoreExport *e);          /* 1: call again, 0: the copy is complete, <0: failed */

@@ -303,7 +303,7 @@ def test_socket_that_was_not_passed(gatewayd, bus):
     assert re.search('Cannot listen on fd:eventer: .*socket unit', log)
 
 
-# ---- what degrades it
+# ---- what degrades it, or would
 
 @pytest.fixture
 def small_disk(root_state):
@@ -332,6 +332,47 @@ def test_file_size_limit(gatewayd, bus, bus_client, root_state):
     resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (hard, hard))
     wait_until(lambda: bus_client.manager('EventStorage') == 'working', 'it recovers')
     gateway.stop()
+
+
+def remount(disk, size):
+    subprocess.run(['mount', '-o', f'remount,size={size}', disk], check=True)
+
+
+def test_export_leaves_room(gatewayd, bus, bus_client, small_disk, tmp_path):
+    """A copy does not fill the disk of the database: nobody's registration fails, and there is nothing to tidy up."""
+    port = free_port()
+    gatewayd(config(listen=[f'tcp:127.0.0.1:{port}']), **in_state(small_disk))
+    bus_client.wait_operational()
+
+    def space_refused(path):
+        before = {i.name for i in small_disk.iterdir()}
+        with open(path, 'wb') as file, pytest.raises(BusError, match=r'a copy needs \d+ KiB of free space at .*, where there are') as e:
+            export(bus_client, file.fileno())
+        assert e.value.name == FREEDESKTOP_ERROR + 'Failed'
+        assert {i.name for i in small_disk.iterdir()} <= before | {path.name} and path.stat().st_size == 0
+        bus_client.call(PATH, DEVICE, 'Enable')
+        assert bus_client.manager('EventStorage') == 'working'
+
+    space_refused(tmp_path / 'copy.db')
+
+    # room for the copy beside the database, but not for another one
+    remount(small_disk, '64m')
+    with Eventer(port) as eventer:
+        for i in range(2):
+            eventer.register(f'big/{i}', 'x' * (3 << 20))
+    elsewhere = tmp_path / 'copy.db'
+    with open(elsewhere, 'wb') as file:
+        export(bus_client, file.fileno())
+    size = elsewhere.stat().st_size
+    assert size > 6 << 20
+    left = os.statvfs(small_disk)
+    remount(small_disk, (left.f_blocks - left.f_bavail) * left.f_frsize + size * 3 // 2 + (4 << 20))
+    space_refused(small_disk / 'copy.db')
+    with open(elsewhere, 'wb') as file:
+        export(bus_client, file.fileno())
+    remount(small_disk, '64m')
+    with open(small_disk / 'copy.db', 'wb') as file:
+        export(bus_client, file.fileno())
 
 
 def test_disk_full(gatewayd, bus, bus_client, small_disk):

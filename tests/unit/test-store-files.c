@@ -2,10 +2,12 @@
 /* The event store's files: what is opened and what is refused, damage, a full disk, setting aside, export. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "event/server/disk-space.h"
 #include "event/server/store-internal.h"
 #include "tests/unit/store-fixture.h"
 
@@ -582,14 +584,27 @@ static void test_export(void) {
         fixture_check_all(&f);
 }
 
+/* Takes all of the file system but this. */
+static void leave_space(const char *ballast, uint64_t left) {
+        _cleanup_(safe_closep) int fd = open(ballast, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        uint64_t space = 0;
+
+        g_assert_cmpint(fd, >=, 0);
+        g_assert_true(disk_space_free(ballast, &space));
+        g_assert_cmpuint(space, >, left);
+        g_assert_cmpint(posix_fallocate(fd, 0, (off_t) (space - left)), ==, 0);
+}
+
 static void test_export_fails(void) {
         _fixture_ f = { 0 };
-        g_autofree char *copy = NULL;
+        g_autofree char *copy = NULL, *ballast = NULL;
         StoreExport *e = NULL;
+        int64_t pages;
+        uint64_t size;
         int r;
 
         fixture_init(&f);
-        if (!private_tmpfs(f.folder, "size=1m")) {
+        if (!private_tmpfs(f.folder, "size=64m")) {
                 g_test_skip("no mount namespace");
                 return;
         }
@@ -597,7 +612,20 @@ static void test_export_fails(void) {
         fixture_open(&f);
         fixture_fill(&f, 60000, 100);
         copy = g_build_filename(f.folder, "copy.db", NULL);
+        ballast = g_build_filename(f.folder, "ballast", NULL);
+
+        /* It is not begun where it would leave too little … */
+        g_assert_cmpint(store_number(f.store, STORE_PAGE_COUNT, &pages), ==, 0);
+        size = (uint64_t) pages * 4096;
+        leave_space(ballast, size + DISK_SPACE_LEFT - 4096);
+        g_assert_cmpint(store_export_new(f.store, copy, &e), ==, -ENOSPC);
+        g_assert_true(strstr(store_detail(f.store), "free space"));
+        g_assert_cmpint(g_unlink(copy), ==, 0);
+
+        /* … and when others take what there was, it fails. */
+        leave_space(ballast, size + DISK_SPACE_LEFT);
         g_assert_cmpint(store_export_new(f.store, copy, &e), ==, 0);
+        leave_space(ballast, size / 2);
         while ((r = store_export_step(e)) > 0)
                 ;
         g_assert_cmpint(r, ==, -ENOSPC);
