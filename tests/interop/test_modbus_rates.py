@@ -64,9 +64,10 @@ def test_serial_line_is_busy(line, polling, n=125):
         run_loop(*loop, 0.1)
         library = other.rate(lambda: run_loop(*loop, 4))[1]
     polling([1], registers(n))
-    ours = line.rate(lambda: time.sleep(4))[1]
+    ours = line.rate(lambda: time.sleep(5))[1]
     print(f'{ours:.1%} of the wire-time bound, the libmodbus loop {library:.1%}')
     assert ours >= library * (1 - 0.03 * SLACK)
+    assert ours >= 1 - 0.03 * SLACK     # of a transaction of 0.28 s that is 17 ms, the peer's own delays not counted
 
 
 def test_write_overtakes_polls(line, polling, eventer):
