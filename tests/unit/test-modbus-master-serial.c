@@ -273,6 +273,29 @@ static void test_write_in_silence(void) {
         fixture_done(&f);
 }
 
+/* A poll is 8 characters and its answer 7, of 10 bits each: 15,625 us at 9,600 bit/s. How many there are in the first window,
+ * which is a second or a bit more, is counted. */
+static void test_wire_load(void) {
+        usec_t begin = now_usec(CLOCK_MONOTONIC), polls = 0;
+        uint64_t load;
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .line = true, .framing = MODBUS_FRAMING_RTU, .baudrate = 9600 },
+                     REMOTE("1", "0.05", WORD("x", "0.1")));
+        enable(&f, "1");
+        connect_master(&f);
+        for (;; polls++) {
+                peer_expect(f.peer, READ_X);
+                load = status_value(f.host, "WireLoad");
+                if (load > 0)
+                        break;
+                peer_answer(f.peer, "03 02 0001");
+        }
+        g_assert_cmpuint(load, <=, polls * 15625 * 100 / USEC_PER_SEC);
+        g_assert_cmpuint(load + 1, >=, polls * 15625 * 100 / (now_usec(CLOCK_MONOTONIC) - begin)); /* of whole percents */
+        fixture_done(&f);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/modbus-master-serial/life", test_life);
@@ -284,5 +307,6 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-master-serial/busy", test_busy);
         g_test_add_func("/modbus-master-serial/silent-interval", test_silent_interval);
         g_test_add_func("/modbus-master-serial/write-in-silence", test_write_in_silence);
+        g_test_add_func("/modbus-master-serial/wire-load", test_wire_load);
         return g_test_run();
 }
