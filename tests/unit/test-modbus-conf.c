@@ -364,7 +364,7 @@ static void test_defaults(void) {
 
                 fixture_init(&f, true, master, form);
                 g_assert_cmpint(f.conf.master.connection.write_priority, ==, native);
-                g_assert_cmpint(f.conf.master.connection.probe_budget < 1, ==, native);
+                g_assert_cmpfloat(f.conf.master.connection.probe_budget, ==, native ? 0.05 : 1);
                 g_assert_cmpint(f.conf.master.answer_always, ==, native);
                 g_assert_cmpint(f.conf.master.report_errors, ==,
                                 native ? MODBUS_REPORT_ERRORS_CHANGE : MODBUS_REPORT_ERRORS_ALWAYS);
