@@ -49,6 +49,7 @@ typedef struct Fixture {
         int listener, peer; /* peer: of the pty, too, and then its */
         ModbusLink *link;
         SerialOptions line;
+        usec_t request_timeout;
 
         bool connected, closed;
         int closed_error;
@@ -109,7 +110,7 @@ static int try_connect(Fixture *f) {
         const ModbusLinkOptions options = {
                 .framing = f->framing,
                 .connect_timeout = USEC_PER_SEC,
-                .request_timeout = TIMEOUT_USEC,
+                .request_timeout = f->request_timeout,
                 .max_outstanding = 1,
                 .tap = &f->tap,
         };
@@ -136,6 +137,7 @@ static void begin(Fixture *f, const Kind *kind) {
                 .event = loop_new(),
                 .tap = { .listener = on_record, .userdata = f },
                 .listener = -EBADF,
+                .request_timeout = TIMEOUT_USEC,
                 .data = g_byte_array_new(),
                 .line = { .baudrate = 1000000, .data_bits = 8, .stop_bits = 1, .receive_max = 1024 },
         };
@@ -667,6 +669,45 @@ static void test_high_descriptors(void) {
         g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
 }
 
+/* Of our end of the connection, in ms. */
+static unsigned user_timeout_of(const Fixture *f) {
+        struct sockaddr_in theirs, far;
+        socklen_t size = sizeof(theirs), n = sizeof(unsigned);
+        unsigned value;
+
+        g_assert_cmpint(getpeername(f->peer, (struct sockaddr *) &theirs, &size), ==, 0);
+        for (int fd = 0; fd < 1024; fd++) {
+                size = sizeof(far);
+                if (getsockname(fd, (struct sockaddr *) &far, &size) == 0 && far.sin_family == AF_INET &&
+                    far.sin_port == theirs.sin_port && getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, &n) == 0)
+                        return value;
+        }
+        g_assert_not_reached();
+}
+
+/* Three requests, and 10 s at least (D24). */
+static void test_user_timeout(void) {
+        static const struct {
+                usec_t request_timeout;
+                unsigned expected; /* ms */
+        } timeouts[] = {
+                { TIMEOUT_USEC, 10000 },
+                { 3333 * MS, 10000 },
+                { 3334 * MS, 10002 },
+                { 60 * USEC_PER_SEC, 180000 },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(timeouts); i++) {
+                Fixture f;
+
+                begin(&f, &kinds[0]);
+                f.request_timeout = timeouts[i].request_timeout;
+                connect_link(&f);
+                g_assert_cmpuint(user_timeout_of(&f), ==, timeouts[i].expected);
+                end(&f);
+        }
+}
+
 int main(int argc, char *argv[]) {
         static const struct {
                 const char *name;
@@ -688,6 +729,7 @@ int main(int argc, char *argv[]) {
                         if (kinds[i].way != BY_LIBRARY || !tests[j].not_by_library)
                                 g_test_add_data_func(path, &kinds[i], tests[j].run);
                 }
+        g_test_add_func("/modbus-links/user-timeout", test_user_timeout);
         g_test_add_func("/modbus-links/high-descriptors", test_high_descriptors);
         return g_test_run();
 }
