@@ -82,10 +82,12 @@ static void print_array(const Tracing *t, JsonArray *values) {
         }
 }
 
-/* A word says itself what it is; numbers need their names. */
+/* A word says itself what it is; numbers need their names; what is not known is nothing. */
 static void print_member(JsonObject *o, const char *name, JsonNode *node, gpointer userdata) {
         const Tracing *t = userdata;
 
+        if (JSON_NODE_HOLDS_NULL(node))
+                return;
         if (JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING) {
                 g_autofree char *text = text_printable(json_node_get_string(node));
 

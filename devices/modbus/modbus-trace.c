@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "devices/modbus/modbus-bytes.h"
+#include "devices/modbus/modbus-identity.h"
 
 static const char *const protocols[] = {
         [MODBUS_FRAMING_TCP] = "modbus-tcp",
@@ -27,6 +28,7 @@ static const struct {
         { MODBUS_WRITE_REGISTERS, "write-registers" },
         { MODBUS_MASK_WRITE, "mask-write-register" },
         { MODBUS_READ_FIFO, "read-fifo" },
+        { MODBUS_READ_IDENTIFICATION, "read-identification" },
 };
 
 static void write_number(JsonWriter *w, const char *key, unsigned value) {
@@ -34,12 +36,19 @@ static void write_number(JsonWriter *w, const char *key, unsigned value) {
         json_uint(w, value);
 }
 
-static void write_function(JsonWriter *w, uint8_t function) {
+/* That function carries others, too, which we do not know. */
+static bool pdu_is_other_interface(const uint8_t *pdu, size_t size) {
+        return pdu[0] == MODBUS_READ_IDENTIFICATION && (size < 2 || pdu[1] != MODBUS_MEI_IDENTIFICATION);
+}
+
+static void write_function(JsonWriter *w, const uint8_t *pdu, size_t size) {
+        uint8_t function = pdu[0] & (uint8_t) ~MODBUS_ERROR_BIT;
+        bool other = pdu_is_other_interface(pdu, size);
         char text[sizeof("function-255")];
 
         json_key(w, "Function");
         for (size_t i = 0; i < ELEMENTSOF(functions); i++)
-                if (functions[i].function == function) {
+                if (functions[i].function == function && !other) {
                         json_string(w, functions[i].name);
                         return;
                 }
@@ -139,6 +148,24 @@ static bool write_read_fifo(JsonWriter *w, bool request, const uint8_t *pdu, siz
         return true;
 }
 
+static bool write_identification(JsonWriter *w, bool request, const uint8_t *pdu, size_t size) {
+        ModbusIdentity id = {};
+
+        if (pdu_is_other_interface(pdu, size))
+                return true;
+        if (request) {
+                if (size != 4)
+                        return false;
+                write_number(w, "Code", pdu[2]);
+                write_number(w, "Object", pdu[3]);
+                return true;
+        }
+        if (modbus_identity_add(&id, pdu + 2, size - 2) < 0)
+                return false;
+        modbus_identity_write_json(&id, w);
+        return true;
+}
+
 static bool write_exception(JsonWriter *w, const uint8_t *pdu, size_t size) {
         if (size != 2)
                 return false;
@@ -166,6 +193,8 @@ static bool write_body(JsonWriter *w, bool request, const uint8_t *pdu, size_t s
                 return write_mask_write(w, pdu, size);
         case MODBUS_READ_FIFO:
                 return write_read_fifo(w, request, pdu, size);
+        case MODBUS_READ_IDENTIFICATION:
+                return write_identification(w, request, pdu, size);
         default: /* a function that we do not know */
                 return pdu[0] & MODBUS_ERROR_BIT ? write_exception(w, pdu, size) : true;
         }
@@ -187,7 +216,7 @@ static void write_decoded(JsonWriter *w, const ModbusFraming *framing, bool requ
                 return;
         }
         write_number(w, "Unit", f.unit);
-        write_function(w, f.pdu[0] & (uint8_t) ~MODBUS_ERROR_BIT);
+        write_function(w, f.pdu, f.pdu_size);
         if (r < 0)
                 write_error(w, "wrong checksum");
         else if (!write_body(w, request, f.pdu, f.pdu_size))

@@ -75,6 +75,7 @@ def test_pymodbus(framing, serial, disabled, gatewayctl, wires, pymodbus_device,
     found = [i for i in lines(gatewayctl('--json=short', 'scan', 'plc', '--units=3').stdout) if i['Event'] == 'found']
     assert [(i['Unit'], i['Answer']) for i in found] == [(3, 'SUCCESS')]
     assert {k: found[0][k] for k in IDENTITY} == IDENTITY
+    assert ' ← unit 3 read-identification Acme X-1 2.0' in gatewayctl('trace', PLC, '--last').stdout
     assert judge_trace(tmp_path / 'capture', framing, gatewayctl, PLC) == {3, 43}
 
 
