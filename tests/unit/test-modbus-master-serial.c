@@ -172,11 +172,12 @@ static void wait_link(Fixture *f, DeviceLink link) {
         }
 }
 
-/* A port that returns is picked up at once, however long connect_delay is. */
+/* A port that returns is picked up within a second, however long connect_delay is. Best of three, as the machine may be
+ * busy. */
 static void test_port_comes_and_goes(void) {
         for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
                 Settings s = lines[i];
-                usec_t begun;
+                usec_t begun, best = USEC_INFINITY;
                 Fixture f;
 
                 s.connect_delay = "600";
@@ -190,11 +191,11 @@ static void test_port_comes_and_goes(void) {
                 g_assert_nonnull(strstr(f.host->link_detail, ": there is no such device"));
                 fake_host_expect_nothing(f.host, 50 * MS);
 
-                for (unsigned j = 0; j < 2; j++) {
+                for (unsigned j = 0; j < 3; j++) {
                         begun = now_usec(CLOCK_MONOTONIC);
                         peer_plug(f.peer);
                         fake_host_expect(f.host, S("CONNECTING"), S("CONNECTED"), R1("CONNECTING"));
-                        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, <, 30 * USEC_PER_SEC);
+                        best = MIN(best, now_usec(CLOCK_MONOTONIC) - begun);
                         peer_expect(f.peer, READ_X);
                         peer_answer(f.peer, "03 02 0001");
                         fake_host_expect(f.host, R1("CONNECTED"), INTERROGATE("1"));
@@ -205,6 +206,7 @@ static void test_port_comes_and_goes(void) {
                         g_assert_cmpint(f.host->link_reason, ==, DEVICE_REASON_LOST);
                         fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
                 }
+                g_assert_cmpuint(best, <, USEC_PER_SEC);
                 fixture_done(&f);
         }
 }

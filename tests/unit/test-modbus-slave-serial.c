@@ -220,9 +220,10 @@ static void test_mbap(void) {
         end(&f);
 }
 
-/* A port that is missing is waited for, and one that is pulled is opened again when it is back. */
+/* A port that is missing is waited for, and one that is pulled is opened again when it is back: within a second, while
+ * a port that cannot be opened is otherwise tried every 5 s. Best of three, as the machine may be busy. */
 static void test_port_comes_and_goes(void) {
-        usec_t begun;
+        usec_t begun, best = USEC_INFINITY;
         Fixture f;
 
         f.pty = pty_new();
@@ -242,7 +243,7 @@ static void test_port_comes_and_goes(void) {
                 pty_plug(f.pty);
                 while (f.host->link != DEVICE_LINK_UP)
                         fake_host_run(f.host, 1 * MS);
-                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, <, 30 * USEC_PER_SEC);
+                best = MIN(best, now_usec(CLOCK_MONOTONIC) - begun);
 
                 f.client = client_on_line(f.host, f.pty);
                 client_send(f.client, READ_1);
@@ -255,6 +256,7 @@ static void test_port_comes_and_goes(void) {
                 g_assert_cmpint(f.host->link, ==, DEVICE_LINK_DOWN);
                 g_assert_cmpint(f.host->link_reason, ==, DEVICE_REASON_LOST);
         }
+        g_assert_cmpuint(best, <, USEC_PER_SEC);
         fake_host_stop(f.host);
         fake_host_expect_nothing(f.host, 5 * MS);
         end(&f);
