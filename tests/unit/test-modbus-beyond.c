@@ -58,6 +58,33 @@ static void test_not_connected(void) {
         fixture_done(&f);
 }
 
+/* When the device is stopped: the one in the middle of its steps, and those that wait behind it. Without answer_always
+ * none. */
+static void test_stopped(void) {
+        for (unsigned beyond = 0; beyond < 2; beyond++) {
+                Fixture f;
+
+                fixture_init(&f, &(Settings) { .beyond = beyond, .request_timeout = "100" }, WRITTEN);
+                connect_master(&f);
+                fake_host_expect(f.host, R1("DISABLED"));
+                write_value(&f, "odd", "{\"request_id\": \"a\", \"value\": 1}");
+                peer_expect(f.peer, "01 16 0064 ff00 0000");
+                peer_answer(f.peer, "16 0064 ff00 0000");
+                peer_expect(f.peer, "01 06 0065 0000");
+                write_value(&f, "reg", "{\"request_id\": \"b\", \"value\": 2}");
+                write_value(&f, "coil", "{\"request_id\": \"c\", \"value\": 1}");
+                fake_host_expect_nothing(f.host, 5 * MS);
+
+                fake_host_stop(f.host);
+                if (beyond)
+                        fake_host_expect(f.host, WRITE_RESULT("odd", "\"a\"", "NOT_CONNECTED"),
+                                         WRITE_RESULT("reg", "\"b\"", "NOT_CONNECTED"),
+                                         WRITE_RESULT("coil", "\"c\"", "NOT_CONNECTED"));
+                fake_host_expect(f.host, S("DISCONNECTED"));
+                fixture_done(&f);
+        }
+}
+
 static void test_busy(void) {
         Fixture f;
 
@@ -242,6 +269,7 @@ int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/modbus-beyond/every-write-answered", test_every_write_answered);
         g_test_add_func("/modbus-beyond/not-connected", test_not_connected);
+        g_test_add_func("/modbus-beyond/stopped", test_stopped);
         g_test_add_func("/modbus-beyond/busy", test_busy);
         g_test_add_func("/modbus-beyond/write-first", test_write_first);
         g_test_add_func("/modbus-beyond/errors-when-they-change", test_errors_when_they_change);
