@@ -283,7 +283,7 @@ static void test_wire_load(void) {
         Fixture f;
 
         fixture_init(&f, &(Settings) { .line = true, .framing = MODBUS_FRAMING_RTU, .baudrate = 9600 },
-                     REMOTE("1", "0.05", WORD("x", "0.1")));
+                     REMOTE("1", "0.05", WORD("x", "0.03")));
         enable(&f, "1");
         connect_master(&f);
         for (;; polls++) {
