@@ -3,6 +3,8 @@
 and transport, and its event order."""
 
 import statistics
+import struct
+import time
 
 import pytest
 
@@ -10,6 +12,7 @@ from harness.config import NATIVE, data, master, remote
 from harness.waiting import wait_until
 
 from dissector import judge_trace
+from modbus_clients import read
 
 PLC = 'modbus_master/plc'
 PREFIX = NATIVE.prefix(PLC)
@@ -350,6 +353,31 @@ def test_several_requests_of_pymodbus(gatewayd, event_server, eventer, bus, gate
     assert eventer.payloads(f'{ONE}/status') == ['CONNECTING', 'CONNECTED']
     assert gatewayctl.json('status', PLC)['Devices'][0]['ModbusMaster']['Timeouts'] > 0
     assert judge_trace(tmp_path / 'capture', 'tcp', gatewayctl, PLC) == {3}
+
+
+def test_report(started, eventer, field):
+    """A change within the dead band of what was reported last is none; one sooner than `min_interval` waits for it."""
+    device = field()
+    values = iter(range(1, 65536))
+    device.holding[0] = 100
+    device.answer_hook = lambda i: struct.pack('>BBH', 3, 2, next(values)) if i.pdu == read(3, 50, 1) else None
+    begin = time.monotonic()
+    started(device, [remote(1, [{**data('band', start=0, interval=0.02), 'report': {'deadband': 10}},
+                                {**data('slow', start=50, interval=0.02), 'report': {'min_interval': 0.3}}])])
+
+    eventer.wait(f'{ONE}/read/band', {'result': 'SUCCESS', 'value': 100, 'cause': 'INTERROGATE'})
+    for within, beyond in ((110, 111), (101, 95)):
+        since = len(device.requests)
+        device.holding[0] = within
+        device.wait_requests(6, since)
+        device.holding[0] = beyond
+        eventer.wait(f'{ONE}/read/band', {'result': 'SUCCESS', 'value': beyond, 'cause': 'CHANGE'})
+    assert [i['value'] for i in eventer.payloads(f'{ONE}/read/band')] == [100, 111, 95]
+
+    wait_until(lambda: len(eventer.events(f'{ONE}/read/slow')) > 3, 'three changes are reported')
+    reports = eventer.payloads(f'{ONE}/read/slow')
+    assert time.monotonic() - begin >= 0.3 * (len(reports) - 1)
+    assert reports[3]['value'] > 3 and [i['value'] for i in reports] == sorted(i['value'] for i in reports)
 
 
 def test_interval_and_request_delay(started, eventer, field):

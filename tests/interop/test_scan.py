@@ -13,6 +13,7 @@ from harness.line import Line, serial_transport
 from harness.paths import CTL, PEERS
 from harness.ports import free_port
 from harness.process import Process
+from harness.terminal import on_terminal
 from harness.waiting import wait_until
 
 from dissector import judge_trace
@@ -77,6 +78,18 @@ def test_pymodbus(framing, serial, disabled, gatewayctl, wires, pymodbus_device,
     assert {k: found[0][k] for k in IDENTITY} == IDENTITY
     assert ' ← unit 3 read-identification Acme X-1 2.0' in gatewayctl('trace', PLC, '--last').stdout
     assert judge_trace(tmp_path / 'capture', framing, gatewayctl, PLC) == {3, 43}
+
+
+def test_progress(disabled, bus, modbus_device):
+    """On a terminal each unit overwrites the last one, and the result all of them."""
+    device = modbus_device()
+    disabled(tcp(device.port))
+    text, status = on_terminal(bus, 'scan', PLC, '--units=2-4')
+    progress, result = text.split('\r\x1b[K')
+    assert status == 0 and progress == '\r2 of 2 to 4, 0 found \r3 of 2 to 4, 1 found \r4 of 2 to 4, 2 found '
+    begin = f'# {PLC} at tcp:127.0.0.1:{device.port}: 3 of 2 to 4 answered.\n'
+    assert result.startswith(begin)
+    assert on_terminal(bus, '--quiet', 'scan', PLC, '--units=2-4')[0].startswith(begin)
 
 
 def test_libmodbus_on_line(disabled, gatewayctl, wires, tmp_path):
