@@ -188,6 +188,16 @@ static _unused_ void client_send_pdu(Client *c, uint16_t transaction, const char
         client_send(c, frame);
 }
 
+/* unit and PDU in any framing, as digits. Caller frees. */
+static _unused_ char *framed(ModbusFramingKind kind, uint16_t transaction, const char *hex) {
+        const ModbusFraming *framing = modbus_framing_get(kind);
+        g_autoptr(GByteArray) bytes = from_hex(hex);
+        uint8_t frame[MODBUS_FRAME_MAX];
+
+        memcpy(frame + framing->pdu_offset, bytes->data + 1, bytes->len - 1);
+        return to_hex(frame, framing->wrap(frame, transaction, bytes->data[0], bytes->len - 1));
+}
+
 /* What has arrived already. */
 static _unused_ void client_read(Client *c) {
         uint8_t buffer[65536];

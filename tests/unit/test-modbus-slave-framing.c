@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Device type modbus_slave over TCP with the framings of serial lines. */
 
-#include "tests/unit/modbus-client.h"
+#include "tests/unit/modbus-damage.h"
 
 #define RTU_READ "01 03 0000 0001 840a"
 #define RTU_ZERO "01 03 02 0000 b844"
@@ -96,10 +96,44 @@ static void test_ascii(void) {
         client_expect_text(c, ":010600001234B3\r\n");
 }
 
+static void test_lost_and_added(void) {
+        for (ModbusFramingKind kind = MODBUS_FRAMING_RTU; kind <= MODBUS_FRAMING_ASCII; kind++) {
+                uint16_t port = free_port();
+                _cleanup_(fake_host_freep) FakeHost *h = slave_started(
+                                &(Settings) { .framing = modbus_framing_to_string(kind) }, port);
+                _cleanup_(client_freep) Client *c = client_new(h, port);
+
+                expect_ids(h, 1);
+                damage_checked_everywhere(c, kind, 0);
+        }
+}
+
+/* Whatever a write became, it is not waited for; and who was thrown out may come again. */
+static void test_lost_and_added_unchecked(void) {
+        static const char *const bytes[] = { NULL, "12", "00", "ff" };
+        uint16_t port = free_port();
+        _cleanup_(fake_host_freep) FakeHost *h = slave_started(&(Settings) { .response_timeout = "0.005" }, port);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(damage_writes); i++) {
+                g_autofree char *whole = framed(MODBUS_FRAMING_TCP, 1, damage_writes[i].request);
+
+                for (size_t j = 0; j < G_N_ELEMENTS(bytes); j++)
+                        for (size_t at = 0; at < strlen(whole) + (bytes[j] ? 2 : 0); at += 2) {
+                                _cleanup_(client_freep) Client *c = client_new(h, port), *next = NULL;
+
+                                damage_unchecked(c, i, at, bytes[j]);
+                                next = client_new(h, port);
+                                client_request(next, "01 03 0000 0001", "01 03 02 0000");
+                        }
+        }
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/modbus-slave-framing/rtu", test_rtu);
         g_test_add_func("/modbus-slave-framing/rtu-pause", test_rtu_pause);
         g_test_add_func("/modbus-slave-framing/ascii", test_ascii);
+        g_test_add_func("/modbus-slave-framing/lost-and-added", test_lost_and_added);
+        g_test_add_func("/modbus-slave-framing/lost-and-added-unchecked", test_lost_and_added_unchecked);
         return g_test_run();
 }

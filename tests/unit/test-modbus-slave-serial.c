@@ -2,7 +2,7 @@
 /* Device type modbus_slave on a serial line that the test has the far end of: what differs from TCP
  * (spec modbus.md 6.4 to 6.6). */
 
-#include "tests/unit/modbus-client.h"
+#include "tests/unit/modbus-damage.h"
 
 #define READ_1 "01 03 0000 0001 840a"
 #define ZERO_1 "01 03 02 0000 b844"
@@ -36,13 +36,8 @@ static void end(Fixture *f) {
 
 /* CRC and all, for a unit and PDU in digits. */
 static void send_rtu(Fixture *f, const char *hex) {
-        const ModbusFraming *rtu = modbus_framing_get(MODBUS_FRAMING_RTU);
-        g_autoptr(GByteArray) bytes = from_hex(hex);
-        uint8_t frame[MODBUS_FRAME_MAX];
-        g_autofree char *digits = NULL;
+        g_autofree char *digits = framed(MODBUS_FRAMING_RTU, 0, hex);
 
-        memcpy(frame + rtu->pdu_offset, bytes->data + 1, bytes->len - 1);
-        digits = to_hex(frame, rtu->wrap(frame, 0, bytes->data[0], bytes->len - 1));
         client_send(f->client, digits);
 }
 
@@ -220,6 +215,49 @@ static void test_mbap(void) {
         end(&f);
 }
 
+static void lose_and_add(ModbusFramingKind kind, usec_t gap) {
+        g_autofree char *read = framed(kind, 0, "01 03 0000 0001"), *zero = framed(kind, 0, "01 03 02 0000");
+        Fixture f;
+
+        begin(&f, (Settings) { .framing = modbus_framing_to_string(kind) });
+        client_send(f.client, read);
+        client_expect(f.client, zero);
+        fake_host_expect(f.host, ACTIVE("1"));
+        damage_checked_everywhere(f.client, kind, gap);
+        end(&f);
+}
+
+/* With the next request right behind, and after the pause that ends an incomplete one. */
+static void test_lost_and_added(void) {
+        lose_and_add(MODBUS_FRAMING_RTU, 0);
+        lose_and_add(MODBUS_FRAMING_RTU, 25 * MS);
+        lose_and_add(MODBUS_FRAMING_ASCII, 0);
+}
+
+/* A port that was closed, and then pulled and plugged, works again. */
+static void test_lost_and_added_unchecked(void) {
+        static const char *const bytes[] = { NULL, "12" };
+
+        for (size_t j = 0; j < G_N_ELEMENTS(bytes); j++) {
+                g_autofree char *whole = framed(MODBUS_FRAMING_TCP, 1, damage_writes[0].request);
+
+                for (size_t at = 0; at < strlen(whole) + (bytes[j] ? 2 : 0); at += 2) {
+                        Fixture f;
+
+                        begin(&f, (Settings) { .framing = "TCP", .response_timeout = "0.005" });
+                        damage_unchecked(f.client, 0, at, bytes[j]);
+                        f.client = client_free(f.client);
+                        pty_pull(f.pty);
+                        pty_plug(f.pty);
+                        while (f.host->link != DEVICE_LINK_UP)
+                                fake_host_run(f.host, 1 * MS);
+                        f.client = client_on_line(f.host, f.pty);
+                        client_request(f.client, "01 03 0000 0001", "01 03 02 0000");
+                        end(&f);
+                }
+        }
+}
+
 /* A port that is missing is waited for, and one that is pulled is opened again when it is back: within a second, while
  * a port that cannot be opened is otherwise tried every 5 s. Best of three, as the machine may be busy. */
 static void test_port_comes_and_goes(void) {
@@ -318,6 +356,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-slave-serial/keep-alive", test_keep_alive);
         g_test_add_func("/modbus-slave-serial/ascii", test_ascii);
         g_test_add_func("/modbus-slave-serial/mbap", test_mbap);
+        g_test_add_func("/modbus-slave-serial/lost-and-added", test_lost_and_added);
+        g_test_add_func("/modbus-slave-serial/lost-and-added-unchecked", test_lost_and_added_unchecked);
         g_test_add_func("/modbus-slave-serial/port-comes-and-goes", test_port_comes_and_goes);
         g_test_add_func("/modbus-slave-serial/no-line", test_no_line);
         g_test_add_func("/modbus-slave-serial/busy", test_busy);
