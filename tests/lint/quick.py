@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The checks that cost no compiler: who includes whom, licence lines, leftovers, spelling, long files.
+"""The checks that cost no compiler: who includes whom, licence lines, leftovers, spelling, long files, rules without a test.
 
 One line a finding, "FILE:LINE: what". With --junit FILE each check is a test case there.
 """
@@ -37,6 +37,10 @@ LICENSED = {".c", ".h", ".py", ".sh", ".build"}
 LEFTOVER = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]) + r")\b")
 LINE_COMMENT = re.compile(r"^\s*//")
 LONG_FILE = 900
+SPEC = "docs/spec/modbus.md"
+RULES = "tests/modbus-rules.md"
+RULE_IN_SPEC = re.compile(r"^(?:### ([2-6]\.\d+)|\| (D\d+) \|)")
+RULE_ROW = re.compile(r"^\| ([2-6]\.\d+|D\d+) \| (.+) \|$")
 
 
 def tree_files():
@@ -128,6 +132,31 @@ def check_spelling(files):
         yield from result.stdout.splitlines() or ["codespell failed"]
 
 
+def test_exists(test):
+    """/FILE/NAME of tests/unit (the table of a file may make the path), or FILE::NAME of tests/interop."""
+    if test.startswith("/"):
+        name, last = test[1:].split("/", 1)
+        return re.search(rf'"(?:{test}|{last})",', "\n".join(read_lines(f"tests/unit/test-{name}.c")))
+    name, function = test.split("::")
+    return re.search(rf"^def {function}\(", "\n".join(read_lines(f"tests/interop/{name}")), re.MULTILINE)
+
+
+def check_rules(_files):
+    rules = {match[1] or match[2] for match in map(RULE_IN_SPEC.match, read_lines(SPEC)) if match}
+    for number, line in enumerate(read_lines(RULES), 1):
+        match = RULE_ROW.match(line)
+        if not match:
+            continue
+        if match[1] not in rules:
+            yield f"{RULES}:{number}: {SPEC} has no rule {match[1]}, or it stands here twice"
+        rules.discard(match[1])
+        for test in match[2].split(", "):
+            if not test_exists(test):
+                yield f"{RULES}:{number}: there is no test {test}"
+    for rule in sorted(rules):
+        yield f"{RULES}:1: {rule} has no test"
+
+
 def warn_long_files(files):
     for name in files:
         count = len(read_lines(name)) if is_c(name) else 0
@@ -135,7 +164,7 @@ def warn_long_files(files):
             print(f"{name}:{LONG_FILE}: warning: {count} lines, does this file still have one topic?")
 
 
-CHECKS = [check_includes, check_licence, check_leftovers, check_comments, check_spelling]
+CHECKS = [check_includes, check_licence, check_leftovers, check_comments, check_spelling, check_rules]
 
 
 def write_junit(path, findings):
