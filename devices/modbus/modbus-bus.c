@@ -34,7 +34,6 @@ struct ModbusBus {
         bool wrote;             /* … the last other one was urgent */
         size_t living;          /* units */
         usec_t probe_at;        /* no other one before; 0: whenever */
-        usec_t probe_pause;     /* what the last one cost the others */
         usec_t last_answer;     /* kept only with a request_delay */
         usec_t wake;            /* what the clock was told */
         ModbusFlight flights[]; /* max_outstanding */
@@ -134,24 +133,45 @@ static JobList *bus_next_queue(ModbusBus *b) {
         return other;
 }
 
-/* What a probe took of the line's time it leaves to the others, many times over. */
-static void bus_account_probe(ModbusBus *b, usec_t begun) {
-        usec_t now = b->clock.now(b->clock.userdata), took = usec_sub(now, begun);
-
-        b->probe_pause = (usec_t) ((double) took * (1 - b->options.probe_budget) / b->options.probe_budget);
-        b->probe_at = usec_add(now, b->probe_pause);
+/* What a probe that took so long leaves to the others. */
+static usec_t bus_pause_after(const ModbusBus *b, usec_t took) {
+        return (usec_t) ((double) took * (1 - b->options.probe_budget) / b->options.probe_budget);
 }
 
-usec_t modbus_bus_probe_time(const ModbusBus *b, size_t n) {
+static void bus_account_probe(ModbusBus *b, usec_t begun) {
         usec_t now = b->clock.now(b->clock.userdata);
 
-        if (b->living == 0)
-                return now;
-        return usec_add(MAX(now, b->probe_at), n * b->probe_pause);
+        b->probe_at = usec_add(now, bus_pause_after(b, usec_sub(now, begun)));
 }
 
-size_t modbus_bus_n_probes(const ModbusBus *b) {
-        return b->probes.n;
+/* … that nobody answers. */
+static usec_t bus_probe_pause(const ModbusBus *b) {
+        return b->living > 0 ? bus_pause_after(b, b->options.request_timeout) : 0;
+}
+
+usec_t modbus_bus_probe_time(const ModbusBus *b, const ModbusJob *job) {
+        usec_t now = b->clock.now(b->clock.userdata), at = now;
+        usec_t turn = usec_add(b->options.request_timeout, bus_probe_pause(b));
+        size_t n = b->probes.n; /* in front of it */
+
+        if (job->state == MODBUS_JOB_ON_LINE || b->options.probe_budget >= 1)
+                return now;
+        if (job->state == MODBUS_JOB_QUEUED)
+                for (n = 0; job->previous; job = job->previous)
+                        n++;
+
+        for (unsigned i = 0; i < b->options.max_outstanding; i++)
+                if (b->flights[i].busy && b->flights[i].urgency == MODBUS_JOB_PROBE)
+                        at = MAX(at, usec_add(b->flights[i].begun, turn));
+        if (b->living > 0)
+                at = MAX(at, b->probe_at);
+        return usec_add(at, n * turn);
+}
+
+usec_t modbus_bus_recovery_time(const ModbusBus *b, usec_t delay, size_t n) {
+        usec_t probe = b->options.request_timeout, pause = bus_probe_pause(b);
+
+        return usec_add(MAX(delay, pause), probe + (n - 1) * (probe + pause));
 }
 
 static void bus_set_wake(ModbusBus *b, usec_t when) {
@@ -364,7 +384,7 @@ void modbus_bus_detach(ModbusBus *b) {
                 b->link->vtable->cancel(b->link);
         b->link = NULL;
         b->wrote = b->probed = false;
-        b->probe_at = b->probe_pause = 0;
+        b->probe_at = 0;
         bus_set_wake(b, USEC_INFINITY);
 
         for (unsigned i = 0; i < b->options.max_outstanding; i++) {

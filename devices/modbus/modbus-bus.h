@@ -16,6 +16,7 @@ typedef struct ModbusBus ModbusBus;
 typedef struct ModbusJob ModbusJob;
 
 typedef struct ModbusBusOptions {
+        usec_t request_timeout; /* the link's; only for what is expected of probes */
         usec_t request_delay, retry_delay;
         uint64_t immediate_count, delayed_count;
         unsigned max_outstanding; /* on the line at a time, 1 to MODBUS_OUTSTANDING_MAX; the link must allow it */
@@ -82,10 +83,11 @@ void modbus_bus_cancel(ModbusBus *b, ModbusJob *job);
 
 /* One unit more (1) or less (-1) is polled and answers: while there are none, probes are not held back. */
 void modbus_bus_count_living(ModbusBus *b, int change);
-/* When the probe that is n-th in the row can be expected to begin: 0 the next one. */
-usec_t modbus_bus_probe_time(const ModbusBus *b, size_t n);
-/* Probes that wait. */
-size_t modbus_bus_n_probes(const ModbusBus *b);
+/* When a probe can be expected to begin: now, if it is on the line; were it submitted now, if it is not submitted. */
+usec_t modbus_bus_probe_time(const ModbusBus *b, const ModbusJob *job);
+/* How long it takes at most, about, until the return of one of n units is noticed that do not answer, if it pauses for `delay`
+ * after each probe: it came back just after the last one had been sent, and all others have their turn before the next. */
+usec_t modbus_bus_recovery_time(const ModbusBus *b, usec_t delay, size_t n);
 
 void modbus_bus_wake(ModbusBus *b);
 static inline bool modbus_job_submitted(const ModbusJob *job) {

@@ -425,6 +425,7 @@ static int master_init_units(ModbusMaster *m, sd_event *event) {
 static void master_init_bus(ModbusMaster *m) {
         const ModbusConnectionConf *c = master_connection(m);
         ModbusBusOptions options = {
+                .request_timeout = c->request_timeout,
                 .request_delay = c->request_delay,
                 .retry_delay = c->request_retry_delay,
                 .immediate_count = (uint64_t) c->request_retry_immediate_count,

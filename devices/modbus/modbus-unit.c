@@ -32,9 +32,9 @@ const StatusField modbus_unit_fields[] = {
         { "OldestValueUSec", "us", "age of the value that was read longest ago; since enabled, if one never was", STATUS_USEC,
           .compute = modbus_unit_oldest },
         { "NextProbeTimestamp", "us", "when it is asked again, since 1970; 0: it answers", STATUS_USEC,
-          offsetof(ModbusUnit, next_probe) },
-        { "RecoveryUSec", "us", "longest time until its return is noticed", STATUS_USEC,
-          offsetof(ModbusUnit, recovery) },
+          .compute = modbus_unit_next_probe },
+        { "RecoveryUSec", "us", "how long it takes at most, about, until its return is noticed; 0: it answers", STATUS_USEC,
+          .compute = modbus_unit_recovery },
         {}
 };
 
@@ -73,8 +73,10 @@ static void unit_set_silent(ModbusUnit *u, bool silent) {
                 return;
 
         u->silent = silent;
-        if (!silent)
-                u->next_probe = u->recovery = 0;
+        if (silent)
+                u->line->n_silent++;
+        else
+                u->line->n_silent--;
         unit_update_living(u);
         u->line->changed(u->line->device);
 }
@@ -150,15 +152,6 @@ static void unit_register_errors(ModbusUnit *u, const ModbusGroup *g, ModbusResu
 
 /* ---- polling ----------------------------------------------------------------------------------------- */
 
-/* What people see of a unit that does not answer: when it is asked again, and how long that takes at most. */
-static void unit_expect_probe(ModbusUnit *u) {
-        size_t n = modbus_bus_n_probes(u->line->bus);
-        usec_t now = now_usec(CLOCK_MONOTONIC), at = modbus_bus_probe_time(u->line->bus, n);
-
-        u->next_probe = usec_add(now_usec(CLOCK_REALTIME), usec_sub(at, now));
-        u->recovery = usec_sub(modbus_bus_probe_time(u->line->bus, n + 1), now);
-}
-
 static void unit_submit(ModbusUnit *u, ModbusGroup *g) {
         ModbusRead *read = u->reads;
 
@@ -167,8 +160,6 @@ static void unit_submit(ModbusUnit *u, ModbusGroup *g) {
         u->n_reading++;
         read->group = g;
         read->job.urgency = u->silent ? MODBUS_JOB_PROBE : MODBUS_JOB_POLL;
-        if (u->silent)
-                unit_expect_probe(u);
         read->job.request = (ModbusRequest) {
                 .frame = g->frame,
                 .size = g->frame_size,
@@ -368,6 +359,24 @@ uint64_t modbus_unit_oldest(const void *unit) {
         if (!u->enabled || u->poll.n_groups == 0)
                 return 0;
         return usec_sub(now_usec(CLOCK_MONOTONIC), modbus_poll_oldest(&u->poll, u->enabled_at));
+}
+
+uint64_t modbus_unit_next_probe(const void *unit) {
+        const ModbusUnit *u = unit;
+        usec_t at;
+
+        if (!u->silent)
+                return 0;
+        at = modbus_bus_probe_time(u->line->bus, &u->reads[0].job); /* it has no other one under way */
+        if (u->pausing)
+                at = MAX(at, deadline_get(u->timer));
+        return usec_add(now_usec(CLOCK_REALTIME), usec_sub(at, now_usec(CLOCK_MONOTONIC)));
+}
+
+uint64_t modbus_unit_recovery(const void *unit) {
+        const ModbusUnit *u = unit;
+
+        return u->silent ? modbus_bus_recovery_time(u->line->bus, u->conf->timeout_poll_delay, u->line->n_silent) : 0;
 }
 
 void modbus_unit_resume(ModbusUnit *u) {

@@ -17,6 +17,7 @@ typedef struct ModbusLine {
         ModbusBus *bus;
         const ModbusFraming *framing;
         unsigned max_outstanding;
+        size_t n_silent;        /* units that do not answer */
         bool paused;            /* the event server is congested: no new polls */
         bool answer_always;     /* a write that cannot be sent has a result, too */
         bool report_changes;    /* an error only when it is another one */
@@ -62,8 +63,6 @@ struct ModbusUnit {
         const char *status_name;
         ModbusCounters counters;
         uint64_t last_answer;   /* CLOCK_REALTIME; 0: none yet */
-        uint64_t next_probe;    /* CLOCK_REALTIME; 0: it answers */
-        uint64_t recovery;      /* microseconds */
 };
 extern const StatusField modbus_unit_fields[];
 
@@ -79,6 +78,9 @@ void modbus_unit_stop(ModbusUnit *u);
 void modbus_unit_set_enabled(ModbusUnit *u, bool enabled, bool connected);
 /* How long ago the values were read that were read longest ago, or enabled; 0: nothing is read. Of a ModbusUnit. */
 uint64_t modbus_unit_oldest(const void *unit);
+/* When it is asked again, CLOCK_REALTIME, and how long it takes at most until its return is noticed; 0: it answers. */
+uint64_t modbus_unit_next_probe(const void *unit);
+uint64_t modbus_unit_recovery(const void *unit);
 
 /* After line->paused became false. */
 void modbus_unit_resume(ModbusUnit *u);

@@ -7,7 +7,7 @@ import pytest
 
 from harness.bus import device_path
 from harness.config import NATIVE, data, master, remote
-from harness.waiting import wait_until
+from harness.waiting import PATIENCE, wait_until
 
 SICK = 'modbus_master/sick'
 HEALTHY = 'modbus_master/healthy'
@@ -51,10 +51,10 @@ class Ward:
         return properties['Link'], properties['LinkReason']
 
 
-def start(gatewayd, event_server, eventer, bus_client, field, framing='tcp', **connection):
+def start(gatewayd, event_server, eventer, bus_client, field, framing='tcp', timeout_poll_delay=0.2, **connection):
     sick, healthy = field(framing=framing), field()
     values = {'modbus_type': framing.upper(), 'connect_delay': CONNECT_DELAY, 'request_timeout': TIMEOUT, **connection}
-    gatewayd(NATIVE.config([master('sick', sick.port, [remote(1, [data('word', interval=INTERVAL)])], **values),
+    gatewayd(NATIVE.config([master('sick', sick.port, [remote(1, [data('word', interval=INTERVAL)], timeout_poll_delay)], **values),
                             master('healthy', healthy.port, [remote(1, [data('word', interval=INTERVAL)])])],
                            event_server.port))
     for name in (SICK, HEALTHY):
@@ -136,6 +136,31 @@ def test_silent(ward):
     ward.sick.mode = 'normal'
     wait_recovered(ward, since)
     ward.neighbour_is_well(before, rate)
+
+
+def test_return_is_noticed_when_expected(gatewayd, event_server, eventer, bus, bus_client, field):
+    """From the first timeout on, and in each state, the status says when it is asked next and how long its return takes at most."""
+    delay, slack = 2, PATIENCE  # seconds
+    ward = start(gatewayd, event_server, eventer, bus_client, field, probe_budget=0.05, timeout_poll_delay=delay)
+
+    def expected():
+        unit = ward.counters()['RemoteDevices'][0]
+        return unit['NextProbeTimestamp'] / 1e6 - time.time(), unit['RecoveryUSec'] / 1e6
+
+    assert expected()[1] == 0
+    since = eventer.mark()
+    ward.sick.mode = 'silent'
+    for status in ('DISCONNECTED', 'CONNECTING'):
+        eventer.wait(REMOTE, status, since=since)
+        next_probe, recovery = expected()
+        assert recovery == TIMEOUT + delay
+        assert -slack <= next_probe <= delay
+        begin = time.monotonic()
+    ward.sick.mode = 'normal'   # the probe on the line is lost
+    since = eventer.mark()
+    eventer.wait(REMOTE, 'CONNECTED', since=since)
+    assert time.monotonic() - begin <= recovery + slack
+    assert expected()[1] == 0
 
 
 def test_dribbles_within_the_timeout(gatewayd, event_server, eventer, bus, bus_client, field):

@@ -71,6 +71,7 @@ static Fixture *fixture_new(const ModbusBusOptions *options) {
         ModbusClock clock = { fake_now, fake_wake_at, f };
         ModbusBusOptions o = *options;
 
+        o.request_timeout = TIMEOUT;
         f->link.vtable = &fake_vtable;
         f->log = g_string_new(NULL);
         f->wake = USEC_INFINITY;
@@ -450,12 +451,14 @@ static void test_probe_budget(void) {
         modbus_bus_count_living(f->bus, 1);
         submit(f, job_init_as(&p, f, 'p', MODBUS_JOB_PROBE));
         submit(f, job_init_as(&q, f, 'q', MODBUS_JOB_PROBE));
-        g_assert_cmpuint(modbus_bus_n_probes(f->bus), ==, 1);
+        g_assert_cmpuint(modbus_bus_probe_time(f->bus, &p.job), ==, 0);
+        g_assert_cmpuint(modbus_bus_probe_time(f->bus, &q.job), ==, 400000);
         run_until(f, 120);
         expect_log(f, "p@0 p=T@100 ");
-        g_assert_cmpuint(modbus_bus_probe_time(f->bus, 0), ==, 400000);
-        g_assert_cmpuint(modbus_bus_probe_time(f->bus, 2), ==, 1000000);
-        submit(f, job_init_as(&p, f, 'p', MODBUS_JOB_PROBE)); /* behind q */
+        g_assert_cmpuint(modbus_bus_probe_time(f->bus, &q.job), ==, 400000);
+        g_assert_cmpuint(modbus_bus_probe_time(f->bus, &p.job), ==, 800000); /* behind q, were it submitted */
+        submit(f, job_init_as(&p, f, 'p', MODBUS_JOB_PROBE));
+        g_assert_cmpuint(modbus_bus_probe_time(f->bus, &p.job), ==, 800000);
         f->answering = true;
         submit(f, job_init_as(&a, f, 'a', MODBUS_JOB_POLL));
         run_until(f, 395);
