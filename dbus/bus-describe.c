@@ -110,7 +110,7 @@ char *bus_describe_manager(const Bus *b) {
         json_close_object(&w);
         json_key(&w, "Devices");
         json_open_array(&w);
-        for (size_t i = 0; i < gateway_n_proxies(b->gateway); i++)
+        for (size_t i = 0; i < gateway_n_proxies(b->gateway) && w.size <= BUS_ANSWER_MAX; i++)
                 write_device(&w, bus_device_get(b, gateway_get_proxy(b->gateway, i)));
         json_close_array(&w);
         json_close_object(&w);

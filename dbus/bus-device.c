@@ -144,8 +144,13 @@ G_STATIC_ASSERT(ELEMENTSOF(device_properties) - 1 <= BUS_PROPERTIES_MAX);
 
 static int get_property(sd_bus *bus, const char *path, const char *interface, const char *property,
                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        BusValue v = bus_property_find(device_properties, property)->get(userdata);
+        const BusDevice *d = userdata;
+        BusValue v = bus_property_find(device_properties, property)->get(d);
+        int r;
 
+        r = bus_answer_properties(d->bus, reply, 1, v.type == 's' ? v.s : NULL, error);
+        if (r < 0)
+                return r;
         return bus_value_append(reply, &v);
 }
 
@@ -290,9 +295,15 @@ static int method_trace(sd_bus_message *call, void *userdata, sd_bus_error *erro
 }
 
 static int method_describe(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-        g_autofree char *text = bus_describe_device(userdata);
+        g_autofree char *text = NULL;
+        const BusDevice *d = userdata;
+        int r;
 
-        return sd_bus_reply_method_return(call, "s", text);
+        r = bus_answer_begin(d->bus, error);
+        if (r < 0)
+                return r;
+        text = bus_describe_device(d);
+        return bus_answer_text(d->bus, call, text, error);
 }
 
 #define EDGE SD_BUS_ARGS("s", old, "s", new, "s", reason, "t", monotonic)

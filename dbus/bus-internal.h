@@ -17,6 +17,12 @@
 #define BUS_UNSENT_PAUSE 256U                    /* messages the bus has not taken: what can wait, waits … */
 #define BUS_UNSENT_MAX 1024U                     /* … and beyond this, and … */
 #define BUS_UNSENT_PER_DEVICE 8U                 /* … these for each device, the bus is given up */
+#define BUS_STALL_USEC (10 * USEC_PER_SEC)       /* and a bus that has not taken something and says nothing for so long */
+#define BUS_ANSWERS_MAX (4U << 20)               /* bytes of unsent answers from which on, at twice as many at the latest, none is begun */
+#define BUS_ANSWER_MAX (16U << 20)               /* bytes of one answer: dbus-daemon cuts off who sends more than 32 MiB */
+#define BUS_PROPERTY_BYTES 40U                   /* a property or a member of a part in an answer, without its text, … */
+#define BUS_INTERFACES_BYTES (16U << 10)         /* … the interfaces of an object in that of Introspect, … */
+#define BUS_NODE_BYTES 128U                      /* … and one of its nodes, all about */
 #define BUS_RETRY_USEC (100 * USEC_PER_MSEC)     /* first try after a loss, then doubled … */
 #define BUS_RETRY_MAX_USEC (5 * USEC_PER_SEC)    /* … up to this */
 #define BUS_READY_USEC (10 * USEC_PER_SEC)       /* then a silent bus keeps us from being ready no longer */
@@ -56,6 +62,12 @@ typedef struct BusType {
         sd_bus_vtable *vtable;
 } BusType;
 
+/* Answers that were sent one after the other. */
+typedef struct BusAnswers {
+        size_t bytes;
+        uint64_t last;                  /* Bus.sent, with the last of them */
+} BusAnswers;
+
 struct Bus {
         sd_event *event;
         Gateway *gateway;               /* NULL: only the shape is served, for introspection */
@@ -81,6 +93,12 @@ struct Bus {
         Deadline *tick;
         BusOperation *operations;
         unsigned n_operations;
+
+        uint64_t sent;                  /* messages on this connection, those that we know of */
+        BusAnswers older, recent;
+        bool answering;                 /* the present call: its answer has begun … */
+        size_t answer;                  /* … and has so many bytes */
+        bool asked;                     /* the bus, for a sign of life */
 };
 
 /* ---- bus.c ---- */
@@ -115,6 +133,21 @@ bool bus_type_shows(const DeviceType *type);
 char *bus_describe_device(const BusDevice *d);
 char *bus_describe_manager(const Bus *b);
 char *bus_describe_hardware(const Bus *b, const DeviceType *type); /* one that has the hook */
+
+/* ---- bus-unsent.c ---- */
+uint64_t bus_unsent(const Bus *b);      /* messages */
+/* Whether what cannot wait may be sent. Gives up a bus that takes nothing. */
+bool bus_can_send(Bus *b);
+/* Filter of what comes. */
+int bus_on_message(sd_bus_message *m, void *userdata, sd_bus_error *error);
+/* Before an answer is made whose length the configuration or the machine decides. Fails with LimitsExceeded while too much is
+ * unsent. */
+int bus_answer_begin(Bus *b, sd_bus_error *error);
+/* Sends it. Fails with LimitsExceeded when it is too long. */
+int bus_answer_text(Bus *b, sd_bus_message *call, const char *text, sd_bus_error *error);
+/* The same two failures, before n properties or members of parts, one of them with text (may be NULL), are added to a message. A
+ * signal has none of it. */
+int bus_answer_properties(Bus *b, sd_bus_message *reply, size_t n, const char *text, sd_bus_error *error);
 
 /* ---- bus-signals.c ---- */
 int bus_signals_init(Bus *b);

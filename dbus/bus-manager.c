@@ -102,9 +102,13 @@ G_STATIC_ASSERT(ELEMENTSOF(manager_properties) - 1 <= BUS_PROPERTIES_MAX);
 
 static int get_property(sd_bus *bus, const char *path, const char *interface, const char *property,
                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        const Bus *b = userdata;
+        Bus *b = userdata;
         BusValue v = bus_property_find(manager_properties, property)->get(b->gateway);
+        int r;
 
+        r = bus_answer_properties(b, reply, 1, v.type == 's' ? v.s : NULL, error);
+        if (r < 0)
+                return r;
         return bus_value_append(reply, &v);
 }
 
@@ -140,6 +144,7 @@ static int method_export_events(sd_bus_message *call, void *userdata, sd_bus_err
 static int method_list_hardware(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         g_autofree char *text = NULL;
         const DeviceType *type;
+        Bus *b = userdata;
         const char *name;
         int r;
 
@@ -150,14 +155,23 @@ static int method_list_hardware(sd_bus_message *call, void *userdata, sd_bus_err
         if (!type || !type->hardware)
                 return sd_bus_error_setf(error, SD_BUS_ERROR_NOT_SUPPORTED,
                                          "This gatewayd lists no hardware of the type '%s'.", name);
-        text = bus_describe_hardware(userdata, type);
-        return sd_bus_reply_method_return(call, "s", text);
+        r = bus_answer_begin(b, error);
+        if (r < 0)
+                return r;
+        text = bus_describe_hardware(b, type);
+        return bus_answer_text(b, call, text, error);
 }
 
 static int method_describe(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-        g_autofree char *text = bus_describe_manager(userdata);
+        g_autofree char *text = NULL;
+        Bus *b = userdata;
+        int r;
 
-        return sd_bus_reply_method_return(call, "s", text);
+        r = bus_answer_begin(b, error);
+        if (r < 0)
+                return r;
+        text = bus_describe_manager(b);
+        return bus_answer_text(b, call, text, error);
 }
 
 static const sd_bus_vtable methods[] = {

@@ -73,6 +73,9 @@ static int enumerate_devices(sd_bus *bus, const char *prefix, void *userdata, ch
 int bus_objects_serve(Bus *b, sd_bus *bus) {
         int r;
 
+        r = sd_bus_add_filter(bus, NULL, bus_on_message, b);
+        if (r < 0)
+                return r;
         r = sd_bus_add_object_manager(bus, NULL, BUS_ROOT_PATH);
         if (r < 0)
                 return r;

@@ -11,25 +11,6 @@
 
 /* ---- pace --------------------------------------------------------------------------------------------------------- */
 
-static uint64_t bus_unsent(const Bus *b) {
-        uint64_t n = 0;
-
-        (void) sd_bus_get_n_queued_write(b->bus, &n);
-        return n;
-}
-
-/* Whether a signal that cannot wait may be sent. */
-static bool bus_can_send(Bus *b) {
-        uint64_t bound = BUS_UNSENT_MAX + (uint64_t) BUS_UNSENT_PER_DEVICE * g_hash_table_size(b->devices);
-
-        if (!b->owned)
-                return false;
-        if (bus_unsent(b) < bound)
-                return true;
-        bus_lose(b, -ENOBUFS);
-        return false;
-}
-
 static void signals_schedule(Bus *b) {
         if (b->owned && deadline_get(b->tick) == USEC_INFINITY)
                 deadline_set(b->tick, usec_add(b->ticked, BUS_PACE_USEC));
@@ -47,8 +28,10 @@ static void device_mark(BusDevice *d, unsigned changed) {
 }
 
 /* A signal that the library refuses is one that nobody could have received. */
-static void note_sent(int r, const char *what) {
-        if (r < 0)
+static void note_sent(Bus *b, int r, const char *what) {
+        if (r > 0)
+                b->sent++;
+        else if (r < 0)
                 log_debug_errno(r, "Cannot send %s on D-Bus: %m", what);
 }
 
@@ -56,7 +39,8 @@ static void note_sent(int r, const char *what) {
 
 static void device_emit_edge(BusDevice *d, const char *signal, const char *old, const char *new,
                              const ProxyEdge *edge) {
-        note_sent(sd_bus_emit_signal(d->bus->bus, d->path, BUS_DEVICE_INTERFACE, signal, "ssst", old, new,
+        note_sent(d->bus,
+                  sd_bus_emit_signal(d->bus->bus, d->path, BUS_DEVICE_INTERFACE, signal, "ssst", old, new,
                                      device_reason_to_string(edge->reason), edge->monotonic),
                   signal);
 }
@@ -126,10 +110,11 @@ static void device_emit(BusDevice *d) {
         sd_bus *bus = d->bus->bus;
 
         if (!d->announced) {
-                note_sent(sd_bus_emit_object_added(bus, d->path), "InterfacesAdded");
+                note_sent(d->bus, sd_bus_emit_object_added(bus, d->path), "InterfacesAdded");
                 d->announced = true;
         } else
-                note_sent(bus_properties_emit(bus, d->path, BUS_DEVICE_INTERFACE, device_properties,
+                note_sent(d->bus,
+                          bus_properties_emit(bus, d->path, BUS_DEVICE_INTERFACE, device_properties,
                                               d->changed),
                           "PropertiesChanged");
         d->changed = 0;
@@ -137,7 +122,8 @@ static void device_emit(BusDevice *d) {
 }
 
 static void manager_emit(Bus *b) {
-        note_sent(bus_properties_emit(b->bus, BUS_ROOT_PATH, BUS_MANAGER_INTERFACE, manager_properties,
+        note_sent(b,
+                  bus_properties_emit(b->bus, BUS_ROOT_PATH, BUS_MANAGER_INTERFACE, manager_properties,
                                       b->changed),
                   "PropertiesChanged");
         b->changed = 0;
@@ -201,7 +187,7 @@ static void on_proxy_removed(Proxy *p, void *userdata) {
         BusDevice *d = bus_device_get(b, p);
 
         if (b->owned && d->announced)
-                note_sent(sd_bus_emit_object_removed(b->bus, d->path), "InterfacesRemoved");
+                note_sent(b, sd_bus_emit_object_removed(b->bus, d->path), "InterfacesRemoved");
         g_ptr_array_remove(b->dirty, d);
         g_hash_table_remove(b->devices, p);
 }

@@ -177,9 +177,14 @@ static int get_parts(sd_bus *bus, const char *path, const char *interface, const
         const BusDevice *d = userdata;
         const DeviceType *type = proxy_view(d->proxy)->config->type;
         const Device *device = proxy_get_device(d->proxy);
-        size_t n = device ? type->n_parts(device) : 0;
+        size_t n = device ? type->n_parts(device) : 0, n_fields = 0;
         int r;
 
+        while (type->part_fields[n_fields].name)
+                n_fields++;
+        r = bus_answer_properties(d->bus, reply, n * n_fields, NULL, error);
+        if (r < 0)
+                return r;
         r = sd_bus_message_open_container(reply, 'a', "a{sv}");
         if (r < 0)
                 return r;
@@ -196,7 +201,11 @@ static int get_status(sd_bus *bus, const char *path, const char *interface, cons
         const BusDevice *d = userdata;
         const ProxyView *view = proxy_view(d->proxy);
         const StatusField *f = view->config->type->status;
+        int r;
 
+        r = bus_answer_properties(d->bus, reply, 1, NULL, error);
+        if (r < 0)
+                return r;
         while (!streq(f->name, property))
                 f++;
         if (f->constant)

@@ -95,6 +95,12 @@ static void on_name_owned(Bus *b) {
         bus_set_ready(b);
 }
 
+/* A bus that did not read from our last connection notices its end only when it has something for it. */
+static void bus_knock(Bus *b) {
+        (void) sd_bus_call_method_async(b->bus, NULL, BUS_NAME, BUS_ROOT_PATH, "org.freedesktop.DBus.Peer",
+                                        "Ping", NULL, NULL, NULL);
+}
+
 static void on_name_exists(Bus *b) {
         unsigned tries = b->lingering;
 
@@ -102,6 +108,7 @@ static void on_name_exists(Bus *b) {
                 bus_refused(b, -EEXIST);
                 return;
         }
+        bus_knock(b);
         bus_lose(b, -EEXIST);
         b->lingering = tries - 1;
 }
@@ -218,7 +225,9 @@ static bool bus_is_absent(const Bus *b) {
 static int bus_connect(Bus *b) {
         int r;
 
-        b->lost = false;
+        b->lost = b->asked = false;
+        b->sent = 0;
+        b->older = b->recent = (BusAnswers) {};
         r = sd_bus_new(&b->bus);
         if (r < 0)
                 return r;

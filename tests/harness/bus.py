@@ -8,6 +8,8 @@ import pathlib
 import pwd
 import re
 import shutil
+import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -263,6 +265,41 @@ class BusClient:
         if self._connection:
             background.call(self._connection.disconnect)
             self._connection = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def _method_call(serial, path, interface, member, destination):
+    """A call without arguments, as bytes."""
+    fields = b''
+    for code, kind, text in ((1, b'o', path), (2, b's', interface), (3, b's', member), (6, b's', destination)):
+        fields += bytes(-len(fields) % 8) + bytes([code, 1]) + kind + b'\0' + struct.pack('<I', len(text)) + text.encode() + b'\0'
+    return b'l\1\0\1' + struct.pack('<III', 0, serial, len(fields)) + fields + bytes(-len(fields) % 8)
+
+
+class DeafClient:
+    """A connection that calls and never reads."""
+
+    def __init__(self, bus):
+        self._serial = 0
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(DEADLINE)
+        self._socket.connect(str(bus.socket))
+        self._socket.sendall(b'\0AUTH EXTERNAL ' + str(os.geteuid()).encode().hex().encode() + b'\r\n')
+        assert self._socket.recv(1000).startswith(b'OK ')
+        self._socket.sendall(b'BEGIN\r\n')
+        self.call('/org/freedesktop/DBus', 'org.freedesktop.DBus', 'Hello', 'org.freedesktop.DBus')
+
+    def call(self, path, interface, member, destination=NAME):
+        self._serial += 1
+        self._socket.sendall(_method_call(self._serial, path, interface, member, destination))
+
+    def close(self):
+        self._socket.close()
 
     def __enter__(self):
         return self

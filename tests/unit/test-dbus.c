@@ -654,6 +654,118 @@ static void test_deaf_bus(Fixture *f, gconstpointer data) {
         sd_bus_attach_event(f->client, f->event, SD_EVENT_PRIORITY_NORMAL);
 }
 
+/* ---- long answers ------------------------------------------------------------------------------------------------- */
+
+typedef struct LongCall {
+        const char *path, *interface, *member, *types, *argument;
+} LongCall;
+
+/* What a long description makes long. */
+static const LongCall long_calls[] = {
+        { ROOT, BUS_MANAGER_INTERFACE, "Describe", "", NULL },
+        { PLC, BUS_DEVICE_INTERFACE, "Describe", "", NULL },
+        { PLC, PROPERTIES, "GetAll", "s", BUS_DEVICE_INTERFACE },
+        { ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "", NULL },
+};
+
+static char *describe_at_length(Fixture *f, size_t size) {
+        char *text = g_strnfill(size, 'x');
+
+        f->plc_config.description = text;
+        return text;
+}
+
+static void test_too_long(Fixture *f, gconstpointer data) {
+        g_autofree char *text = describe_at_length(f, BUS_ANSWER_MAX);
+
+        for (size_t i = 0; i < ELEMENTSOF(long_calls); i++) {
+                const LongCall *c = &long_calls[i];
+
+                assert_error(CALL(f, c->path, c->interface, c->member, c->types, c->argument),
+                             SD_BUS_ERROR_LIMITS_EXCEEDED);
+        }
+        assert_empty(CALL(f, PLC, BUS_DEVICE_INTERFACE, "Restart", ""));
+}
+
+/* A short one. */
+static void send_unwanted(Fixture *f) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+
+        g_assert_cmpint(sd_bus_message_new_method_call(f->client, &m, NULL, PLC, PROPERTIES, "Get"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "ss", BUS_DEVICE_INTERFACE, "Type"), >=, 0);
+        g_assert_cmpint(sd_bus_message_set_expect_reply(m, false), >=, 0);
+        g_assert_cmpint(sd_bus_send(f->client, m, NULL), >=, 0);
+}
+
+/* How many were answered; the others were refused. */
+static unsigned read_answers(Fixture *f, sd_bus_message **replies, unsigned n) {
+        unsigned answered = 0;
+
+        for (unsigned i = 0; i < n; i++) {
+                LOOP_UNTIL(f->event, replies[i]);
+                if (sd_bus_message_is_method_error(replies[i], NULL))
+                        assert_error(replies[i], SD_BUS_ERROR_LIMITS_EXCEEDED);
+                else {
+                        answered++;
+                        sd_bus_message_unref(replies[i]);
+                }
+        }
+        return answered;
+}
+
+/* A client asks and asks and does not read, and of most, which are short, says that it wants no answer. */
+static void ask_deaf(Fixture *f, const LongCall *c, size_t size) {
+        enum {
+                N_CALLS = 80
+        };
+        sd_bus_message *replies[N_CALLS];
+        unsigned answered;
+        uint64_t unsent;
+
+        for (unsigned i = 0; i < N_CALLS; i++) {
+                send_call(f, &replies[i], c->path, c->interface, c->member, c->types, c->argument);
+                for (unsigned j = 0; j < 2; j++)
+                        send_unwanted(f);
+        }
+        sd_bus_detach_event(f->client);
+        do {
+                g_assert_cmpint(sd_bus_process(f->client, NULL), >=, 0); /* sends */
+                loop_settle(f->event);
+                g_assert_cmpint(sd_bus_get_n_queued_write(f->client, &unsent), >=, 0);
+        } while (unsent > 0);
+        g_assert_cmpint(sd_bus_get_n_queued_write(f->bus->bus, &unsent), >=, 0);
+        g_assert_cmpint(sd_bus_attach_event(f->client, f->event, SD_EVENT_PRIORITY_NORMAL), >=, 0);
+        answered = read_answers(f, replies, N_CALLS);
+        g_assert_cmpuint(answered, >=, BUS_ANSWERS_MAX / size);
+        g_assert_cmpuint(answered, <, N_CALLS);
+        unsent -= N_CALLS - answered; /* and the refusals */
+        g_assert_cmpuint(unsent, <=, 2 * (BUS_ANSWERS_MAX / size + 1));
+}
+
+static void test_unread_answers(Fixture *f, gconstpointer data) {
+        const size_t size = 512 << 10;
+        g_autofree char *text = describe_at_length(f, size);
+
+        for (size_t i = 0; i < ELEMENTSOF(long_calls); i++)
+                ask_deaf(f, &long_calls[i], size);
+}
+
+/* Who reads is never refused, however much it asks for, also while signals are sent. */
+static void test_read_answers(Fixture *f, gconstpointer data) {
+        g_autofree char *text = describe_at_length(f, BUS_ANSWERS_MAX);
+
+        begin(f);
+        for (size_t i = 0; i < 20; i++) {
+                const LongCall *c = &long_calls[i % ELEMENTSOF(long_calls)];
+                sd_bus_message *m;
+
+                change(&f->plc, PROXY_ENABLED);
+                m = CALL(f, c->path, c->interface, c->member, c->types, c->argument);
+                g_assert_false(sd_bus_message_is_method_error(m, NULL));
+                sd_bus_message_unref(m);
+        }
+}
+
 /* ---- addresses ---------------------------------------------------------------------------------------------------- */
 
 static void test_addresses(void) {
@@ -694,6 +806,9 @@ int main(int argc, char *argv[]) {
         ADD("/dbus/signals/flapping", test_flapping);
         ADD("/dbus/signals/removed", test_removed);
         ADD("/dbus/signals/deaf-bus", test_deaf_bus);
+        ADD("/dbus/answers/too-long", test_too_long);
+        ADD("/dbus/answers/unread", test_unread_answers);
+        ADD("/dbus/answers/read", test_read_answers);
         g_test_add_func("/dbus/addresses", test_addresses);
         return g_test_run();
 }
