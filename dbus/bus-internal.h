@@ -99,6 +99,9 @@ struct Bus {
         bool answering;                 /* the present call: its answer has begun … */
         size_t answer;                  /* … and has so many bytes */
         bool asked;                     /* the bus, for a sign of life */
+        char *hardware;                 /* last answer of ListHardware, for all who ask at the same time */
+        const DeviceType *hardware_type;
+        usec_t hardware_at;             /* CLOCK_MONOTONIC */
 };
 
 /* ---- bus.c ---- */

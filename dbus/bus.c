@@ -341,6 +341,7 @@ Bus *bus_free(Bus *b) {
         deadline_free(b->connect);
         deadline_free(b->patience);
         sd_event_unref(b->event);
+        g_free(b->hardware);
         g_free(b->address);
         g_free(b);
         return NULL;

@@ -490,22 +490,36 @@ static void test_describe(Fixture *f, gconstpointer data) {
         f->plc.device = NULL;
 }
 
+static char *list_hardware(Fixture *f) {
+        sd_bus_message *m = CALL(f, ROOT, BUS_MANAGER_INTERFACE, "ListHardware", "s", "fake_master");
+        char *answer;
+        const char *text;
+
+        g_assert_cmpint(sd_bus_message_read(m, "s", &text), >, 0);
+        answer = g_strdup(text);
+        sd_bus_message_unref(m);
+        return answer;
+}
+
 static void test_hardware(Fixture *f, gconstpointer data) {
-        static const char *const answers[] = { "{\"Version\": 1, \"Type\": \"fake_master\", \"Hardware\": 0}",
-                                               "{\"Version\": 1, \"Type\": \"fake_master\", \"Hardware\": 1}" };
+        g_autofree char *first = list_hardware(f), *second = NULL, *later = NULL;
+        usec_t at = f->bus->hardware_at;
 
-        for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
-                sd_bus_message *m = CALL(f, ROOT, BUS_MANAGER_INTERFACE, "ListHardware", "s", "fake_master");
-                const char *text;
-
-                g_assert_cmpint(sd_bus_message_read(m, "s", &text), >, 0);
-                g_assert_cmpstr(text, ==, answers[i]);
-                sd_bus_message_unref(m);
-                f->plc.device = &f->device.device;
-        }
+        f->plc.device = &f->device.device;
+        second = list_hardware(f);
+        if (f->bus->hardware_at == at)
+                g_assert_cmpstr(second, ==, first); /* it was looked at once */
+        LOOP_UNTIL(f->event, now_usec(CLOCK_MONOTONIC) >= at + BUS_PACE_USEC);
+        later = list_hardware(f);
         f->plc.device = NULL;
-        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "ListHardware", "s", "fake_bare"), SD_BUS_ERROR_NOT_SUPPORTED);
-        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "ListHardware", "s", "none"), SD_BUS_ERROR_NOT_SUPPORTED);
+        g_assert_cmpstr(first, ==, "{\"Version\": 1, \"Type\": \"fake_master\", \"Hardware\": 0}");
+        g_assert_cmpstr(later, ==, "{\"Version\": 1, \"Type\": \"fake_master\", \"Hardware\": 1}");
+        g_assert_cmpuint(f->bus->hardware_at, >=, at + BUS_PACE_USEC);
+
+        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "ListHardware", "s", "fake_bare"),
+                     SD_BUS_ERROR_NOT_SUPPORTED);
+        assert_error(CALL(f, ROOT, BUS_MANAGER_INTERFACE, "ListHardware", "s", "none"),
+                     SD_BUS_ERROR_NOT_SUPPORTED);
 }
 
 /* ---- signals ------------------------------------------------------------------------------------------------------ */
