@@ -2,7 +2,8 @@
 /* What the files of the store share. The thread that uses the store.
  *
  * Tables: `types` (each type once), `latest` (the last event of each type), `history` (numbered from 1 without gaps, the oldest are
- * deleted), `head` (the last event ever: written where history does not have it, and when the store is closed, to compare). A row of
+ * deleted), `head` (the last event ever: written where history does not have it, and when the store is closed, to compare; but its
+ * session is the last one that may have been given, which is far ahead while the store is open: STORE_RESERVE). A row of
  * `history` says which one was the previous of its type: so writing appends at one place and all events of a type are found from its
  * latest one, without an index. */
 #pragma once
@@ -120,6 +121,8 @@ struct Store {
         int64_t max_events, max_bytes;
         unsigned slice_rows, turn_rows; /* of queries: STORE_SLICE_ROWS, QUERY_TURN_ROWS */
         StorePlace now, committed; /* next 0: not yet known */
+        int64_t reserved;       /* session in `head`, of the last commit */
+        bool lost;              /* sessions were undone after the last commit: their numbers may have been seen */
         int64_t next_type;
         bool transaction;
         int undone;             /* a query or export met a failure that undid what was written: the next write or commit says so */
@@ -149,6 +152,8 @@ int store_prepare_all(Store *s);
 int store_flush(Store *s);
 /* The transaction is over, without success; returns r. */
 int store_undo(Store *s, int r);
+/* Commits the first reserve of numbers. With no transaction open. */
+int store_reserve(Store *s);
 
 /* The SBS strings of the subtypes one after another, without their count: a beginning of a type is a beginning of its bytes. */
 void store_key(Buffer *b, const Subtype *subtypes, size_t n);

@@ -178,8 +178,10 @@ static int store_read_place(Store *s) {
 
         if (s->now.next < 1 || types != latest || types < 0 || (r > 0 && last.next < s->now.next))
                 return store_error_text(s, -EUCLEAN, "the tables do not agree with each other");
+        s->reserved = s->now.id.session;
         if (r > 0)
                 s->now = last;
+        s->now.id.session = MAX(s->now.id.session, s->reserved); /* greater: it was killed */
         s->now.first = r > 0 ? first.first : s->now.next;
         s->committed = s->now;
         s->next_type = types + 1;
@@ -258,7 +260,11 @@ static int store_start(Store *s, const char *path) {
         r = store_prepare_all(s);
         if (r < 0)
                 return r;
-        return store_read_place(s);
+        r = store_read_place(s);
+        if (r < 0)
+                return r;
+        r = store_reserve(s);
+        return r == -EUCLEAN ? r : 0; /* a full disk is no reason to be closed: the first commit that it takes does this as well */
 }
 
 int store_open(const StoreOptions *options, Store **ret, char **ret_detail) {

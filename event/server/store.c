@@ -16,12 +16,12 @@ static bool history_has_last(const Store *s) {
         return s->now.first < s->now.next;
 }
 
-static int store_put_head(Store *s) {
+static int store_put_head(Store *s, int64_t session) {
         sqlite3_stmt *statement = store_statement(s, STORE_PUT_HEAD);
 
         (void) sqlite3_bind_int64(statement, 1, s->now.next - 1);
         (void) sqlite3_bind_int64(statement, 2, s->now.id.server);
-        (void) sqlite3_bind_int64(statement, 3, s->now.id.session);
+        (void) sqlite3_bind_int64(statement, 3, session);
         (void) sqlite3_bind_int64(statement, 4, s->now.id.instance);
         (void) sqlite3_bind_int64(statement, 5, s->now.timestamp.s);
         (void) sqlite3_bind_int64(statement, 6, s->now.timestamp.us);
@@ -31,8 +31,8 @@ static int store_put_head(Store *s) {
 Store *store_close(Store *s) {
         if (!s)
                 return NULL;
-        if (s->committed.next > 0 && store_commit(s) >= 0) /* else it was refused, and is not touched */
-                (void) store_put_head(s);
+        if (s->committed.next > 0 && store_commit(s) >= 0 && !s->lost) /* else it was refused, and is not touched */
+                (void) store_put_head(s, s->now.id.session);
         for (StoreStatement i = 0; i < _STORE_STATEMENT_MAX; i++)
                 (void) sqlite3_finalize(s->statements[i]);
         (void) sqlite3_close(s->db);
@@ -72,6 +72,7 @@ int store_undo(Store *s, int r) {
         if (sqlite3_get_autocommit(s->db) == 0) /* some failures end the transaction by themselves */
                 (void) store_run(s, STORE_ROLLBACK);
         s->transaction = false;
+        s->lost = true;
         s->now = s->committed;
         changes_clear(&s->changes);
         type_cache_clear(&s->types);
@@ -107,22 +108,42 @@ static int store_check_file(Store *s) {
         return moved ? store_error_text(s, -ENOENT, "its file was removed or replaced") : 0;
 }
 
+static int64_t session_after(const Store *s, int64_t n) {
+        int64_t session;
+
+        return __builtin_add_overflow(s->now.id.session, n, &session) ? INT64_MAX : session;
+}
+
+/* Raised with something else that is committed, once in a long while. */
+static int64_t reserve_wanted(const Store *s) {
+        return s->reserved >= session_after(s, STORE_RESERVE / 2) ? s->reserved : session_after(s, STORE_RESERVE);
+}
+
 static int store_end(Store *s) {
+        int64_t reserve = reserve_wanted(s);
         int r;
 
         r = store_check_file(s);
         if (r >= 0)
                 r = changes_write(&s->changes, s);
-        if (r >= 0 && !history_has_last(s))
-                r = store_put_head(s);
+        if (r >= 0 && (!history_has_last(s) || reserve != s->reserved))
+                r = store_put_head(s, reserve);
         if (r >= 0)
                 r = store_run(s, STORE_COMMIT);
         if (r < 0)
                 return store_undo(s, r);
-        s->transaction = false;
+        s->transaction = s->lost = false;
+        s->reserved = reserve;
         s->committed = s->now;
         store_log_write_back(s, LOG_PAGES_MAX);
         return 0;
+}
+
+int store_reserve(Store *s) {
+        int r;
+
+        r = store_begin(s);
+        return r < 0 ? r : store_end(s);
 }
 
 int store_commit(Store *s) {
@@ -144,10 +165,10 @@ int store_probe(Store *s) {
         if (r < 0)
                 return r;
         s->now.id.instance++;
-        r = store_put_head(s);
+        r = store_put_head(s, s->reserved);
         s->now.id.instance--;
         if (r >= 0)
-                r = store_put_head(s);
+                r = store_put_head(s, s->reserved);
         return r < 0 ? store_undo(s, r) : store_end(s);
 }
 
@@ -387,7 +408,7 @@ static int store_delete_before(Store *s, int64_t end) {
         int r;
 
         if (end == s->now.next) {
-                r = store_put_head(s);
+                r = store_put_head(s, s->reserved);
                 if (r < 0)
                         return r;
         }

@@ -24,9 +24,13 @@ typedef struct StoreOptions {
         int64_t max_events, max_bytes;  /* -1: no limit; max_events 0: only the latest event of each type */
 } StoreOptions;
 
+/* Sessions whose numbers may be given before one of them is committed: numbers go on upward also when the process is killed and what
+ * it gave last was notified, but not yet stored. Behind an orderly end they go on without a gap. */
+#define STORE_RESERVE INT64_C(1000000000)
+
 /* What a new session continues from. session 0: no event was ever stored. */
 typedef struct StoreHead {
-        int64_t session;
+        int64_t session; /* no greater number was ever given */
         Timestamp timestamp;
 } StoreHead;
 

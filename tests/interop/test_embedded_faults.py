@@ -212,21 +212,58 @@ class Books:
         return acknowledged
 
 
+class Talker:
+    """Registers without response, and is told of everything: with or without response, on the disk or not yet."""
+
+    def __init__(self, address):
+        self.source = RawConnection(address)
+        self.subscriber = RawConnection(address)
+        self.subscriber.init(name='subscriber', subscriptions=['*'])
+        self.source.init(name='talker')
+
+    def talk(self):
+        with contextlib.suppress(ConnectionError):
+            self.source.register([register_event('talk')], response=False)
+
+    def close(self):
+        """After the kill. The ids of which it was told."""
+        notified = [i.id for m in self.subscriber.wait_closed() if m.type == 'HatEventer.MsgEventsNotify'
+                    for i in wire.read_events(wire.Reader(m.body))]
+        self.source.close()
+        self.subscriber.close()
+        return notified
+
+
 @pytest.mark.timeout(400)
 def test_kill_at_random_points(tmp_path):
     seed = int(os.environ.get('GATEWAYD_TEST_SEED', random.SystemRandom().randrange(2 ** 32)))
     print(f'GATEWAYD_TEST_SEED={seed}')
     dice, books, everything, n_killed_in_start = random.Random(seed), Books(), {}, 0
+    notified, n_unanswered = (1, 0, 0), 0       # the greatest id that anybody was ever told of
     begin = time.monotonic()
     with EmbeddedServer(tmp_path / 'embedded', log_level='warning') as server:
         for life in range(KILLS):
-            writers = [Writer(server.unix if i % 2 else server.port, i, window=dice.choice([1, 8, 64])) for i in range(4)]
+            talker = Talker(server.port)
+            n_writers = dice.choice([0, 4, 4])          # without, nothing of the life is on the disk
+            writers = [Writer(server.unix if i % 2 else server.port, i, window=dice.choice([1, 8, 64])) for i in range(n_writers)]
             end = time.monotonic() + dice.uniform(0.001, 0.08)
-            run_writers(writers, lambda: time.monotonic() >= end)
+
+            def is_over(talker=talker, end=end):
+                talker.talk()
+                return time.monotonic() >= end
+
+            run_writers(writers, is_over)
+            while not is_over():
+                time.sleep(0.005)
             server.process.signal(signal.SIGKILL)
             for w in writers:
                 w.drain()
             server.kill()
+            ids = talker.close()
+            n_unanswered += len(ids) - sum(len(w.acknowledged) for w in writers)
+            if ids:
+                assert ids[0] > notified, f'{ids[0]} is given after {notified} was, in an earlier life'
+                notified = max(ids)
 
             if dice.random() < 0.2:         # also while it starts
                 n_killed_in_start += 1
@@ -249,7 +286,7 @@ def test_kill_at_random_points(tmp_path):
             assert database.execute('PRAGMA integrity_check').fetchall() == [('ok',)]
     print(f'{KILLS} kills and {n_killed_in_start} during the start, {books.n_acknowledged} acknowledged events, '
           f'{time.monotonic() - begin:.0f} s')
-    assert books.n_acknowledged > KILLS
+    assert books.n_acknowledged > KILLS and n_unanswered > KILLS
 
 
 def test_sigterm_under_load(tmp_path):

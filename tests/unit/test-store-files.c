@@ -146,6 +146,65 @@ static void test_no_such_folder(void) {
         g_assert_cmpint(try_open(&f), ==, -EISDIR);
 }
 
+/* ---- numbers of sessions ------------------------------------------------------------------------------------------ */
+
+static void copy_file(const char *from, const char *to, const char *suffix) {
+        g_autofree char *source = g_strconcat(from, suffix, NULL), *target = g_strconcat(to, suffix, NULL), *bytes = NULL;
+        gsize size;
+
+        g_assert_true(g_file_get_contents(source, &bytes, &size, NULL));
+        g_assert_true(g_file_set_contents(target, bytes, (gssize) size, NULL));
+}
+
+/* What the next life would continue from, were this one killed now. */
+static int64_t session_after_kill(const Fixture *f) {
+        g_autofree char *path = g_build_filename(f->folder, "killed.db", NULL);
+        StoreOptions options = f->options;
+        int64_t session;
+        Store *s = NULL;
+
+        copy_file(f->path, path, "");
+        copy_file(f->path, path, "-wal");
+        options.path = path;
+        g_assert_cmpint(store_open(&options, &s, NULL), ==, 0);
+        session = store_head(s).session;
+        s = store_close(s);
+        g_assert_cmpint(store_open(&options, &s, NULL), ==, 0);
+        g_assert_cmpint(store_head(s).session, ==, session);
+        (void) store_close(s);
+        return session;
+}
+
+/* Far behind what was committed, with and without history, also after so many sessions that it is to be raised; an orderly end
+ * leaves no gap. */
+static void test_reserve(void) {
+        static const int64_t kept[] = { -1, 0 };
+
+        for (size_t i = 0; i < ELEMENTSOF(kept); i++) {
+                _fixture_ f = { 0 };
+
+                fixture_init(&f);
+                f.options.max_events = kept[i];
+                fixture_open(&f);
+                g_assert_cmpint(session_after_kill(&f), >=, STORE_RESERVE / 2);
+                for (unsigned n = 0; n < 5; n++) {
+                        f.id.session += STORE_RESERVE / 3;
+                        g_assert_cmpint(fixture_try_one(&f, &a, NULL), ==, 0);
+                        fixture_commit(&f);
+                        g_assert_cmpint(session_after_kill(&f), >=, f.id.session + STORE_RESERVE / 2);
+                }
+                fixture_reopen(&f);
+                g_assert_cmpint(store_head(f.store).session, ==, f.id.session);
+
+                /* what was undone may have been seen */
+                g_assert_cmpint(fixture_try_one(&f, &a, NULL), ==, 0);
+                (void) store_undo(f.store, -EIO);
+                f.store = store_close(f.store);
+                g_assert_cmpint(store_open(&f.options, &f.store, NULL), ==, 0);
+                g_assert_cmpint(store_head(f.store).session, >=, f.id.session);
+        }
+}
+
 /* ---- what is refused ---------------------------------------------------------------------------------------------- */
 
 static void test_no_database(void) {
@@ -447,14 +506,6 @@ static goffset log_size(const char *path) {
         return st.st_size;
 }
 
-static void copy_file(const char *from, const char *to, const char *suffix) {
-        g_autofree char *source = g_strconcat(from, suffix, NULL), *target = g_strconcat(to, suffix, NULL), *bytes = NULL;
-        gsize size;
-
-        g_assert_true(g_file_get_contents(source, &bytes, &size, NULL));
-        g_assert_true(g_file_set_contents(target, bytes, (gssize) size, NULL));
-}
-
 /* It is made long once and then written over, round and round; what is found after a loss of power is what was committed. */
 static void test_log(void) {
         g_autofree uint8_t *bytes = g_malloc0(20 << 10);
@@ -645,6 +696,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/store-files/readable", test_readable);
         g_test_add_func("/store-files/second", test_second);
         g_test_add_func("/store-files/no-such-folder", test_no_such_folder);
+        g_test_add_func("/store-files/reserve", test_reserve);
         g_test_add_func("/store-files/no-database", test_no_database);
         g_test_add_func("/store-files/refused", test_refused);
         g_test_add_func("/store-files/damage", test_damage);
