@@ -51,10 +51,11 @@ class Ward:
         return properties['Link'], properties['LinkReason']
 
 
-def start(gatewayd, event_server, eventer, bus_client, field, framing='tcp', timeout_poll_delay=0.2, **connection):
-    sick, healthy = field(framing=framing), field()
-    values = {'modbus_type': framing.upper(), 'connect_delay': CONNECT_DELAY, 'request_timeout': TIMEOUT, **connection}
-    gatewayd(NATIVE.config([master('sick', sick.port, [remote(1, [data('word', interval=INTERVAL)], timeout_poll_delay)], **values),
+def start(gatewayd, event_server, eventer, bus_client, field, framing='tcp', serial=False, timeout_poll_delay=0.2, **connection):
+    sick, healthy = field(framing=framing, serial=serial), field()
+    values = {'modbus_type': framing.upper(), 'transport': sick.transport, 'connect_delay': CONNECT_DELAY,
+              'request_timeout': TIMEOUT, **connection}
+    gatewayd(NATIVE.config([master('sick', None, [remote(1, [data('word', interval=INTERVAL)], timeout_poll_delay)], **values),
                             master('healthy', healthy.port, [remote(1, [data('word', interval=INTERVAL)])])],
                            event_server.port))
     for name in (SICK, HEALTHY):
@@ -163,9 +164,12 @@ def test_return_is_noticed_when_expected(gatewayd, event_server, eventer, bus, b
     assert expected()[1] == 0
 
 
-def test_dribbles_within_the_timeout(gatewayd, event_server, eventer, bus, bus_client, field):
-    """11 bytes in 0.11 s: slow, but in time."""
-    ward = start(gatewayd, event_server, eventer, bus_client, field, request_timeout=5)
+@pytest.mark.parametrize('serial', [False, True], ids=['over-tcp', 'on-line'])
+@pytest.mark.parametrize('framing', ['tcp', 'rtu', 'ascii'])
+def test_dribbles_within_the_timeout(framing, serial, gatewayd, event_server, eventer, bus, bus_client, field):
+    """At most 15 bytes in 0.15 s: slow, but in time. RTU on a line is libmodbus', which ends a frame at a pause unless it is
+    told not to."""
+    ward = start(gatewayd, event_server, eventer, bus_client, field, framing, serial, request_timeout=5)
     before = ward.rate()
     since = ward.eventer.mark()
     ward.sick.delay = 0.01

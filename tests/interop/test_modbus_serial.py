@@ -242,6 +242,19 @@ def test_slave(framing, offering, pty, eventer):
     assert client.receive() == (1, b'\x90\x04')
 
 
+@pytest.mark.parametrize('framing', FRAMINGS)
+def test_single_bytes(framing, offering, pty):
+    """With RTU framing a pause of 20 ms ends a request: one of these comes in time, also on a busy machine."""
+    offering(pty.path, framing=framing)
+    client = LineClient(pty, framing)
+
+    def answered():
+        client.dribble(client.frame(1, read(3, 0, 1)))
+        return not client.silent(0.3) and client.receive() == (1, b'\x03\x02\0\0')
+
+    wait_until(answered, 'a request is taken')
+
+
 def test_write_as_first_request(offering, pty, eventer):
     offering(pty.path)
     client = LineClient(pty)

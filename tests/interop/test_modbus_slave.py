@@ -530,6 +530,20 @@ def test_ascii_framing(started, eventer):
             assert client.receive() == (1, b'\x03\x02\0\0')
 
 
+@pytest.mark.parametrize('framing', ['tcp', 'rtu', 'ascii'])
+def test_single_bytes(framing, started, eventer):
+    """A request that takes its time is one."""
+    port = started(modbus_type=framing.upper())
+    with RawClient(port, framing) as client:
+        def ask(pdu):
+            client.dribble(client.frame(1, pdu))
+            return client.receive()
+
+        assert ask(read(3, 0, 1)) == (1, b'\x03\x02\0\0')
+        order = write_register(0, 0x1234)
+        assert answer_write(eventer, PREFIX, lambda: ask(order)) == ({'x': 0x1234, 'y': 0x3400}, (1, order))
+
+
 # ---- other people's clients
 
 def test_libmodbus_client(started, eventer, gatewayctl, tmp_path):

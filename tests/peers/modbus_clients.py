@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 
 from harness.paths import PEERS
 from harness.process import Process
@@ -44,6 +45,12 @@ class RawClient:
 
     def send(self, data):
         self.socket.sendall(data)
+
+    def dribble(self, data, delay=0.01):
+        """Sends in single bytes."""
+        for i, byte in enumerate(data):
+            time.sleep(delay if i else 0)
+            self.send(bytes([byte]))
 
     def receive(self, timeout=DEADLINE):
         """One whole response: (unit, pdu). EOFError when the peer closed."""
