@@ -316,9 +316,10 @@ static const ConfField remote_fields[] = {
         KEY(ModbusRemoteConf, device_id, CONF_TYPE_INTEGER, REQUIRED, .max = 255, .help = "unit id"),
         KEY(ModbusRemoteConf, timeout_poll_delay, CONF_TYPE_SECONDS, SECONDS,
             .help = "pause after a read timeout before polling goes on"),
-        KEY(ModbusRemoteConf, max_gap, CONF_TYPE_INTEGER, .fallback = "0", .max = 65535,
-            .help = "so many registers or coils between data are read with them; a read that is refused for its address is "
-                    "then split until what cannot be read is alone"),
+        KEY(ModbusRemoteConf, max_gap, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .fallback = "0", .hat_fallback = "null",
+            .max = 65535, .null_value = -1,
+            .help = "so many registers or coils between data are read with them, and a read that is refused for its address "
+                    "is split until what cannot be read is alone; null: none are, and it is not split"),
         KEY(ModbusRemoteConf, max_quantity, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .min = 1, .max = 2000,
             .help = "most registers or coils of one read; null: what the protocol allows"),
         KEY(ModbusRemoteConf, data, CONF_TYPE_ARRAY, REQUIRED, .element = &master_data_element,

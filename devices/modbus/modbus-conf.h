@@ -116,7 +116,8 @@ typedef struct ModbusMasterData {
 typedef struct ModbusRemoteConf {
         int64_t device_id;      /* 0 to 255 */
         usec_t timeout_poll_delay;
-        int64_t max_gap;        /* registers or coils that nobody wants, read rather than begin another request */
+        int64_t max_gap;        /* registers or coils that nobody wants, read rather than begin another request; -1: none,
+                                 * and a read that is refused for its address is not split */
         int64_t max_quantity;   /* of one read; 0: the protocol's limit */
         ConfArray data;         /* ModbusMasterData */
 } ModbusRemoteConf;

@@ -100,7 +100,7 @@ static uint32_t group_max(const ModbusRemoteConf *conf, ModbusDataType type) {
 /* Whether the entry joins the group that the entry before is in. */
 static bool group_takes(const ModbusRemoteConf *conf, const ModbusGroup *g, const Entry *e, const Entry *before) {
         return e->type_rank == before->type_rank && e->interval_rank == before->interval_rank &&
-               e->start <= g->start + g->quantity + (uint32_t) conf->max_gap &&
+               e->start <= g->start + g->quantity + (uint32_t) MAX(conf->max_gap, 0) &&
                e->start + e->quantity - g->start <= group_max(conf, g->type);
 }
 
@@ -178,8 +178,7 @@ void modbus_poll_init(ModbusPoll *p, const ModbusRemoteConf *conf, const ModbusF
         }
 
         poll_init_reports(p, entries, n);
-        if (conf->max_gap == 0) /* else each item may get one of its own */
-                p->groups = g_renew(ModbusGroup, p->groups, p->n_groups);
+        p->groups = g_renew(ModbusGroup, p->groups, p->n_groups);
         for (size_t i = 0; i < p->n_groups; i++)
                 group_make_request(&p->groups[i], (uint8_t) conf->device_id, framing);
         modbus_poll_reset(p);
@@ -226,11 +225,14 @@ static void group_tighten(ModbusGroup *g, uint32_t begin, const ModbusPoll *p) {
 bool modbus_poll_split(ModbusPoll *p, ModbusGroup *g) {
         size_t at = (size_t) (g - p->groups), half = g->n_items / 2;
         uint32_t begin = g->start;
-        ModbusGroup *second = g + 1;
+        ModbusGroup *second;
 
-        if (p->conf->max_gap == 0 || half == 0)
+        if (p->conf->max_gap < 0 || half == 0)
                 return false;
 
+        p->groups = g_renew(ModbusGroup, p->groups, p->n_groups + 1);
+        g = p->groups + at;
+        second = g + 1;
         memmove(second + 1, second, (p->n_groups - at - 1) * sizeof(ModbusGroup));
         p->n_groups++;
         g_free(g->bits);

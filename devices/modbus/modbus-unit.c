@@ -155,10 +155,11 @@ static void unit_register_errors(ModbusUnit *u, const ModbusGroup *g, ModbusResu
 static void unit_submit(ModbusUnit *u, ModbusGroup *g) {
         ModbusRead *read = u->reads;
 
-        while (read->group)
+        while (read->used)
                 read++;
         u->n_reading++;
-        read->group = g;
+        read->used = true;
+        read->group = (size_t) (g - u->poll.groups);
         read->job.urgency = u->silent ? MODBUS_JOB_PROBE : MODBUS_JOB_POLL;
         read->job.request = (ModbusRequest) {
                 .frame = g->frame,
@@ -204,9 +205,9 @@ static void unit_continue(ModbusUnit *u) {
 /* What is under way is nobody's any more. */
 static void unit_cancel_reads(ModbusUnit *u) {
         for (unsigned i = 0; i < u->reads_max; i++)
-                if (u->reads[i].group) {
+                if (u->reads[i].used) {
                         modbus_bus_cancel(u->line->bus, &u->reads[i].job);
-                        u->reads[i].group = NULL;
+                        u->reads[i].used = false;
                 }
         u->n_reading = 0;
 }
@@ -244,14 +245,16 @@ static void unit_answered(ModbusUnit *u, ModbusGroup *g, const ModbusResponse *r
                 unit_register_errors(u, g, response->result);
 }
 
-/* true: the group is gone. */
-static bool unit_split(ModbusUnit *u, ModbusGroup *g) {
-        if (!modbus_poll_split(&u->poll, g))
+/* true: the group is gone; reads under way follow theirs. */
+static bool unit_split(ModbusUnit *u, size_t group) {
+        if (!modbus_poll_split(&u->poll, &u->poll.groups[group]))
                 return false;
 
-        for (unsigned i = 0; i < u->reads_max; i++)
-                if (u->reads[i].group && u->reads[i].group > g)
-                        u->reads[i].job.request.frame = (++u->reads[i].group)->frame;
+        for (ModbusRead *read = u->reads; read < u->reads + u->reads_max; read++)
+                if (read->used) {
+                        read->group += read->group > group;
+                        read->job.request.frame = u->poll.groups[read->group].frame;
+                }
         return true;
 }
 
@@ -259,9 +262,10 @@ static bool unit_split(ModbusUnit *u, ModbusGroup *g) {
 static void unit_on_read(ModbusJob *job, int error, const ModbusResponse *response) {
         ModbusRead *read = (ModbusRead *) job;
         ModbusUnit *u = read->unit;
-        ModbusGroup *g = TAKE_PTR(read->group);
+        ModbusGroup *g = &u->poll.groups[read->group];
         usec_t asked = g->last; /* before unit_continue(), which may ask for the next round */
 
+        read->used = false;
         u->n_reading--;
         if (error == -ETIMEDOUT)
                 unit_timed_out(u);
@@ -271,7 +275,7 @@ static void unit_on_read(ModbusJob *job, int error, const ModbusResponse *respon
         u->last_answer = device_tap(u->line->device)->last_received;
         unit_set_silent(u, false);
         unit_set_status(u, MODBUS_UNIT_CONNECTED);
-        if (response->result == MODBUS_INVALID_DATA_ADDRESS && unit_split(u, g))
+        if (response->result == MODBUS_INVALID_DATA_ADDRESS && unit_split(u, read->group))
                 g = NULL;
         unit_continue(u);
         if (!g)

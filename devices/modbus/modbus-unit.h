@@ -39,7 +39,8 @@ DECLARE_STRING_TABLE(modbus_unit_status, ModbusUnitStatus);
 typedef struct ModbusRead {
         ModbusJob job;
         ModbusUnit *unit;
-        ModbusGroup *group;     /* NULL: it is not used */
+        bool used;
+        size_t group;           /* of the poll's */
 } ModbusRead;
 
 struct ModbusUnit {

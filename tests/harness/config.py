@@ -44,7 +44,8 @@ class Form:
 def as_specified(device):
     """A modbus_master in the native form, without what that form adds to the specification but where a test asks for it."""
     connection = {'write_priority': False, 'probe_budget': 1, **device['connection']}
-    return {'answer_always': False, 'report_errors': 'always', **device, 'connection': connection}
+    remotes = [{'max_gap': None, **i} for i in device['remote_devices']]
+    return {'answer_always': False, 'report_errors': 'always', **device, 'connection': connection, 'remote_devices': remotes}
 
 
 #: Both forms in their own layout, and each with the other's.

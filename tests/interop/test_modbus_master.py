@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness.config import NATIVE, data, master, remote
+from harness.config import HAT, NATIVE, data, master, remote
 from harness.waiting import wait_until
 
 from dissector import judge_trace
@@ -60,6 +60,9 @@ READS = [
     (1, 0, 3, [1, 0, 1], 5),
     (1, 2, 3, [1, 1, 1, 0, 0], 4),
 ]
+
+
+REFUSED = {'result': 'INVALID_DATA_ADDRESS'}
 
 
 @pytest.fixture(params=[(framing, serial) for serial in (False, True) for framing in ('tcp', 'rtu', 'ascii')],
@@ -378,6 +381,41 @@ def test_report(started, eventer, field):
     reports = eventer.payloads(f'{ONE}/read/slow')
     assert time.monotonic() - begin >= 0.3 * (len(reports) - 1)
     assert reports[3]['value'] > 3 and [i['value'] for i in reports] == sorted(i['value'] for i in reports)
+
+
+@pytest.fixture
+def neighbours(gatewayd, event_server, eventer, bus, pymodbus_device):
+    """neighbours(form) polls 98, 99 and 100 of a device whose registers end at 99, without any optional key; (device, reads)."""
+    def start(form):
+        device = pymodbus_device(size=100, holding=range(100))
+        plc = master('plc', device.port, [remote(1, [data(f'at-{i}', start=i) for i in (98, 99, 100)])])
+        gatewayd({**form.config([], event_server.port), 'devices': [plc if form.native else form.device(plc)]})
+        prefix = form.prefix(PLC)
+        eventer.register_many([(f'{prefix}/system/enable', True), (f'{prefix}/system/remote_device/1/enable', True)])
+        return device, f'{prefix}/gateway/remote_device/1/read'
+
+    return start
+
+
+def test_missing_neighbour(neighbours, eventer):
+    """It does not cost the others their values, and its error is told once."""
+    device, reads = neighbours(NATIVE)
+    for i in (98, 99):
+        eventer.wait(f'{reads}/at-{i}', {'result': 'SUCCESS', 'value': i, 'cause': 'INTERROGATE'})
+    eventer.wait(f'{reads}/at-100', REFUSED)
+    for value in range(1000, 1004): # each of another round
+        device.set('holding', 98, [value, value])
+        for i in (98, 99):
+            eventer.wait(f'{reads}/at-{i}', {'result': 'SUCCESS', 'value': value, 'cause': 'CHANGE'})
+    assert eventer.payloads(f'{reads}/at-100') == [REFUSED]
+
+
+def test_missing_neighbour_in_the_hat_form(neighbours, eventer):
+    """One read, one answer, for all of them: as hat-gateway has it."""
+    _device, reads = neighbours(HAT)
+    for i in (98, 99, 100):
+        wait_until(lambda i=i: len(eventer.payloads(f'{reads}/at-{i}')) >= 3, f'three errors of {i}')
+        assert all(payload == REFUSED for payload in eventer.payloads(f'{reads}/at-{i}'))
 
 
 def test_interval_and_request_delay(started, eventer, field):

@@ -58,7 +58,10 @@ static _unused_ char *transport_text(const Settings *s, const Peer *peer) {
 
 static _unused_ char *conf_text(const Settings *s, const Peer *peer, const char *remote_devices) {
         g_autofree char *transport = transport_text(s, peer);
+        g_autoptr(GString) remotes = g_string_new(remote_devices);
 
+        if (!s->beyond)
+                g_string_replace(remotes, "{device_id:", "{max_gap: null, device_id:", 0);
         return g_strdup_printf(
                         "{connection: {modbus_type: %s, transport: %s, "
                         "connect_timeout: 1, connect_delay: %s, request_timeout: %s, request_delay: %s, "
@@ -67,7 +70,7 @@ static _unused_ char *conf_text(const Settings *s, const Peer *peer, const char 
                         modbus_framing_to_string(s->framing), transport, s->connect_delay ?: "0.05",
                         s->request_timeout ?: "1", s->request_delay ?: "0", s->immediate, s->delayed,
                         MAX(s->max_outstanding, 1U),
-                        s->beyond ? "" : ", write_priority: false, probe_budget: 1", remote_devices,
+                        s->beyond ? "" : ", write_priority: false, probe_budget: 1", remotes->str,
                         s->beyond ? "" : ", answer_always: false, report_errors: always");
 }
 

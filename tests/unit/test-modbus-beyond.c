@@ -273,6 +273,67 @@ static void test_reading_through_holes(void) {
         fixture_done(&f);
 }
 
+#define NEIGHBOURS                                                                                    \
+        "{device_id: 1, timeout_poll_delay: 0, data: ["                                               \
+        ITEM("a", "0.01", "HOLDING_REGISTER", "98", "0", "16") ","                                    \
+        ITEM("b", "0.01", "HOLDING_REGISTER", "99", "0", "16") ","                                    \
+        ITEM("c", "0.01", "HOLDING_REGISTER", "100", "0", "16") "]}"
+#define REFUSED(name) "remote_device/1/read/" name " {\"result\": \"INVALID_DATA_ADDRESS\"}"
+
+/* The same without a hole, of a far end whose registers end at 99. */
+static void test_neighbours(void) {
+        Fixture f;
+
+        fixture_init(&f, BEYOND, NEIGHBOURS);
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, "01 03 0062 0003");
+        peer_answer(f.peer, "83 02");
+        peer_expect(f.peer, "01 03 0062 0001");
+        peer_answer(f.peer, "03 02 0007");
+        peer_expect(f.peer, "01 03 0063 0002");
+        peer_answer(f.peer, "83 02");
+        for (unsigned i = 0; i < 3; i++) { /* remembered … */
+                if (i > 0) {
+                        peer_expect(f.peer, "01 03 0062 0001");
+                        peer_answer(f.peer, "03 02 0007");
+                }
+                peer_expect(f.peer, "01 03 0063 0001");
+                peer_answer(f.peer, "03 02 0008");
+                peer_expect(f.peer, "01 03 0064 0001");
+                peer_answer(f.peer, "83 02");
+        }
+        peer_expect(f.peer, "01 03 0062 0001");
+        fake_host_expect(f.host, R1("CONNECTED"), "remote_device/1/" GOOD("a", "7", "INTERROGATE"),
+                         "remote_device/1/" GOOD("b", "8", "INTERROGATE"), REFUSED("c"));
+        peer_close(f.peer);
+        fake_host_expect(f.host, R1("DISABLED"), S("DISCONNECTED"), S("CONNECTING"), S("CONNECTED"),
+                         R1("CONNECTING"));
+        peer_accept(f.peer);
+        peer_expect(f.peer, "01 03 0062 0003"); /* … while connected */
+        peer_answer(f.peer, "03 06 0007 0008 0009");
+        fake_host_expect(f.host, R1("CONNECTED"), "remote_device/1/" GOOD("a", "7", "INTERROGATE"),
+                         "remote_device/1/" GOOD("b", "8", "INTERROGATE"),
+                         "remote_device/1/" GOOD("c", "9", "INTERROGATE"));
+        fixture_done(&f);
+}
+
+/* As specified a read that is refused is all its data's. */
+static void test_neighbours_as_specified(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {}, NEIGHBOURS);
+        enable(&f, "1");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"));
+        peer_expect(f.peer, "01 03 0062 0003");
+        peer_answer(f.peer, "83 02");
+        fake_host_expect(f.host, R1("CONNECTED"), REFUSED("a"), REFUSED("b"), REFUSED("c"));
+        peer_expect(f.peer, "01 03 0062 0003");
+        fixture_done(&f);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/modbus-beyond/every-write-answered", test_every_write_answered);
@@ -282,6 +343,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-beyond/write-first", test_write_first);
         g_test_add_func("/modbus-beyond/errors-when-they-change", test_errors_when_they_change);
         g_test_add_func("/modbus-beyond/holes", test_reading_through_holes);
+        g_test_add_func("/modbus-beyond/neighbours", test_neighbours);
+        g_test_add_func("/modbus-beyond/neighbours-as-specified", test_neighbours_as_specified);
         g_test_add_func("/modbus-beyond/values", test_values);
         g_test_add_func("/modbus-beyond/dead-units", test_dead_units);
         return g_test_run();

@@ -163,6 +163,7 @@ static void test_master(void) {
                 { "{type: TCP, host: h, port: 502}", SERIAL "}, max_outstanding: 2", RANGE,
                   "/connection/max_outstanding: answers can be told apart only" },
                 { "data: []", "data: [], max_gap: 10, max_quantity: null", GOOD },
+                { "data: []", "data: [], max_gap: null", GOOD },
                 { "data: []", "data: [], max_quantity: 0", RANGE, "/max_quantity: " },
                 { "bit_count: 16}", "bit_count: 16, report: {}}", GOOD },
                 { "bit_count: 16}", "bit_count: 16, report: {deadband: 0.5, max_interval: null}}", GOOD },
@@ -295,10 +296,16 @@ static void test_values(void) {
         g_assert_cmpuint(f.conf.master.remote_devices.n, ==, 2);
         remote = f.conf.master.remote_devices.items;
         g_assert_cmpuint(remote->timeout_poll_delay, ==, 50000);
+        g_assert_cmpint(remote->max_gap, ==, 0);
         data = remote->data.items;
         g_assert_cmpstr(data->name, ==, "x");
         g_assert_cmpuint(data->interval, ==, 20000);
         g_assert_cmpint(data->type, ==, MODBUS_HOLDING_REGISTER);
+        fixture_done(&f);
+
+        fixture_init(&f, true, master, CONF_FORM_HAT);
+        remote = f.conf.master.remote_devices.items;
+        g_assert_cmpint(remote->max_gap, ==, -1);
         fixture_done(&f);
 
         fixture_init(&f, false, slave, CONF_FORM_NATIVE);

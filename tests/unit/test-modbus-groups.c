@@ -100,6 +100,7 @@ static void check_holes(int64_t max_gap, int64_t max_quantity, const char *start
 }
 
 static void test_holes(void) {
+        check_holes(-1, 0, "0,1,3", "3:0+2(0 1) 3:3+1(2)");
         check_holes(0, 0, "0,2,5", "3:0+1(0) 3:2+1(1) 3:5+1(2)");
         check_holes(1, 0, "0,2,5", "3:0+3(0 1) 3:5+1(2)");
         check_holes(2, 0, "0,2,5", "3:0+6(0 1 2)");

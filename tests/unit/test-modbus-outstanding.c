@@ -442,6 +442,38 @@ static void test_split(void) {
         fixture_done(&f);
 }
 
+/* A read that waits for its turn, because another unit's is under way, keeps its group when one before it is split. */
+static void test_split_before_one_that_waits(void) {
+        Fixture f;
+
+        fixture_init(&f, SEVERAL(2),
+                     REMOTE("1", "0",
+                            WORD("a", "1000") ","
+                            ITEM("b", "1000", "HOLDING_REGISTER", "10", "0", "16") ","
+                            ITEM("c", "1000", "HOLDING_REGISTER", "11", "0", "16") ","
+                            ITEM("d", "1000", "HOLDING_REGISTER", "30", "0", "16")) ","
+                     REMOTE("2", "0", WORD("x", "1000")));
+        enable(&f, "1");
+        enable(&f, "2");
+        connect_master(&f);
+        fake_host_expect(f.host, R1("CONNECTING"), "remote_device/2/status \"CONNECTING\"");
+        peer_expect(f.peer, READ_A);
+        peer_expect(f.peer, "02 03 0000 0001");
+        f.peer->unit = 1;
+        answer(&f, 1, "03 02 0001");
+        peer_expect(f.peer, "01 03 000a 0002");
+        answer(&f, 3, "83 02");
+        peer_expect(f.peer, READ_D);
+        answer(&f, 4, "03 02 0004");
+        peer_expect(f.peer, READ_B);
+        answer(&f, 5, "03 02 0002");
+        peer_expect(f.peer, "01 03 000b 0001");
+        answer(&f, 6, "83 02");
+        fake_host_expect(f.host, R1("CONNECTED"), VALUE("a", "1"), VALUE("d", "4"), VALUE("b", "2"),
+                         "remote_device/1/read/c {\"result\": \"INVALID_DATA_ADDRESS\"}");
+        fixture_done(&f);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/modbus-outstanding/together", test_together);
@@ -459,5 +491,6 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-outstanding/reset", test_reset);
         g_test_add_func("/modbus-outstanding/disabled", test_disabled);
         g_test_add_func("/modbus-outstanding/split", test_split);
+        g_test_add_func("/modbus-outstanding/split-before-one-that-waits", test_split_before_one_that_waits);
         return g_test_run();
 }
