@@ -671,7 +671,7 @@ static void test_high_descriptors(void) {
 
 /* Of our end of the connection, in ms. */
 static unsigned user_timeout_of(const Fixture *f) {
-        struct sockaddr_in theirs, far;
+        struct sockaddr_in theirs = {}, far = {};
         socklen_t size = sizeof(theirs), n = sizeof(unsigned);
         unsigned value;
 
