@@ -10,7 +10,7 @@ from harness.line import Line, Pty, serial_transport
 from harness.ports import free_port
 from harness.waiting import wait_until
 
-from dissector import judge
+from dissector import judge, judge_trace
 from modbus_clients import (LineClient, RawClient, answer_write, mask_write, read, write_coil, write_coils, write_register,
                             write_registers)
 
@@ -100,12 +100,12 @@ def test_slave(framing, serial, gatewayd, event_server, eventer, bus, tmp_path):
 
 def mbpoll(*arguments):
     """Its output; values are lines like `[100]: 4660`."""
-    return subprocess.run(['mbpoll', '-1', '-0', '-q', '-a', '1', *map(str, arguments)], capture_output=True, text=True,
+    return subprocess.run(['mbpoll', '-1', '-0', '-q', '-o', '10', '-a', '1', *map(str, arguments)], capture_output=True, text=True,
                           timeout=20, check=False).stdout
 
 
 @pytest.mark.parametrize('serial', [False, True], ids=['over-tcp', 'on-line'])
-def test_mbpoll(serial, gatewayd, event_server, eventer, bus):
+def test_mbpoll(serial, gatewayd, event_server, eventer, bus, gatewayctl, tmp_path):
     with Line() as line:
         port = free_port()
         device = slave('view', port, ITEMS, 'RTU' if serial else 'TCP', response_timeout=5)
@@ -129,3 +129,4 @@ def test_mbpoll(serial, gatewayd, event_server, eventer, bus):
             timeout=20, check=False).stderr
         values, output = answer_write(eventer, SLAVE, lambda: mbpoll('-t', 4, '-r', 0, *where, 1234))
         assert values == {'x': 1234} and 'Written 1 references' in output
+        assert judge_trace(tmp_path / 'capture', 'rtu' if serial else 'tcp', gatewayctl, VIEW) == {1, 3, 4, 6}
