@@ -82,6 +82,10 @@ static const ConfField rs485_fields[] = {
 
 static const char serial_help[] = "serial line";
 
+usec_t modbus_serial_silence(const SerialOptions *o, ModbusFramingKind framing) {
+        return framing == MODBUS_FRAMING_RTU && o->baudrate > 0 ? serial_chars_usec(o, 7) / 2 : 0;
+}
+
 SerialOptions modbus_serial_options(const ModbusSerialConf *c, ModbusFramingKind framing) {
         SerialOptions o = {
                 .baudrate = c->baudrate > 0 && c->baudrate <= UINT32_MAX ? (uint32_t) c->baudrate : 0,
@@ -97,8 +101,7 @@ SerialOptions modbus_serial_options(const ModbusSerialConf *c, ModbusFramingKind
         };
 
         if (c->silent_interval == USEC_INFINITY)
-                o.silence_after_sent = o.silence_after_received =
-                                framing == MODBUS_FRAMING_RTU && o.baudrate > 0 ? serial_chars_usec(&o, 7) / 2 : 0;
+                o.silence_after_sent = o.silence_after_received = modbus_serial_silence(&o, framing);
         return o;
 }
 

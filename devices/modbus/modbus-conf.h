@@ -43,9 +43,10 @@ typedef struct ModbusSerialConf {
         usec_t silent_interval; /* USEC_INFINITY: not given, 3.5 characters */
         ModbusRs485Conf rs485;
 } ModbusSerialConf;
-/* What the line is to be. A silence that is not given is 3.5 characters, before and after, with RTU framing,
- * none with the others. */
+/* What the line is to be. A silence that is not given is the framing's, before and after. */
 SerialOptions modbus_serial_options(const ModbusSerialConf *c, ModbusFramingKind framing);
+/* What separates two frames on it: 3.5 characters with RTU framing, nothing with the others. */
+usec_t modbus_serial_silence(const SerialOptions *o, ModbusFramingKind framing);
 
 typedef enum ModbusValueType {
         MODBUS_VALUE_BOOL,

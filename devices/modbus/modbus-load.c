@@ -20,12 +20,15 @@ static size_t frame_size(const ModbusFraming *framing, size_t pdu_size) {
         return framing->wrap(frame, 0, 0, MIN(pdu_size, (size_t) MODBUS_PDU_MAX));
 }
 
-/* Seconds for one read. */
+/* Seconds for one read, up to where the next one may begin: with the silence that the far end keeps before it answers, and
+ * those that are configured. */
 static double group_time(const ModbusGroup *g, const ModbusFraming *framing, const SerialOptions *line, usec_t delay) {
-        size_t chars = g->frame_size + frame_size(framing, answer_pdu_size(g));
-        usec_t time = usec_add(serial_chars_usec(line, chars), MAX(line->silence_after_sent, delay));
+        usec_t request = serial_chars_usec(line, g->frame_size);
+        usec_t answer = serial_chars_usec(line, frame_size(framing, answer_pdu_size(g)));
+        usec_t answered = usec_add(modbus_serial_silence(line, framing->kind), answer);
+        usec_t ready = usec_add(answered, MAX(line->silence_after_received, delay));
 
-        return (double) time / (double) USEC_PER_SEC;
+        return (double) usec_add(request, MAX(ready, line->silence_after_sent)) / (double) USEC_PER_SEC;
 }
 
 double modbus_master_load(const ModbusMasterConf *conf) {

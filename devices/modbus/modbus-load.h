@@ -5,7 +5,7 @@
 
 #include "devices/modbus/modbus-conf.h"
 
-/* Seconds on the wire for what is due in one second: requests, good answers, the silence and the delay between them.
+/* Seconds on the wire for what is due in one second: requests, good answers, the silences and the delay between them.
  * What is polled as fast as it goes (interval 0) counts nothing. 0: not a serial line. The configuration is good. */
 double modbus_master_load(const ModbusMasterConf *conf);
 

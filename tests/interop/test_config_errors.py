@@ -11,6 +11,7 @@ import pytest
 
 from harness.config import HAT, NATIVE, data, master, remote, slave, slave_data
 from harness.gateway import Gateway, run_daemon
+from harness.line import serial_transport
 from harness.paths import ROOT
 from harness.ports import free_port
 
@@ -259,6 +260,23 @@ def test_warnings_only(write):
     assert all(i['severity'] == 'warning' for i in array)
     assert (1, 7) in [(i['line'], i['column']) for i in array]
     assert '/adminer_server' in [i['path'] for i in array]
+
+
+# Ten reads of one register at 9600 baud, 960 characters a second: 8 of a request, 3.5 of silence, 7 of an answer, and 3.5 of silence
+# again where they are computed. A silent_interval of 0 leaves only the device's. Natively 10 * 22 / 960 / 0.214 = 1.071, in the hat
+# form 10 * 18.5 / 960 / 0.18 = 1.071.
+@pytest.mark.parametrize('form, interval, silence', [(NATIVE, 0.214, {}), (HAT, 0.18, {'silent_interval': 0})], ids=['native', 'hat'])
+def test_line_that_is_too_slow(form, interval, silence, write):
+    def check(factor, *arguments):
+        items = [data(f'at-{i}', start=2 * i, interval=factor * interval) for i in range(10)]
+        line = master('line', 0, [remote(1, items)], 'RTU', transport=serial_transport('/dev/ttyS0', baudrate=9600, **silence))
+        return run_daemon('--config', write(form.config([line], 23012)), '--check', *arguments)
+
+    result = check(1)
+    text, = result.stderr.splitlines()
+    assert (result.returncode, result.stdout) == (0, '')
+    assert '/devices/0/connection/transport/baudrate: warning: reading all data takes 107 % of the line\'s time: 1.07 s on' in text
+    assert json.loads(check(1.1, '--json').stdout) == []
 
 
 def test_files_that_cannot_be_read(tmp_path):
