@@ -19,7 +19,7 @@ typedef struct ModbusFlight {
         ModbusUrgency urgency;
         ModbusCounters *counters; /* the job's */
         size_t size;            /* of the request */
-        usec_t begun;           /* of a probe */
+        usec_t begun;           /* of what is paid from the budget */
 } ModbusFlight;
 
 struct ModbusBus {
@@ -34,6 +34,7 @@ struct ModbusBus {
         bool wrote;             /* … the last other one was urgent */
         size_t living;          /* units */
         usec_t probe_at;        /* no other one before; 0: whenever */
+        bool tried;             /* the last one that was paid for was a trial */
         usec_t last_answer;     /* kept only with a request_delay */
         usec_t wake;            /* what the clock was told */
         ModbusFlight flights[]; /* max_outstanding */
@@ -82,8 +83,12 @@ ModbusBus *modbus_bus_free(ModbusBus *b) {
 
 /* ---- which is next ------------------------------------------------------------------------------------ */
 
+static bool urgency_is_write(ModbusUrgency urgency) {
+        return urgency == MODBUS_JOB_WRITE || urgency == MODBUS_JOB_TRIAL;
+}
+
 static JobList *bus_queue_of(ModbusBus *b, const ModbusJob *job) {
-        if (job->urgency == MODBUS_JOB_WRITE && b->options.write_priority)
+        if (urgency_is_write(job->urgency) && b->options.write_priority)
                 return &b->writes;
         if (job->urgency == MODBUS_JOB_PROBE && b->options.probe_budget < 1)
                 return &b->probes;
@@ -101,6 +106,10 @@ static bool bus_has_on_line(const ModbusBus *b, ModbusUrgency urgency) {
         return false;
 }
 
+static bool bus_has_write_on_line(const ModbusBus *b) {
+        return bus_has_on_line(b, MODBUS_JOB_WRITE) || bus_has_on_line(b, MODBUS_JOB_TRIAL);
+}
+
 /* When a probe may begin; 0: at once; USEC_INFINITY: when another one has ended. */
 static usec_t bus_probe_ready(const ModbusBus *b) {
         if (b->living == 0)
@@ -110,10 +119,10 @@ static usec_t bus_probe_ready(const ModbusBus *b) {
 
 /* As bus_next_queue(), of those who need not wait for a probe. */
 static JobList *bus_next_other(ModbusBus *b) {
-        if (b->writes.first && (!b->wrote || !b->queue.first) && !bus_has_on_line(b, MODBUS_JOB_WRITE))
+        if (b->writes.first && (!b->wrote || !b->queue.first) && !bus_has_write_on_line(b))
                 return &b->writes;
         if (!b->queue.first ||
-            (b->queue.first->urgency == MODBUS_JOB_WRITE && bus_has_on_line(b, MODBUS_JOB_WRITE)))
+            (urgency_is_write(b->queue.first->urgency) && bus_has_write_on_line(b)))
                 return NULL;
         return &b->queue;
 }
@@ -138,15 +147,34 @@ static usec_t bus_pause_after(const ModbusBus *b, usec_t took) {
         return (usec_t) ((double) took * (1 - b->options.probe_budget) / b->options.probe_budget);
 }
 
-static void bus_account_probe(ModbusBus *b, usec_t begun) {
-        usec_t now = b->clock.now(b->clock.userdata);
-
-        b->probe_at = usec_add(now, bus_pause_after(b, usec_sub(now, begun)));
-}
-
 /* … that nobody answers. */
 static usec_t bus_probe_pause(const ModbusBus *b) {
         return b->living > 0 ? bus_pause_after(b, b->options.request_timeout) : 0;
+}
+
+static bool bus_pays(const ModbusBus *b, ModbusUrgency urgency) {
+        return b->options.probe_budget < 1 && (urgency == MODBUS_JOB_PROBE || urgency == MODBUS_JOB_TRIAL);
+}
+
+/* A trial may have come before its time, which then is added; that of those who waited while nobody answered is not. */
+static void bus_account(ModbusBus *b, const ModbusFlight *f) {
+        usec_t now = b->clock.now(b->clock.userdata);
+        usec_t from = CLAMP(b->probe_at, now, usec_add(now, bus_probe_pause(b)));
+
+        b->probe_at = usec_add(from, bus_pause_after(b, usec_sub(now, f->begun)));
+        b->tried = f->urgency == MODBUS_JOB_TRIAL;
+}
+
+/* One trial at a time, and one between two probes, so that they have their turn. */
+static bool bus_may_try(ModbusBus *b, const ModbusJob *job) {
+        if (b->options.probe_budget >= 1 || b->living == 0)
+                return true;
+        if (bus_has_on_line(b, MODBUS_JOB_TRIAL))
+                return false;
+        for (const ModbusJob *i = bus_queue_of(b, job)->first; i; i = i->next)
+                if (i->urgency == MODBUS_JOB_TRIAL)
+                        return false;
+        return !b->tried || (!b->probes.first && b->probe_at <= b->clock.now(b->clock.userdata));
 }
 
 usec_t modbus_bus_probe_time(const ModbusBus *b, const ModbusJob *job) {
@@ -245,7 +273,7 @@ static void bus_begin(ModbusBus *b, JobList *queue) {
         b->probed = queue == &b->probes;
         if (!b->probed)
                 b->wrote = queue == &b->writes;
-        if (f->urgency == MODBUS_JOB_PROBE)
+        if (bus_pays(b, f->urgency))
                 f->begun = b->clock.now(b->clock.userdata);
         bus_transmit(f, job->transmitted);
         job->transmitted = true;
@@ -345,8 +373,8 @@ static void bus_on_attempt(int error, const ModbusResponse *response, void *user
         ModbusJob *job;
 
         bus_count(f, error, response);
-        if (f->urgency == MODBUS_JOB_PROBE)
-                bus_account_probe(b, f->begun);
+        if (bus_pays(b, f->urgency))
+                bus_account(b, f);
         if (f->job && error < 0 && bus_repeat(f))
                 return;
 
@@ -383,7 +411,7 @@ void modbus_bus_detach(ModbusBus *b) {
         if (b->n_busy > 0)
                 b->link->vtable->cancel(b->link);
         b->link = NULL;
-        b->wrote = b->probed = false;
+        b->wrote = b->probed = b->tried = false;
         b->probe_at = 0;
         bus_set_wake(b, USEC_INFINITY);
 
@@ -400,20 +428,19 @@ void modbus_bus_detach(ModbusBus *b) {
 }
 
 int modbus_bus_submit_always(ModbusBus *b, ModbusJob *job) {
-        JobList *queue;
+        bool once = bus_pays(b, job->urgency);
 
         assert(!modbus_job_submitted(job));
 
         if (!b->link)
                 return -ENOTCONN;
 
-        queue = bus_queue_of(b, job);
-        job->immediate_left = queue == &b->probes ? 0 : b->options.immediate_count;
-        job->delayed_left = queue == &b->probes ? 0 : b->options.delayed_count;
+        job->immediate_left = once ? 0 : b->options.immediate_count;
+        job->delayed_left = once ? 0 : b->options.delayed_count;
         job->state = MODBUS_JOB_QUEUED;
         job->transmitted = false;
         bus_release_delayed(b); /* those whose time has come stand before */
-        list_append(queue, job);
+        list_append(bus_queue_of(b, job), job);
         return 0;
 }
 
@@ -422,6 +449,8 @@ int modbus_bus_submit(ModbusBus *b, ModbusJob *job) {
 
         if (b->link && bus_n_waiting(b) >= (size_t) MODBUS_BUS_QUEUE_MAX * b->options.max_outstanding)
                 return -EAGAIN;
+        if (b->link && job->urgency == MODBUS_JOB_TRIAL && !bus_may_try(b, job))
+                return -EBUSY;
 
         r = modbus_bus_submit_always(b, job);
         if (r >= 0)

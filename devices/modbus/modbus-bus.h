@@ -29,6 +29,7 @@ typedef enum ModbusUrgency {
         MODBUS_JOB_POLL,
         MODBUS_JOB_WRITE,
         MODBUS_JOB_PROBE,       /* of a unit that did not answer: one attempt, within the budget */
+        MODBUS_JOB_TRIAL,       /* a write to such a unit: one attempt, on the same account, but it does not wait for it */
 } ModbusUrgency;
 
 typedef struct ModbusClock {
@@ -70,7 +71,7 @@ void modbus_bus_attach(ModbusBus *b, ModbusLink *link);
 void modbus_bus_detach(ModbusBus *b);
 
 /* Appends to the queue. done() is never called inside. -ENOTCONN: no line; -EAGAIN: the queue is full
- * (D26). */
+ * (D26); -EBUSY: a trial for which the budget has no time. */
 int modbus_bus_submit(ModbusBus *b, ModbusJob *job);
 /* The same beyond the bound: for the requests that a remote device polls with, and for the next step
  * of a write that was let in. Nothing leaves before modbus_bus_run(), which follows done() by itself: so

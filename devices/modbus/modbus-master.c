@@ -569,7 +569,7 @@ static const StatusField master_status_fields[] = {
         { "Framing", NULL, "TCP, RTU or ASCII", STATUS_STRING, .constant = master_framing },
         { "Endpoint", NULL, "far end of the line", STATUS_STRING, .constant = master_endpoint },
         { "Connections", NULL, "connections made", STATUS_COUNTER, offsetof(ModbusMaster, connections) },
-        { "DroppedWrites", NULL, "writes dropped because too many requests waited", STATUS_COUNTER,
+        { "DroppedWrites", NULL, "writes dropped because too many requests waited, or their remote device did not answer", STATUS_COUNTER,
           offsetof(ModbusMaster, writes.dropped) },
         MODBUS_COUNTER_FIELDS(ModbusMaster, counters.all),
         { "Load", "%", "part of the last second in which the line was in use", STATUS_GAUGE,

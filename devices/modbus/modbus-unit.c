@@ -267,7 +267,8 @@ static void unit_on_read(ModbusJob *job, int error, const ModbusResponse *respon
 
         read->used = false;
         u->n_reading--;
-        if (error == -ETIMEDOUT)
+        u->mute = error == -ETIMEDOUT;
+        if (u->mute)
                 unit_timed_out(u);
         if (error < 0)
                 return;
@@ -322,6 +323,7 @@ void modbus_unit_done(ModbusUnit *u) {
 }
 
 void modbus_unit_connected(ModbusUnit *u) {
+        u->mute = false;
         if (u->enabled) {
                 unit_start(u);
                 return;

@@ -52,6 +52,7 @@ struct ModbusUnit {
         bool polling;           /* between start and stop */
         bool pausing;           /* in timeout_poll_delay */
         bool silent;            /* the last read timed out */
+        bool mute;              /* the last request, a read or a write, timed out */
         bool living;            /* polled, and not silent: the bus counts it */
         ModbusUnitStatus status;
         ModbusPoll poll;

@@ -68,6 +68,7 @@ static void write_prepare_step(ModbusWrite *w) {
         uint8_t unit = (uint8_t) w->unit->conf->device_id, *pdu = w->frame + framing->pdu_offset;
         size_t pdu_size = modbus_request_build(&w->plan.steps[w->step], pdu);
 
+        w->job.urgency = w->unit->mute ? MODBUS_JOB_TRIAL : MODBUS_JOB_WRITE;
         w->job.request.frame = w->frame;
         w->job.request.expect = modbus_expect(unit, pdu, pdu_size);
         w->job.request.size = framing->wrap(w->frame, 0, unit, pdu_size);
@@ -76,6 +77,7 @@ static void write_prepare_step(ModbusWrite *w) {
 static void write_on_done(ModbusJob *job, int error, const ModbusResponse *response) {
         ModbusWrite *w = (ModbusWrite *) job;
 
+        w->unit->mute = error == -ETIMEDOUT;
         if (error == -ENOTCONN) {
                 log_context(LOG_WARNING, writes_log(w->writes),
                             "Write of %s of remote device %s has no result: the connection is gone.",
@@ -116,9 +118,11 @@ static void write_submit(ModbusWrite *w) {
                 writes->dropped++;
                 if (!writes->dropping)
                         log_context(LOG_WARNING, writes_log(writes),
-                                    "Write of %s of remote device %s dropped: %u requests wait already. "
+                                    "Write of %s of remote device %s dropped: %s. "
                                     "More are dropped silently until there is room.",
-                                    w->data->name, w->unit->id_text, MODBUS_BUS_QUEUE_MAX);
+                                    w->data->name, w->unit->id_text,
+                                    r == -EBUSY ? "it does not answer, and others need the line"
+                                                : "too many requests wait already");
                 writes->dropping = true;
         }
         write_give_up(w, r == -ENOTCONN ? MODBUS_NOT_CONNECTED : MODBUS_BUSY);
@@ -169,7 +173,6 @@ static void write_begin(ModbusWrites *writes, ModbusUnit *u, const ModbusMasterD
 
         *w = (ModbusWrite) {
                 .job.done = write_on_done,
-                .job.urgency = MODBUS_JOB_WRITE,
                 .job.counters = &u->counters,
                 .writes = writes,
                 .unit = u,

@@ -245,6 +245,49 @@ static void test_dead_units(void) {
         fixture_done(&f);
 }
 
+#define WRITE(id) "{\"request_id\": " #id ", \"value\": " #id "}"
+#define RESULT(id, result) WRITE_RESULT("reg", #id, result)
+
+/* A write to a unit that does not answer is sent once, and while others answer a second one is refused. Any answer ends that. */
+static void test_writes_to_a_dead_unit(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .beyond = true, .immediate = 1 },
+                     REMOTE("1", "1000", WORD("x", "0") "," ITEM("reg", "null", "HOLDING_REGISTER", "100", "0", "16")) ","
+                     REMOTE("2", "0", WORD("x", "1000")));
+        enable(&f, "1");
+        enable(&f, "2");
+        connect_master(&f);
+        peer_expect(f.peer, READ_X);
+        peer_expect(f.peer, READ_X);
+        peer_expect(f.peer, "02 03 0000 0001");
+        peer_answer(f.peer, "03 02 0001");
+        fake_host_expect(f.host, R1("CONNECTING"), "remote_device/2/status \"CONNECTING\"", R1("DISCONNECTED"),
+                         "remote_device/2/status \"CONNECTED\"", "remote_device/2/" GOOD("x", "1", "INTERROGATE"));
+
+        write_value(&f, "reg", WRITE(1));
+        peer_expect(f.peer, "01 06 0064 0001");
+        peer_answer(f.peer, "06 0064 0001");
+        fake_host_expect(f.host, RESULT(1, "SUCCESS"));
+
+        write_value(&f, "reg", WRITE(2)); /* as always: all attempts, and any number waits */
+        write_value(&f, "reg", WRITE(3));
+        peer_expect(f.peer, "01 06 0064 0002");
+        peer_answer(f.peer, "06 0064 0002");
+        peer_expect(f.peer, "01 06 0064 0003");
+        peer_expect(f.peer, "01 06 0064 0003");
+        fake_host_expect(f.host, RESULT(2, "SUCCESS"), RESULT(3, "TIMEOUT"));
+
+        write_value(&f, "reg", WRITE(4));
+        peer_expect(f.peer, "01 06 0064 0004");
+        expect_write_result(&f, "reg", WRITE(5), RESULT(5, "BUSY"));
+        fake_host_expect(f.host, RESULT(4, "TIMEOUT"));
+        expect_write_result(&f, "reg", WRITE(6), RESULT(6, "BUSY"));
+        peer_expect_nothing(f.peer, 10 * MS);
+        g_assert_cmpuint(status_value(f.host, "DroppedWrites"), ==, 2);
+        fixture_done(&f);
+}
+
 /* An item that cannot be read does not cost its neighbours theirs. */
 static void test_reading_through_holes(void) {
         Fixture f;
@@ -347,5 +390,6 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-beyond/neighbours-as-specified", test_neighbours_as_specified);
         g_test_add_func("/modbus-beyond/values", test_values);
         g_test_add_func("/modbus-beyond/dead-units", test_dead_units);
+        g_test_add_func("/modbus-beyond/writes-to-a-dead-unit", test_writes_to_a_dead_unit);
         return g_test_run();
 }

@@ -536,6 +536,65 @@ static void test_writes_before_probes(void) {
         fixture_free(f);
 }
 
+static void expect_busy(Fixture *f, Job *j) {
+        g_assert_cmpint(modbus_bus_submit(f->bus, &j->job), ==, -EBUSY);
+        g_assert_false(modbus_job_submitted(&j->job));
+}
+
+/* A write to a unit that does not answer has one attempt, at once, and delays the next probe by its share. */
+static void test_trials(void) {
+        for (unsigned first = 0; first < 2; first++) {
+                Fixture *f = fixture_new(&(ModbusBusOptions) { .probe_budget = 0.25, .write_priority = first,
+                                                               .immediate_count = 5, .delayed_count = 5 });
+                Job p, w, x;
+
+                job_init_as(&p, f, 'p', MODBUS_JOB_PROBE);
+                job_init_as(&x, f, 'x', MODBUS_JOB_TRIAL);
+                modbus_bus_count_living(f->bus, 1);
+                submit(f, job_init_as(&w, f, 'w', MODBUS_JOB_TRIAL));
+                expect_busy(f, &x); /* one at a time … */
+                run_until(f, 120);
+                expect_busy(f, &x); /* … and within the budget */
+                submit(f, &p);
+                run_until(f, 520);
+                expect_log(f, "w@0 w=T@100 p@400 p=T@500 ");
+                submit(f, &x); /* before its time */
+                submit(f, &p);
+                run_until(f, 1220);
+                expect_log(f, "x@520 x=T@620 p@1100 p=T@1200 ");
+                submit(f, &x);
+                run_until(f, 1900);
+                expect_log(f, "x@1220 x=T@1320 ");
+                submit(f, &x); /* there is no probe */
+                run_until(f, 2010);
+                submit(f, &p);
+                run_until(f, 2350);
+                expect_log(f, "x@1900 x=T@2000 p@2300 ");
+
+                run_until(f, 2400);
+                modbus_bus_count_living(f->bus, -1); /* nobody is slowed down */
+                submit(f, &w);
+                submit(f, &x);
+                run_until(f, 3000);
+                expect_log(f, "p=T@2400 w@2400 w=T@2500 x@2500 x=T@2600 ");
+                fixture_free(f);
+        }
+}
+
+/* Where no budget is asked for, it is a write like others. */
+static void test_trials_without_budget(void) {
+        Fixture *f = fixture_new(&(ModbusBusOptions) { .probe_budget = 1, .immediate_count = 1 });
+        Job w, x, a;
+
+        modbus_bus_count_living(f->bus, 1);
+        submit(f, job_init_as(&a, f, 'a', MODBUS_JOB_POLL));
+        submit(f, job_init_as(&w, f, 'w', MODBUS_JOB_TRIAL));
+        submit(f, job_init_as(&x, f, 'x', MODBUS_JOB_TRIAL));
+        run_until(f, 1000);
+        expect_log(f, "a@0 a@100 a=T@200 w@200 w@300 w=T@400 x@400 x@500 x=T@600 ");
+        fixture_free(f);
+}
+
 /* ---- several on the line ----------------------------------------------------------------------------- */
 
 #define PIPELINED(n) .max_outstanding = (n), .write_priority = true
@@ -678,6 +737,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-bus/probes-alone", test_probes_alone);
         g_test_add_func("/modbus-bus/probes-and-writes", test_probes_and_writes);
         g_test_add_func("/modbus-bus/writes-before-probes", test_writes_before_probes);
+        g_test_add_func("/modbus-bus/trials", test_trials);
+        g_test_add_func("/modbus-bus/trials-without-budget", test_trials_without_budget);
         g_test_add_func("/modbus-bus/outstanding", test_outstanding);
         g_test_add_func("/modbus-bus/outstanding-timeouts", test_outstanding_timeouts);
         g_test_add_func("/modbus-bus/outstanding-writes", test_outstanding_writes);
