@@ -36,6 +36,9 @@ struct Line {
         usec_t ends_at;
         Unit units[UNITS_MAX];
         size_t n_units;
+        ModbusJob write;        /* to the first one, if that is dead, as often as it goes */
+        bool writing;
+        unsigned n_writes;
 };
 
 static void fake_submit(ModbusLink *link, const ModbusRequest *request, ModbusLinkCallback callback, void *userdata) {
@@ -82,10 +85,19 @@ static void on_read(ModbusJob *job, int error, const ModbusResponse *response) {
 
         unit_set_silent(u, error < 0);
         u->answered += error >= 0;
+        if (u->line->writing && !modbus_job_submitted(&u->line->write))
+                (void) modbus_bus_submit(u->line->bus, &u->line->write);
         if (error < 0 && u->line->delay > 0)
                 u->due = u->line->now + u->line->delay;
         else
                 unit_ask(u);
+}
+
+static void on_write(ModbusJob *job, int error, const ModbusResponse *response) {
+        Line *l = ((const Unit *) (const void *) (job->request.frame - offsetof(Unit, frame)))->line;
+
+        g_assert_cmpint(error, ==, -ETIMEDOUT);
+        l->n_writes++;
 }
 
 /* The first n_dead of the units do not answer, which is found out by their first reads. */
@@ -112,6 +124,9 @@ static Line *line_new(size_t n_units, size_t n_dead, usec_t timeout, usec_t dela
                 modbus_bus_count_living(l->bus, 1);
                 unit_ask(u);
         }
+        l->write.urgency = MODBUS_JOB_TRIAL;
+        l->write.request = l->units[0].job.request;
+        l->write.done = on_write;
         modbus_bus_run(l->bus);
         return l;
 }
@@ -157,6 +172,54 @@ static void line_run(Line *l, usec_t duration) {
 
         while (l->now < end)
                 line_step(l);
+}
+
+/* ---- what they cost the others ----------------------------------------------------------------------- */
+
+static unsigned line_answered(const Line *l) {
+        unsigned n = 0;
+
+        for (size_t i = 0; i < l->n_units; i++)
+                n += l->units[i].answered;
+        return n;
+}
+
+/* Once the dead are found out: how many answers come in so many turns of all of them. */
+static unsigned answers_of(size_t n_living, size_t n_dead, usec_t timeout, bool writing, unsigned turns) {
+        Line *l = line_new(n_living + n_dead, n_dead, timeout, 0, 0.05);
+        unsigned answered;
+
+        l->writing = writing && n_dead > 0;
+        line_run(l, 200 * timeout);
+        answered = line_answered(l);
+        l->n_writes = 0;
+        line_run(l, turns * 20 * 5 * timeout);
+        answered = line_answered(l) - answered;
+        if (l->writing)
+                g_assert_cmpuint(l->n_writes, >=, turns);
+        for (size_t i = 0; i < n_dead; i++)
+                g_assert_cmpuint(l->units[i].asked, >=, turns / 2);
+        line_free(l);
+        return answered;
+}
+
+/* 20 units of which 5 are dead: the others keep 95 % of their rate, whatever the timeout; even if somebody keeps writing to one, but
+ * for a probe and a write that are paid for when the count is over. */
+static void test_rate(void) {
+        static const unsigned timeouts[] = { 100, 1000, 10000 };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(timeouts); i++) {
+                unsigned alone = answers_of(15, 0, timeouts[i] * MS, false, 10);
+
+                for (unsigned writing = 0; writing < 2; writing++) {
+                        unsigned answered = answers_of(15, 5, timeouts[i] * MS, writing, 10);
+
+                        g_test_message("timeout %u ms: %u of %u, %.2f %%", timeouts[i], answered, alone,
+                                       100.0 * answered / alone);
+                        answered += writing ? (unsigned) (2 * timeouts[i] * MS / ANSWER) : 0;
+                        g_assert_cmpfloat(answered, >=, 0.95 * alone);
+                }
+        }
 }
 
 /* ---- recovery ---------------------------------------------------------------------------------------- */
@@ -227,6 +290,7 @@ static void test_recovery(void) {
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 
+        g_test_add_func("/modbus-probes/rate", test_rate);
         g_test_add_func("/modbus-probes/recovery", test_recovery);
         return g_test_run();
 }
