@@ -2,22 +2,9 @@
 /* Rules of the embedded event server's configuration that a table cannot say (spec embedded.md 1). Loop
  * thread, at start. */
 
-#include <arpa/inet.h>
 #include <netdb.h>
 
 #include "daemon/config-tables.h"
-
-/* A name other than localhost may lead anywhere. */
-static bool is_loopback(const char *host) {
-        struct in_addr v4;
-        struct in6_addr v6;
-
-        if (inet_pton(AF_INET, host, &v4) == 1)
-                return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
-        if (inet_pton(AF_INET6, host, &v6) == 1)
-                return IN6_IS_ADDR_LOOPBACK(&v6);
-        return g_ascii_strcasecmp(host, "localhost") == 0;
-}
 
 /* As event_server_listen(): looking names up is for those who connect. */
 static bool can_listen_on(const Address *address) {
@@ -35,7 +22,7 @@ static void verify_tcp(const EmbeddedConfig *embedded, const char *const *listen
         if (!can_listen_on(address))
                 conf_error_at(errors, CONF_ERROR, listen,
                               "expected a numeric address or localhost to listen on, got \"%s\"", address->host);
-        else if (!embedded->client_token && !is_loopback(address->host))
+        else if (!embedded->client_token && !host_is_loopback(address->host))
                 conf_error_at(errors, CONF_ERROR, listen,
                               "%s is not a loopback address and anybody could connect: give client_token, or listen on 127.0.0.1",
                               *listen);

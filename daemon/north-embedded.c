@@ -88,7 +88,15 @@ static int register_initial(EventServer *server, const EmbeddedConfig *config) {
 
 /* ---- listening ---------------------------------------------------------------------------------------------------- */
 
-static int listen_on_passed(EventServer *server, const ListenFds *fds, const char *name) {
+/* Anybody could connect: a TCP socket that is not loopback, and no token (spec embedded.md 1). */
+static bool is_open_to_all(const EmbeddedConfig *config, int fd) {
+        g_autofree char *host = NULL;
+        uint16_t port;
+
+        return !config->client_token && socket_name(fd, /* peer= */ false, &host, &port) >= 0 && !host_is_loopback(host);
+}
+
+static int listen_on_passed(EventServer *server, const EmbeddedConfig *config, const ListenFds *fds, const char *name) {
         int fd, r;
 
         fd = fds ? listen_fds_get(fds, name) : -ENOENT;
@@ -96,6 +104,10 @@ static int listen_on_passed(EventServer *server, const ListenFds *fds, const cha
                 log_error("Cannot listen on fd:%s: the service manager passed no such socket; start its socket unit before the service.",
                           name);
                 return fd;
+        }
+        if (fd >= 0 && is_open_to_all(config, fd)) {
+                log_error("Cannot listen on fd:%s: it is not at a loopback address and anybody could connect: give client_token.", name);
+                return -EACCES;
         }
         r = fd < 0 ? fd : event_server_listen_fd(server, fd);
         return r < 0 ? log_error_errno(r, "Cannot listen on fd:%s: %m", name) : 0;
@@ -128,8 +140,8 @@ static int listen_on_address(EventServer *server, const char *text) {
         return r < 0 ? log_error_errno(r, "Cannot listen on %s: %m", shown) : 0;
 }
 
-static int listen_on(EventServer *server, const ListenFds *fds, const char *text) {
-        return g_str_has_prefix(text, "fd:") ? listen_on_passed(server, fds, text + strlen("fd:")) :
+static int listen_on(EventServer *server, const EmbeddedConfig *config, const ListenFds *fds, const char *text) {
+        return g_str_has_prefix(text, "fd:") ? listen_on_passed(server, config, fds, text + strlen("fd:")) :
                                                listen_on_address(server, text);
 }
 
@@ -138,11 +150,11 @@ static int listen_on_all(EventServer *server, const EmbeddedConfig *config, cons
         int r;
 
         if (!listen && fds && listen_fds_get(fds, EMBEDDED_PASSED_SOCKET) >= 0)
-                return listen_on_passed(server, fds, EMBEDDED_PASSED_SOCKET);
+                return listen_on_passed(server, config, fds, EMBEDDED_PASSED_SOCKET);
         if (!listen)
                 return listen_on_address(server, LISTEN_DEFAULT);
         for (size_t i = 0; i < config->listen.n; i++) {
-                r = listen_on(server, fds, listen[i]);
+                r = listen_on(server, config, fds, listen[i]);
                 if (r < 0)
                         return r;
         }

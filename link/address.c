@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Text of addresses and their socket form. No state, any thread. */
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <sys/socket.h>
@@ -135,6 +136,17 @@ int address_unix(const char *path, struct sockaddr_un *ret) {
         *ret = (struct sockaddr_un) { .sun_family = AF_UNIX };
         memcpy(ret->sun_path, path, size);
         return 0;
+}
+
+bool host_is_loopback(const char *host) {
+        struct in_addr v4;
+        struct in6_addr v6;
+
+        if (inet_pton(AF_INET, host, &v4) == 1)
+                return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+        if (inet_pton(AF_INET6, host, &v6) == 1)
+                return IN6_IS_ADDR_LOOPBACK(&v6);
+        return g_ascii_strcasecmp(host, "localhost") == 0;
 }
 
 int socket_name(int fd, bool peer, char **ret_host, uint16_t *ret_port) {

@@ -32,6 +32,9 @@ int address_numeric(const char *host, uint16_t port, bool passive, struct addrin
 /* -ENAMETOOLONG: beyond what the kernel takes (107 bytes). */
 int address_unix(const char *path, struct sockaddr_un *ret);
 
+/* A name other than localhost may lead anywhere. */
+bool host_is_loopback(const char *host);
+
 /* Numeric host and port of a TCP socket's own (peer false) or other end. Caller frees. -EAFNOSUPPORT:
  * another kind of socket, -ENOTCONN … as getpeername(2). */
 int socket_name(int fd, bool peer, char **ret_host, uint16_t *ret_port);

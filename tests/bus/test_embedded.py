@@ -21,7 +21,7 @@ from harness.bus import DEVICE, ERROR, MANAGER, ROOT_PATH, BusError, device_path
 from harness.config import NATIVE, data, master, remote
 from harness.eventer import Eventer, is_operational
 from harness.gateway import activate
-from harness.ports import free_port
+from harness.ports import connects, free_port
 from harness.waiting import wait_until
 
 PLC = 'modbus_master/plc'
@@ -156,6 +156,20 @@ def test_passed_socket(gatewayd, bus, bus_client):
         eventer.wait(f'{NATIVE.prefix(PLC)}/gateway/running', False, since)
         eventer.wait('event/1/engine', 'STOPPED', since)
         assert gateway.process.wait() == 0
+
+
+def test_passed_socket_for_all(gatewayd, bus):
+    """As with an address of the configuration: not without a token."""
+    port = free_port()
+    prefix = activate(('eventer', f'0.0.0.0:{port}'))
+    gateway = gatewayd(config(path=':memory:', listen=['fd:eventer']), wait=False, prefix=prefix)
+    wait_until(lambda: connects(port), 'somebody listens')
+    assert gateway.process.wait() == 1
+    assert 'anybody could connect: give client_token' in gateway.log_text()
+
+    gateway = gatewayd(config(path=':memory:', listen=['fd:eventer'], client_token='secret'), wait=False, prefix=prefix)
+    wait_until(lambda: connects(port), 'somebody listens')
+    gateway.wait_ready()
 
 
 @pytest.mark.parametrize('listen', [{'listen': ['fd:eventer']}, {}], ids=['named', 'default'])

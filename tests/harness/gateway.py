@@ -188,8 +188,8 @@ def pass_stored(stored):
 
 
 def activate(*listeners):
-    """(name, port or path)…: the `prefix` that waits for the first connection and then becomes the daemon, with named
-    descriptors."""
+    """(name, port, path or address)…: the `prefix` that waits for the first connection and then becomes the daemon, with
+    named descriptors."""
     command = ['systemd-socket-activate', f'--fdname={":".join(name for name, _ in listeners)}']
     command += [f'--listen={f"127.0.0.1:{where}" if isinstance(where, int) else where}' for _, where in listeners]
     return command + [f'--setenv={i}' for i in ('NOTIFY_SOCKET', 'STATE_DIRECTORY', 'RUNTIME_DIRECTORY', *SANITIZER_ENV)]
