@@ -453,6 +453,12 @@ EventStorage gateway_get_event_storage(const Gateway *g, const char **ret_detail
         return trouble ? EVENT_STORAGE_FAILING : server ? EVENT_STORAGE_WORKING : EVENT_STORAGE_NONE;
 }
 
+uint64_t gateway_get_events_lost(const Gateway *g) {
+        const EventServer *server = north_get_event_server(g->north);
+
+        return server ? event_server_get_counters(server).dropped : 0;
+}
+
 size_t gateway_n_proxies(const Gateway *g) {
         return g->proxies->len;
 }

@@ -86,6 +86,7 @@ int64_t gateway_get_monitor_rank(const Gateway *g, bool *ret_known); /* ours the
 const char *gateway_get_event_server(const Gateway *g); /* `unix:PATH`, `tcp:HOST:PORT`; "": not known yet, or embedded and nowhere to connect to */
 /* ret_detail (borrowed): a sentence about FAILING, else "". */
 EventStorage gateway_get_event_storage(const Gateway *g, const char **ret_detail);
+uint64_t gateway_get_events_lost(const Gateway *g); /* registrations that the embedded event server kept for its disk, and had no more room for */
 /* Proxies in the order of the configuration. */
 size_t gateway_n_proxies(const Gateway *g);
 Proxy *gateway_get_proxy(const Gateway *g, size_t i);

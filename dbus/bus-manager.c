@@ -77,6 +77,10 @@ static BusValue get_event_storage_detail(const void *object) {
         return bus_string(detail);
 }
 
+static BusValue get_events_lost(const void *object) {
+        return bus_uint64(gateway_get_events_lost(object));
+}
+
 #define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
 #define EMITS SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 
@@ -96,6 +100,7 @@ const BusProperty manager_properties[] = {
         { "MonitorRank", "x", EMITS, GATEWAY_NORTH, get_monitor_rank },
         { "EventStorage", "s", EMITS, GATEWAY_STORAGE, get_event_storage },
         { "EventStorageDetail", "s", EMITS, GATEWAY_STORAGE, get_event_storage_detail },
+        { "EventsLost", "t", 0, 0, get_events_lost },
         {},
 };
 G_STATIC_ASSERT(ELEMENTSOF(manager_properties) - 1 <= BUS_PROPERTIES_MAX);

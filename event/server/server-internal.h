@@ -31,6 +31,7 @@ struct EventServer {
         RateLimit client_lines, disk_lines;
         char *trouble;
         bool trouble_logged, changed;
+        uint64_t dropped_told; /* sessions that the log has counted */
 
         int64_t session;        /* the last one given */
         Timestamp timestamp;    /* its */

@@ -322,6 +322,19 @@ int event_server_connect(EventServer *s, int *ret_fd) {
 
 /* ---- the storage -------------------------------------------------------------------------------------------------- */
 
+/* What had to go is said in any case. */
+static void server_on_mended(EventServer *s) {
+        uint64_t lost = storage_dropped(s->storage) - s->dropped_told;
+
+        s->dropped_told += lost;
+        if (lost > 0)
+                log_warning("The event database %s takes events again; %" PRIu64 " registrations without response were lost.", s->path,
+                            lost);
+        else if (s->trouble_logged)
+                log_notice("The event database %s takes events again.", s->path);
+        s->trouble_logged = false;
+}
+
 static void server_on_failing(bool failing, const char *detail, void *userdata) {
         EventServer *s = userdata;
         unsigned suppressed;
@@ -329,9 +342,7 @@ static void server_on_failing(bool failing, const char *detail, void *userdata) 
         g_clear_pointer(&s->trouble, g_free);
         server_changed(s);
         if (!failing) {
-                if (s->trouble_logged)
-                        log_notice("The event database %s takes events again.", s->path);
-                s->trouble_logged = false;
+                server_on_mended(s);
                 return;
         }
 

@@ -79,7 +79,7 @@ def test_manager_properties(service, system_bus_client, event_server):
         'EventServer': f'tcp:127.0.0.1:{event_server.port}',
         'EventServerState': 'operational',
         'MonitorState': 'none', 'MonitorBlessed': '', 'MonitorRank': 0,
-        'EventStorage': 'none', 'EventStorageDetail': '',
+        'EventStorage': 'none', 'EventStorageDetail': '', 'EventsLost': 0,
     }
 
 

@@ -215,6 +215,10 @@ EventStorage gateway_get_event_storage(const Gateway *g, const char **ret_detail
         *ret_detail = g->storage == EVENT_STORAGE_FAILING ? "disk full" : "";
         return g->storage;
 }
+
+uint64_t gateway_get_events_lost(const Gateway *g) {
+        return 0;
+}
 size_t gateway_n_proxies(const Gateway *g) {
         return g->proxies->len;
 }

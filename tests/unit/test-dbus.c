@@ -102,7 +102,8 @@ static void test_manager_properties(Fixture *f, gconstpointer data) {
                           "MonitorBlessed=''\n"
                           "MonitorRank=x0\n"
                           "EventStorage='working'\n"
-                          "EventStorageDetail=''\n");
+                          "EventStorageDetail=''\n"
+                          "EventsLost=t0\n");
 }
 
 static void test_monitor_properties(Fixture *f, gconstpointer data) {
@@ -458,7 +459,7 @@ static void test_describe(Fixture *f, gconstpointer data) {
                         "\"State\": \"degraded\", \"DevicesTotal\": 2, \"DevicesEnabled\": 2, \"DevicesRunning\": 1, "
                         "\"DevicesFailed\": 0, \"DevicesDown\": 1, \"EventServer\": \"tcp:127.0.0.1:23012\", "
                         "\"EventServerState\": \"operational\", \"MonitorState\": \"none\", \"MonitorBlessed\": null, \"MonitorRank\": null, \"EventStorage\": \"working\", "
-                        "\"EventStorageDetail\": null}, \"Devices\": [{\"Type\": \"fake_master\", ";
+                        "\"EventStorageDetail\": null, \"EventsLost\": 0}, \"Devices\": [{\"Type\": \"fake_master\", ";
         const char *text;
         sd_bus_message *m;
 

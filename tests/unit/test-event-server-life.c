@@ -49,6 +49,22 @@ static void test_full_disk(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(event_server_get_counters(f->server).dropped, ==, 0);
 }
 
+/* Of what waits for the disk the oldest goes, and is counted. */
+static void test_lost(Fixture *f, gconstpointer data) {
+        RawClient *c = client(f, "c", NULL);
+
+        full_disk(true);
+        raw_client_register(c, true, "x");
+        raw_client_expect(c, "failure");
+        g_assert_cmpuint(event_server_get_counters(f->server).dropped, ==, 0);
+        for (size_t size = 0; size <= STORAGE_KEPT_MAX; size += 100000)
+                register_bytes(c, 100000);
+        LOOP_UNTIL(f->event, event_server_get_counters(f->server).dropped > 0);
+        full_disk(false);
+        LOOP_UNTIL(f->event, !event_server_get_trouble(f->server));
+        g_assert_cmpuint(event_server_get_counters(f->server).dropped, <, 5);
+}
+
 /* While the disk is slow nobody is read. Who registers, and goes, has registered all the same. */
 static void test_gone_while_congested(Fixture *f, gconstpointer data) {
         RawClient *watch = client(f, "watch", "last/*"), *busy = client(f, "busy", NULL),
@@ -424,6 +440,7 @@ static void test_export_itself(Fixture *f, gconstpointer data) {
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         ADD("full-disk", test_full_disk);
+        ADD("lost", test_lost);
         ADD("gone-while-congested", test_gone_while_congested);
         ADD("corrupt", test_corrupt);
         ADD("restart", test_restart);
