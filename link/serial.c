@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the descriptor of a serial line, its event source, and the bytes that are unfinished or have not left.
+/* Owns a serial line's port, the event source of its descriptor, and the bytes that are unfinished or have not left.
  * Loop thread: the scratch buffer is one for the process.
  *
  * Output: what stands first in `output` is one transmission (`sending` bytes of it are not the kernel's yet);
@@ -7,21 +7,16 @@
  * two. A function that calls back returns at once when the line may be gone. */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "base/buffer.h"
 #include "base/deadline.h"
 #include "link/holder.h"
+#include "link/serial-port.h"
 #include "link/serial-settings.h"
 #include "link/serial.h"
 
 #define SCRATCH_SIZE (4U << 10)
-/* The other side of a pseudo-terminal has what was written at once. */
-#define PSEUDO_MAJOR_FIRST 136U
-#define PSEUDO_MAJOR_LAST 143U
 /* Between two looks at an output that does not empty (flow control): doubled from the first to the second. */
 #define LOOK_MIN_USEC (1 * USEC_PER_MSEC)
 #define LOOK_MAX_USEC (100 * USEC_PER_MSEC)
@@ -29,10 +24,11 @@
  * long as a character. What one comes too early, some microseconds, is spent in a loop. */
 #define AHEAD_MAX_USEC 100U
 
-typedef enum SerialState { SERIAL_OPEN, SERIAL_FAILED, SERIAL_ENDED } SerialState;
+typedef enum SerialState { SERIAL_OPENING, SERIAL_OPEN, SERIAL_FAILED, SERIAL_ENDED } SerialState;
 
 struct Serial {
         sd_event *event;
+        SerialPort *port;
         sd_event_source *source; /* of the descriptor; FAILED: deferred */
         sd_event_source *again;  /* serial_process(); made when first needed */
         sd_event_source *gone;   /* of a pseudo-terminal: its output has left */
@@ -50,7 +46,7 @@ struct Serial {
         usec_t quiet_until;
         usec_t timer_for; /* the quiet_until that the deadline waits for */
         usec_t ahead;     /* of it the timer is armed, which is late by about that */
-        int fd;
+        int fd;    /* the port's */
         int error; /* FAILED */
         SerialState state;
         bool reading : 1;
@@ -387,47 +383,10 @@ const uint8_t *serial_get_input(const Serial *s, size_t *ret_size) {
 
 /* ---- life --------------------------------------------------------------------------------------------- */
 
-static int open_device(const char *path, bool *ret_pseudo) {
-        _cleanup_(safe_closep) int fd = -EBADF;
-        struct stat st;
+static int serial_begin(Serial *s, bool pseudo) {
+        int r;
 
-        fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        if (!S_ISCHR(st.st_mode) || !isatty(fd))
-                return -ENOTTY;
-
-        *ret_pseudo = major(st.st_rdev) >= PSEUDO_MAJOR_FIRST && major(st.st_rdev) <= PSEUDO_MAJOR_LAST;
-        return TAKE_FD(fd);
-}
-
-static int serial_init(Serial *s, const char *path) {
-        bool pseudo = false;
-        int fd, r;
-
-        r = serial_settings_check(&s->options);
-        if (r < 0)
-                return r;
-
-        fd = open_device(path, &pseudo);
-        if (fd < 0)
-                return fd;
-        r = serial_settings_lock(fd, path);
-        if (r < 0) {
-                (void) safe_close(fd);
-                return r;
-        }
-        s->fd = fd;
-
-        r = serial_settings_apply(fd, &s->options, pseudo);
-        if (r < 0)
-                return r;
-        r = deadline_new(s->event, s->description, serial_on_deadline, s, &s->deadline);
-        if (r < 0)
-                return r;
-        r = sd_event_add_io(s->event, &s->source, fd, EPOLLIN, serial_on_io, s);
+        r = sd_event_add_io(s->event, &s->source, s->fd, s->reading ? EPOLLIN : 0, serial_on_io, s);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_description(s->source, s->description);
@@ -437,6 +396,32 @@ static int serial_init(Serial *s, const char *path) {
         if (r < 0)
                 return r;
         return sd_event_source_set_enabled(s->gone, SD_EVENT_OFF);
+}
+
+static void serial_on_opened(int error, int fd, bool pseudo, void *userdata) {
+        Serial *s = userdata;
+
+        s->fd = fd;
+        if (error >= 0)
+                error = serial_begin(s, pseudo);
+        if (error < 0) {
+                serial_end(s, error);
+                return;
+        }
+        s->state = SERIAL_OPEN;
+        s->handler->opened(s, s->userdata); /* may free s */
+}
+
+static int serial_init(Serial *s, const char *path) {
+        int r;
+
+        r = serial_settings_check(&s->options);
+        if (r < 0)
+                return r;
+        r = deadline_new(s->event, s->description, serial_on_deadline, s, &s->deadline);
+        if (r < 0)
+                return r;
+        return serial_port_open(s->event, path, &s->options, serial_on_opened, s, &s->port);
 }
 
 int serial_open(sd_event *event, const char *path, const SerialOptions *options, const char *description,
@@ -461,16 +446,6 @@ int serial_open(sd_event *event, const char *path, const SerialOptions *options,
         return 0;
 }
 
-/* Closing would wait for what has not left. */
-static void serial_close(Serial *s) {
-        if (s->fd < 0)
-                return;
-
-        serial_settings_flush(s->fd, false, true);
-        serial_settings_unlock(s->fd);
-        s->fd = safe_close(s->fd);
-}
-
 Serial *serial_free(Serial *s) {
         if (!s)
                 return NULL;
@@ -483,7 +458,7 @@ Serial *serial_free(Serial *s) {
         s->deadline = deadline_free(s->deadline);
         buffer_done(&s->input);
         buffer_done(&s->output);
-        serial_close(s);
+        s->port = serial_port_close(s->port);
         sd_event_unref(s->event);
         g_free(s);
         return NULL;

@@ -42,30 +42,33 @@ typedef struct SerialOptions {
 /* Lives as long as the lines that use it: a static const table. Each callback comes from the loop, never
  * inside a call of the owner. */
 typedef struct SerialHandler {
+        void (*opened)(Serial *s, void *userdata);
         /* All bytes not consumed so far; returns how many are consumed now. What is left comes again, in
          * front of newer bytes, when more have arrived, and only then. A byte with a wrong parity bit is 0,
          * a break is nothing. data is valid until return, also when the line is freed. */
         size_t (*received)(Serial *s, const uint8_t *data, size_t size, void *userdata);
         /* The last byte of a transmission has left for the wire; may be NULL. */
         void (*drained)(Serial *s, void *userdata);
-        /* Once, last: -ENODEV the device is gone, or another negative errno. The owner frees the line. */
+        /* Once, last: it could not be opened, or is lost. Before opened(): -ENOENT, -EACCES …; -EBUSY somebody has it;
+         * -ENOTTY not a serial line; -EOPNOTSUPP the driver does not take these settings. After it: -ENODEV the device
+         * is gone, or another negative errno. The owner frees the line. */
         void (*closed)(Serial *s, int error, void *userdata);
 } SerialHandler;
 
-/* <0: -ENOENT, -EACCES …; -EBUSY somebody has it; -ENOTTY not a serial line; -EOPNOTSUPP the driver does not
- * take these settings; -EINVAL options out of range. description (a literal) names the source. What was
- * received before the opening is thrown away. */
+/* Begins to open it; opened() or closed() follow in a later turn. <0: nothing was begun: -EINVAL options out of range,
+ * -EBUSY too much hangs on this device. description (a literal) names the source. What was received before the opening
+ * is thrown away. */
 int serial_open(sd_event *event, const char *path, const SerialOptions *options, const char *description,
                 const SerialHandler *handler, void *userdata, Serial **ret);
 /* Closes at once, what has not left is lost, no callback follows. */
 Serial *serial_free(Serial *s);
 DEFINE_CLEANUP(Serial, serial_free);
-/* Why serial_open() failed, as the end of a sentence; names the process that holds a busy device where that
+/* Why a line could not be opened, as the end of a sentence; names the process that holds a busy device where that
  * can be found out, which takes some milliseconds. Caller frees. */
 char *serial_open_error(const char *path, int error);
 
-/* One transmission: begins when the line is free and was silent for long enough. -ENODEV: lost. What is
- * written during a transmission becomes the next one. The caller bounds what it queues by
+/* One transmission: begins when the line is free and was silent for long enough. -ENODEV: not open.
+ * What is written during a transmission becomes the next one. The caller bounds what it queues by
  * serial_unsent(). */
 int serial_write(Serial *s, const void *data, size_t size);
 /* Bytes that may not have left for the wire: > 0 from a write to its drained(). */

@@ -50,6 +50,12 @@ int modbus_channel_adopt(ModbusChannel *c, sd_event *event, int fd, const Stream
 
 /* ---- the serial line's side -------------------------------------------------------------------------- */
 
+static void serial_opened(Serial *s, void *userdata) {
+        ModbusChannel *c = userdata;
+
+        c->handler->connected(c->userdata);
+}
+
 static size_t serial_received(Serial *s, const uint8_t *data, size_t size, void *userdata) {
         ModbusChannel *c = userdata;
 
@@ -69,6 +75,7 @@ static void serial_closed(Serial *s, int error, void *userdata) {
 }
 
 static const SerialHandler serial_handler = {
+        .opened = serial_opened,
         .received = serial_received,
         .drained = serial_drained,
         .closed = serial_closed,

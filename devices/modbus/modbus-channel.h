@@ -10,7 +10,7 @@
 typedef struct ModbusChannel ModbusChannel;
 
 typedef struct ModbusChannelHandler {
-        void (*connected)(void *userdata); /* modbus_channel_connect() only */
+        void (*connected)(void *userdata); /* … or open; not modbus_channel_adopt() */
         size_t (*received)(const uint8_t *data, size_t size, void *userdata);
         /* Nothing is unsent any more: handed to the kernel after it once had not (stream), or left for the
          * wire (serial). */

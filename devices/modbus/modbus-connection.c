@@ -256,7 +256,14 @@ static void connection_on_closed(int error, void *userdata) {
         connection_closed(userdata, error);
 }
 
+static void connection_on_connected(void *userdata) {
+        ModbusConnection *c = userdata;
+
+        c->server->handler->opened(c, c->server->userdata);
+}
+
 static const ModbusChannelHandler connection_channel_handler = {
+        .connected = connection_on_connected,
         .received = connection_on_received,
         .drained = connection_on_drained,
         .closed = connection_on_closed,

@@ -24,6 +24,8 @@ typedef struct ModbusSlaveCounters {
 } ModbusSlaveCounters;
 
 typedef struct ModbusConnectionHandler {
+        /* The line is open (modbus_connection_open()). */
+        void (*opened)(ModbusConnection *c, void *userdata);
         /* A write that touches data: the owner registers it, and modbus_connection_answer() follows in a
          * later turn. false: it cannot be registered, the answer is FUNCTION_ERROR. */
         bool (*write)(ModbusConnection *c, ModbusStoreWrite *w, void *userdata);
@@ -31,7 +33,7 @@ typedef struct ModbusConnectionHandler {
          * too long, and a write that was pending is forgotten. */
         void (*active)(ModbusConnection *c, bool active, void *userdata);
         /* Once, last, never inside a call: 0 the peer ended it, -ETIMEDOUT keep alive, -EBADMSG a broken
-         * frame, -ENODEV the line is gone, else another negative errno. The owner frees the connection. */
+         * frame, -ENODEV the line is gone, else another negative errno; before opened(): it could not be opened. The owner frees the connection. */
         void (*closed)(ModbusConnection *c, int error, void *userdata);
 } ModbusConnectionHandler;
 
@@ -84,7 +86,8 @@ extern const StatusField modbus_connection_fields[];
 
 /* Takes a connected TCP descriptor over, on success only. held: as by modbus_connection_hold(). */
 int modbus_connection_new(ModbusServer *server, int fd, uint64_t id, bool held, ModbusConnection **ret);
-/* Opens a serial line; errors as serial_open(). Not active, without an id: the owner gives it one. */
+/* Begins to open a serial line; opened() or closed() follow in a later turn. Not active, without an id: the owner gives
+ * it one. <0: nothing was begun. */
 int modbus_connection_open(ModbusServer *server, const char *port, const SerialOptions *options, bool held,
                            ModbusConnection **ret);
 /* Closes; no callback follows. */

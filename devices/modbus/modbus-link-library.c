@@ -40,7 +40,7 @@ typedef struct Call {
 G_STATIC_ASSERT(MODBUS_WRITE_REGISTERS_MAX + 2 == MODBUS_READ_REGISTERS_MAX);
 
 typedef enum LibraryState {
-        LIBRARY_OPENING,        /* connected() is still to be told */
+        LIBRARY_OPENING,
         LIBRARY_IDLE,
         LIBRARY_REFUSED,        /* the answer is known without asking */
         LIBRARY_ASKED,          /* the library is about to send */
@@ -251,10 +251,6 @@ static void link_on_deadline(void *userdata) {
         LibraryLink *l = userdata;
 
         switch (l->state) {
-        case LIBRARY_OPENING:
-                l->state = LIBRARY_IDLE;
-                l->handler->connected(l->userdata);
-                return;
         case LIBRARY_BROKEN:
                 l->handler->closed(l->error, l->userdata);
                 return;
@@ -264,6 +260,7 @@ static void link_on_deadline(void *userdata) {
                 link_finish(l, &(ModbusResponse) { .result = l->refused,
                                                    .exception = modbus_result_to_code(l->refused) });
                 return;
+        case LIBRARY_OPENING:
         case LIBRARY_IDLE:
                 return;
         case LIBRARY_ASKED:
@@ -425,6 +422,13 @@ static void library_link_cancel(ModbusLink *link) {
 
 /* ---- the line's side --------------------------------------------------------------------------------- */
 
+static void link_opened(Serial *serial, void *userdata) {
+        LibraryLink *l = userdata;
+
+        l->state = LIBRARY_IDLE;
+        l->handler->connected(l->userdata);
+}
+
 static size_t link_received(Serial *serial, const uint8_t *data, size_t size, void *userdata) {
         LibraryLink *l = userdata;
         size_t n = MIN(size, sizeof(l->answer) - l->answer_size);
@@ -457,6 +461,7 @@ static void link_closed(Serial *serial, int error, void *userdata) {
 }
 
 static const SerialHandler library_serial_handler = {
+        .opened = link_opened,
         .received = link_received,
         .drained = link_drained,
         .closed = link_closed,
@@ -519,7 +524,6 @@ int modbus_library_link_open(sd_event *event, const char *path, const SerialOpti
                 return r;
         }
 
-        deadline_set(l->deadline, 0);
         *ret = &l->link;
         return 0;
 }

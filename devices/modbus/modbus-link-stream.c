@@ -35,7 +35,6 @@ typedef struct StreamLink {
 
         usec_t request_timeout;
         SerialOptions line;     /* serial */
-        bool opening;           /* serial: connected() is still to be told */
         uint16_t transaction;   /* of the next transmission, unless it is still under way */
         bool receiving;         /* inside link_received(), behind what was received before */
         bool *freed;            /* set by free while it runs */
@@ -91,11 +90,6 @@ static void link_on_deadline(void *userdata) {
         size_t size;
         usec_t now;
 
-        if (l->opening) {
-                l->opening = false;
-                l->handler->connected(l->userdata);
-                return;
-        }
         if (l->n_waiting == 0 || (oldest->unsent && !l->channel.serial))
                 return;
 
@@ -445,8 +439,6 @@ int modbus_stream_link_open(sd_event *event, const char *path, const SerialOptio
         }
 
         l->line = *line;
-        l->opening = true;
-        deadline_set(l->deadline, 0);
         *ret = &l->link;
         return 0;
 }

@@ -76,7 +76,7 @@ typedef struct ModbusLinkOptions {
 int modbus_stream_link_connect(sd_event *event, Resolver *resolver, const char *host, uint16_t port,
                                const ModbusLinkOptions *options, const ModbusLinkHandler *handler,
                                void *userdata, ModbusLink **ret);
-/* A serial line, by our own codec. Errors as serial_open(). */
+/* A serial line, by our own codec. */
 int modbus_stream_link_open(sd_event *event, const char *path, const SerialOptions *line,
                             const ModbusLinkOptions *options, const ModbusLinkHandler *handler, void *userdata,
                             ModbusLink **ret);
@@ -86,7 +86,7 @@ int modbus_stream_link_open(sd_event *event, const char *path, const SerialOptio
 /* A serial line with RTU framing, by libmodbus in a thread of its own (spec 11.3). Unlike the others it ends an
  * attempt at once, as timed out, when what comes is not the answer, and answers what the protocol forbids
  * (INVALID_DATA_VALUE) without sending it. -EMFILE: the library needs a low descriptor number and there is
- * none; else as serial_open(). */
+ * none. */
 int modbus_library_link_open(sd_event *event, const char *path, const SerialOptions *line,
                              const ModbusLinkOptions *options, const ModbusLinkHandler *handler, void *userdata,
                              ModbusLink **ret);

@@ -45,7 +45,8 @@ typedef struct ModbusMaster {
         size_t n_units;
 
         ModbusLink *link;       /* while connecting and connected */
-        PathWatch *watch;       /* serial: while the port cannot be opened */
+        PathWatch *watch;       /* serial: while the port is not open */
+        bool returned;          /* … it came back since the last attempt began */
         Deadline *timer;        /* next attempt; stopped: the end */
         Deadline *bus_timer;
         usec_t attempt_at;      /* when the last attempt began; 0: none yet */
@@ -164,13 +165,14 @@ static void master_failed(ModbusMaster *m, int error) {
         master_set_link_down(m, error, false);
         master_set_status(m, MASTER_STATUS_DISCONNECTED);
         m->at_once = false;
-        master_schedule(m, master_connection(m)->connect_delay);
+        master_schedule(m, m->returned ? 0 : master_connection(m)->connect_delay);
 }
 
 /* A port that comes back need not wait for the rest of a pause. */
 static void master_on_port_returned(void *userdata) {
         ModbusMaster *m = userdata;
 
+        m->returned = true;
         if (m->state == MASTER_WAITING)
                 master_schedule(m, 0);
 }
@@ -211,8 +213,6 @@ static int master_open_port(ModbusMaster *m, const ModbusLinkOptions *options) {
                 r = modbus_library_link_open(event, m->endpoint, &line, options, &master_link_handler, m, &m->link);
         if (r == -EMFILE)
                 r = modbus_stream_link_open(event, m->endpoint, &line, options, &master_link_handler, m, &m->link);
-        if (r >= 0)
-                m->watch = path_watch_free(m->watch);
         return r;
 }
 
@@ -228,6 +228,7 @@ static void master_connect(ModbusMaster *m) {
         int r;
 
         m->state = MASTER_CONNECTING;
+        m->returned = false;
         m->attempt_at = now_usec(CLOCK_MONOTONIC);
         master_set_status(m, MASTER_STATUS_CONNECTING);
 
@@ -245,6 +246,7 @@ static void master_on_connected(void *userdata) {
         ModbusMaster *m = userdata;
 
         m->state = MASTER_CONNECTED;
+        m->watch = path_watch_free(m->watch);
         m->connected_at = now_usec(CLOCK_MONOTONIC);
         tap_opened(device_tap(&m->device), m->connected_at, 0, m->endpoint);
         m->connections++;

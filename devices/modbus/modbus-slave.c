@@ -23,11 +23,14 @@
 #define REOPEN_USEC (5 * USEC_PER_SEC)
 /* … and when it comes back, but not faster than this. */
 #define REOPEN_GAP_USEC (100 * USEC_PER_MSEC)
+/* A port that hangs holds up the start no longer. */
+#define OPENING_USEC (2 * USEC_PER_SEC)
 
 typedef enum SlaveState {
         SLAVE_QUERYING,  /* the data events have been asked for */
         SLAVE_RESOLVING, /* the name to listen on is being looked up */
-        SLAVE_LISTENING,
+        SLAVE_OPENING,   /* the serial port, for the first time */
+        SLAVE_LISTENING, /* or trying to */
         SLAVE_STOPPED, /* only the end is still to be told */
 } SlaveState;
 
@@ -39,10 +42,12 @@ typedef struct ModbusSlave {
         GPtrArray *listeners; /* Listener */
         ResolverQuery *query;
         char *endpoint;
-        Deadline *timer; /* next try of the port; stopped: the end */
+        Deadline *timer; /* next try of the port; opening: it is not waited for any longer; stopped: the end */
 
-        ModbusConnection *port; /* serial: while it is open */
-        PathWatch *watch;       /* … and while it is not */
+        ModbusConnection *port; /* serial: while it is open or being opened */
+        bool open;
+        PathWatch *watch; /* … while it is not open */
+        bool returned;    /* … it came back since `tried_at` */
         usec_t tried_at;
 
         GPtrArray *connections; /* ModbusConnection, in order of acceptance */
@@ -200,13 +205,13 @@ static const char *ending_to_string(int error) {
         }
 }
 
-static void slave_on_port_lost(ModbusSlave *s, int error);
+static void slave_on_port_closed(ModbusSlave *s, int error);
 
 static void slave_on_closed(ModbusConnection *c, int error, void *userdata) {
         ModbusSlave *s = userdata;
 
         if (c == s->port) {
-                slave_on_port_lost(s, error);
+                slave_on_port_closed(s, error);
                 return;
         }
         log_context(LOG_INFO, device_log(&s->device), "Connection %" PRIu64 " of %s ended: %s.", c->id,
@@ -272,7 +277,10 @@ static void slave_on_active(ModbusConnection *c, bool active, void *userdata) {
         slave_register_connections(s);
 }
 
+static void slave_on_opened(ModbusConnection *c, void *userdata);
+
 static const ModbusConnectionHandler slave_connection_handler = {
+        .opened = slave_on_opened,
         .write = slave_on_write,
         .active = slave_on_active,
         .closed = slave_on_closed,
@@ -479,10 +487,27 @@ static void slave_listen_borrowed(ModbusSlave *s, const char *name) {
 
 /* ---- serial port ------------------------------------------------------------------------------------- */
 
+/* 6.1: with the port or without it. The last thing its caller does. */
+static void slave_tried(ModbusSlave *s) {
+        if (s->state != SLAVE_OPENING)
+                return;
+        s->state = SLAVE_LISTENING;
+        device_started(&s->device);
+}
+
+/* Not before the port is back or some time is over, and never so often that it becomes a storm. */
+static void slave_schedule_port(ModbusSlave *s) {
+        usec_t gap = s->returned ? REOPEN_GAP_USEC : REOPEN_USEC;
+
+        deadline_set(s->timer, MAX(now_usec(CLOCK_MONOTONIC), usec_add(s->tried_at, gap)));
+}
+
 static void slave_on_port_returned(void *userdata) {
         ModbusSlave *s = userdata;
 
-        deadline_set(s->timer, MAX(now_usec(CLOCK_MONOTONIC), usec_add(s->tried_at, REOPEN_GAP_USEC)));
+        s->returned = true;
+        if (!s->port)
+                slave_schedule_port(s);
 }
 
 /* Without a watch there are still the tries. */
@@ -492,49 +517,68 @@ static void slave_watch_port(ModbusSlave *s) {
                                       &s->watch);
 }
 
-static void slave_open_port(ModbusSlave *s) {
-        const ModbusSlaveConf *conf = s->device.conf;
-        SerialOptions options = modbus_serial_options(&conf->transport.serial, (ModbusFramingKind) conf->framing);
-        g_autofree char *why = NULL, *detail = NULL;
-        int r;
-
-        slave_watch_port(s);
-        s->tried_at = now_usec(CLOCK_MONOTONIC);
-        r = modbus_connection_open(&s->server, s->endpoint, &options, s->held, &s->port);
-        if (r >= 0) {
-                s->watch = path_watch_free(s->watch);
-                deadline_set(s->timer, USEC_INFINITY);
-                tap_opened(s->server.tap, s->tried_at, 0, s->endpoint);
-                device_set_link(&s->device, DEVICE_LINK_UP, DEVICE_REASON_NONE, NULL);
-                return;
-        }
-
-        why = serial_open_error(s->endpoint, r);
-        detail = g_strdup_printf("cannot open %s: %s", s->endpoint, why);
-        tap_closed(s->server.tap, /* failed= */ true, s->tried_at, 0, detail);
-        device_set_link(&s->device, DEVICE_LINK_DOWN, device_reason_from_errno(r), detail);
-        deadline_set(s->timer, usec_add(s->tried_at, REOPEN_USEC));
-}
-
 static void slave_drop_port(ModbusSlave *s) {
         if (s->port)
                 (void) g_ptr_array_remove(s->connections, s->port);
         s->port = modbus_connection_free(s->port);
-        s->watch = path_watch_free(s->watch);
+        s->open = false;
 }
 
-/* Opened again at once, unless that could become a storm. */
-static void slave_on_port_lost(ModbusSlave *s, int error) {
+static void slave_tell_port_down(ModbusSlave *s, DeviceReason reason, const char *detail) {
+        tap_closed(s->server.tap, /* failed= */ true, now_usec(CLOCK_MONOTONIC), 0, detail);
+        device_set_link(&s->device, DEVICE_LINK_DOWN, reason, detail);
+        slave_schedule_port(s);
+}
+
+static void slave_port_failed(ModbusSlave *s, int error) {
+        g_autofree char *why = serial_open_error(s->endpoint, error);
+        g_autofree char *detail = g_strdup_printf("cannot open %s: %s", s->endpoint, why);
+
+        slave_drop_port(s);
+        slave_tell_port_down(s, device_reason_from_errno(error), detail);
+        slave_tried(s);
+}
+
+static void slave_port_lost(ModbusSlave *s, int error) {
         g_autofree char *detail = g_strdup_printf("%s is lost: %s", s->endpoint, g_strerror(-error));
         bool listed = s->port->active;
 
         slave_drop_port(s);
         if (listed)
                 slave_register_connections(s);
-        tap_closed(s->server.tap, /* failed= */ true, now_usec(CLOCK_MONOTONIC), 0, detail);
-        device_set_link(&s->device, DEVICE_LINK_DOWN, DEVICE_REASON_LOST, detail);
         slave_watch_port(s);
-        deadline_set(s->timer, usec_add(s->tried_at, REOPEN_USEC));
+        slave_tell_port_down(s, DEVICE_REASON_LOST, detail);
+}
+
+static void slave_on_port_closed(ModbusSlave *s, int error) {
+        if (s->open)
+                slave_port_lost(s, error);
+        else
+                slave_port_failed(s, error);
+}
+
+static void slave_open_port(ModbusSlave *s) {
+        const ModbusSlaveConf *conf = s->device.conf;
+        SerialOptions options = modbus_serial_options(&conf->transport.serial, (ModbusFramingKind) conf->framing);
+        int r;
+
+        slave_watch_port(s);
+        s->returned = false;
+        s->tried_at = now_usec(CLOCK_MONOTONIC);
+        r = modbus_connection_open(&s->server, s->endpoint, &options, s->held, &s->port);
+        if (r < 0)
+                slave_port_failed(s, r);
+}
+
+static void slave_on_opened(ModbusConnection *c, void *userdata) {
+        ModbusSlave *s = userdata;
+
+        s->open = true;
+        deadline_set(s->timer, USEC_INFINITY);
+        s->watch = path_watch_free(s->watch);
+        tap_opened(s->server.tap, now_usec(CLOCK_MONOTONIC), 0, s->endpoint);
+        device_set_link(&s->device, DEVICE_LINK_UP, DEVICE_REASON_NONE, NULL);
+        slave_tried(s);
 }
 
 static void slave_on_timer(void *userdata) {
@@ -542,6 +586,8 @@ static void slave_on_timer(void *userdata) {
 
         if (s->state == SLAVE_STOPPED)
                 device_ended(&s->device, DEVICE_REASON_NONE, NULL);
+        else if (s->state == SLAVE_OPENING)
+                slave_tried(s);
         else if (s->state == SLAVE_LISTENING && !s->port)
                 slave_open_port(s);
 }
@@ -566,9 +612,10 @@ static void slave_on_data_events(Device *d, int error, const Event *events, size
         slave_register_connections(s);
 
         if (s->server.line) {
-                s->state = SLAVE_LISTENING;
+                s->state = SLAVE_OPENING;
+                device_set_link(d, DEVICE_LINK_CONNECTING, DEVICE_REASON_NONE, NULL);
+                deadline_set_relative(s->timer, OPENING_USEC);
                 slave_open_port(s);
-                device_started(d); /* also without the port */
         } else if (name)
                 slave_listen_borrowed(s, name);
         else
@@ -640,6 +687,7 @@ static void slave_done(Device *d) {
         s->query = resolver_query_cancel(s->query);
         slave_free_listeners(s);
         slave_drop_port(s);
+        s->watch = path_watch_free(s->watch);
         slave_free_connections(s);
         g_clear_pointer(&s->listeners, g_ptr_array_unref);
         g_clear_pointer(&s->connections, g_ptr_array_unref);
@@ -675,6 +723,7 @@ static void slave_stop(Device *d) {
         s->query = resolver_query_cancel(s->query);
         slave_free_listeners(s);
         slave_drop_port(s);
+        s->watch = path_watch_free(s->watch);
         slave_free_connections(s);
         if (listed)
                 slave_register_connections(s);

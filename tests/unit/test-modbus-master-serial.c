@@ -5,7 +5,18 @@
 #include <dirent.h>
 
 #include "link/serial.h"
+#include "tests/unit/hang.h"
 #include "tests/unit/modbus-master-fixture.h"
+
+#define HANG_OPENING 1
+
+/* A stand-in: part of opening a line. */
+int isatty(int fd) {
+        struct termios t;
+
+        hang_here(HANG_OPENING);
+        return tcgetattr(fd, &t) == 0;
+}
 
 static const Settings lines[] = {
         { .line = true, .framing = MODBUS_FRAMING_RTU },
@@ -211,16 +222,68 @@ static void test_port_comes_and_goes(void) {
         }
 }
 
+/* One that returns while an attempt still hangs at what was there before, too. */
+static void test_port_returns_meanwhile(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+                Settings s = lines[i];
+                Fixture f;
+
+                s.connect_delay = "600";
+                fixture_init(&f, &s, POLLED_ONCE);
+                peer_pull(f.peer);
+                g_assert_cmpint(symlink("/dev/null", f.peer->pty->path), ==, 0);
+                hang_at(HANG_OPENING);
+                fake_host_start(f.host);
+                hang_wait(f.host->event);
+                g_assert_cmpint(f.host->link, ==, DEVICE_LINK_CONNECTING);
+
+                g_assert_cmpint(unlink(f.peer->pty->path), ==, 0);
+                peer_plug(f.peer);
+                loop_settle(f.host->event);
+                hang_let_go();
+                fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"), S("CONNECTING"), S("CONNECTED"));
+                fixture_done(&f);
+        }
+}
+
+/* A stop never waits for a port that hangs, and a start comes behind it. */
+static void test_stop_while_opening(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+                Fixture f;
+
+                fixture_init(&f, &lines[i], POLLED_ONCE);
+                enable(&f, "1");
+                hang_at(HANG_OPENING);
+                fake_host_start(f.host);
+                hang_wait(f.host->event);
+                fake_host_stop(f.host);
+                fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
+
+                fake_host_start(f.host);
+                fake_host_expect(f.host, S("CONNECTING"));
+                fake_host_expect_nothing(f.host, 20 * MS);
+                hang_let_go();
+                fake_host_expect(f.host, S("CONNECTED"), R1("CONNECTING"));
+                fixture_done(&f);
+        }
+}
+
+static void on_other_opened(Serial *s, void *userdata) {
+        *(bool *) userdata = true;
+}
+
 static void test_busy(void) {
-        static const SerialHandler nobody = {};
+        static const SerialHandler somebody = { .opened = on_other_opened };
         SerialOptions options = { .baudrate = 9600, .data_bits = 8, .stop_bits = 1 };
         Serial *other = NULL;
+        bool opened = false;
         Fixture f;
 
         fixture_init(&f, &(Settings) { .line = true, .framing = MODBUS_FRAMING_RTU, .connect_delay = "0.2" },
                      POLLED_ONCE);
-        g_assert_cmpint(serial_open(f.host->event, f.peer->pty->path, &options, "test", &nobody, NULL, &other), ==,
+        g_assert_cmpint(serial_open(f.host->event, f.peer->pty->path, &options, "test", &somebody, &opened, &other), ==,
                         0);
+        fake_host_wait(f.host, &opened);
         fake_host_start(f.host);
         fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
         g_assert_cmpint(f.host->link_reason, ==, DEVICE_REASON_BUSY);
@@ -299,6 +362,7 @@ static void test_wire_load(void) {
 }
 
 int main(int argc, char *argv[]) {
+        hang_init();
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/modbus-master-serial/life", test_life);
         g_test_add_func("/modbus-master-serial/polls", test_polls);
@@ -306,6 +370,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-master-serial/who-runs-it", test_who_runs_it);
         g_test_add_func("/modbus-master-serial/stop-while-waiting", test_stop_while_waiting);
         g_test_add_func("/modbus-master-serial/port-comes-and-goes", test_port_comes_and_goes);
+        g_test_add_func("/modbus-master-serial/port-returns-meanwhile", test_port_returns_meanwhile);
+        g_test_add_func("/modbus-master-serial/stop-while-opening", test_stop_while_opening);
         g_test_add_func("/modbus-master-serial/busy", test_busy);
         g_test_add_func("/modbus-master-serial/silent-interval", test_silent_interval);
         g_test_add_func("/modbus-master-serial/write-in-silence", test_write_in_silence);

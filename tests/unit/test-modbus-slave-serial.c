@@ -2,7 +2,18 @@
 /* Device type modbus_slave on a serial line that the test has the far end of: what differs from TCP
  * (spec modbus.md 6.4 to 6.6). */
 
+#include "tests/unit/hang.h"
 #include "tests/unit/modbus-damage.h"
+
+#define HANG_OPENING 1
+
+/* A stand-in: part of opening a line. */
+int isatty(int fd) {
+        struct termios t;
+
+        hang_here(HANG_OPENING);
+        return tcgetattr(fd, &t) == 0;
+}
 
 #define READ_1 "01 03 0000 0001 840a"
 #define ZERO_1 "01 03 02 0000 b844"
@@ -300,6 +311,39 @@ static void test_port_comes_and_goes(void) {
         end(&f);
 }
 
+/* Neither the start nor the stop waits long for a port that hangs, and one that returns meanwhile is not missed. */
+static void test_port_hangs(void) {
+        usec_t begun;
+        Fixture f = { .pty = pty_new() };
+
+        f.host = serial_slave_new(&(Settings) { .serial = f.pty->path });
+        hang_at(HANG_OPENING);
+        fake_host_start(f.host);
+        hang_wait(f.host->event);
+        fake_host_wait(f.host, &f.host->started); /* after 2 s */
+        g_assert_cmpint(f.host->link, ==, DEVICE_LINK_CONNECTING);
+        fake_host_expect(f.host, IDLE);
+        fake_host_stop(f.host);
+        hang_let_go();
+
+        pty_pull(f.pty);
+        g_assert_cmpint(symlink("/dev/null", f.pty->path), ==, 0);
+        hang_at(HANG_OPENING);
+        fake_host_start(f.host);
+        fake_host_expect(f.host, IDLE);
+        hang_wait(f.host->event);
+        g_assert_false(f.host->started);
+        g_assert_cmpint(unlink(f.pty->path), ==, 0);
+        pty_plug(f.pty);
+        loop_settle(f.host->event);
+        begun = now_usec(CLOCK_MONOTONIC);
+        hang_let_go();
+        while (f.host->link != DEVICE_LINK_UP)
+                fake_host_run(f.host, 1 * MS);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, <, 4 * USEC_PER_SEC); /* not after the usual 5 s */
+        end(&f);
+}
+
 static void test_no_line(void) {
         Fixture f = {};
 
@@ -311,17 +355,23 @@ static void test_no_line(void) {
         end(&f);
 }
 
+static void on_other_opened(Serial *s, void *userdata) {
+        *(bool *) userdata = true;
+}
+
 /* Somebody else has it: he is named, and it is tried again. */
 static void test_busy(void) {
-        static const SerialHandler nobody = {};
+        static const SerialHandler somebody = { .opened = on_other_opened };
         SerialOptions options = { .baudrate = 9600, .data_bits = 8, .stop_bits = 1 };
         Serial *other = NULL;
+        bool opened = false;
         Fixture f;
 
         f.pty = pty_new();
         f.client = NULL;
         f.host = serial_slave_new(&(Settings) { .serial = f.pty->path });
-        g_assert_cmpint(serial_open(f.host->event, f.pty->path, &options, "test", &nobody, NULL, &other), ==, 0);
+        g_assert_cmpint(serial_open(f.host->event, f.pty->path, &options, "test", &somebody, &opened, &other), ==, 0);
+        fake_host_wait(f.host, &opened);
         fake_host_start(f.host);
         fake_host_wait(f.host, &f.host->started);
         g_assert_cmpint(f.host->link_reason, ==, DEVICE_REASON_BUSY);
@@ -347,6 +397,7 @@ static void test_flow(void) {
 }
 
 int main(int argc, char *argv[]) {
+        hang_init();
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/modbus-slave-serial/units", test_units);
         g_test_add_func("/modbus-slave-serial/errors", test_errors);
@@ -359,6 +410,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-slave-serial/lost-and-added", test_lost_and_added);
         g_test_add_func("/modbus-slave-serial/lost-and-added-unchecked", test_lost_and_added_unchecked);
         g_test_add_func("/modbus-slave-serial/port-comes-and-goes", test_port_comes_and_goes);
+        g_test_add_func("/modbus-slave-serial/port-hangs", test_port_hangs);
         g_test_add_func("/modbus-slave-serial/no-line", test_no_line);
         g_test_add_func("/modbus-slave-serial/busy", test_busy);
         g_test_add_func("/modbus-slave-serial/flow", test_flow);

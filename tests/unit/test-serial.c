@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* link/serial on pseudo-terminals. What these do not have (parity, outputs, RS-485, a wire that takes its time)
- * is played by stand-ins for ioctl() and fstat(). */
+/* link/serial on pseudo-terminals. What these do not have (parity, outputs, RS-485, a wire that takes its time, an
+ * adapter that hangs) is played by stand-ins for ioctl() and fstat(). */
 
 #include "link/serial.h"
 
 #include <linux/serial.h>
-#include <stdarg.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "link/holder.h"
+#include "tests/unit/hang.h"
 #include "tests/unit/loop.h"
 #include "tests/unit/pty.h"
 
@@ -38,6 +39,7 @@ static struct {
         Termios2 set;           /* what was set last */
         unsigned refused_flags; /* … and what the driver leaves out of it */
         unsigned speed;         /* … or makes of the speed; 0: what was wanted */
+        unsigned n_set;
         int raised, lowered;
         bool rs485_works;
         unsigned n_rs485;
@@ -56,6 +58,7 @@ int ioctl(int fd, unsigned long request, ...) {
         argument = va_arg(list, void *);
         va_end(list);
 
+        hang_here(request);
         switch (request) {
         case TIOCMBIS:
                 driver.raised |= *(const int *) argument;
@@ -76,8 +79,10 @@ int ioctl(int fd, unsigned long request, ...) {
                 break;
         }
 
-        if (request == TCSETS2_REQUEST)
+        if (request == TCSETS2_REQUEST) {
                 driver.set = *(const Termios2 *) argument;
+                driver.n_set++;
+        }
         r = (int) syscall(SYS_ioctl, fd, request, argument);
         if (request == TCGETS2_REQUEST && driver.real && driver.set.cflag != 0) {
                 Termios2 *t = argument;
@@ -99,7 +104,7 @@ int fstat(int fd, struct stat *st) {
 
 /* ---- fixture ------------------------------------------------------------------------------------------ */
 
-typedef enum When { NEVER, IN_RECEIVED, IN_DRAINED, IN_CLOSED } When;
+typedef enum When { NEVER, IN_OPENED, IN_RECEIVED, IN_DRAINED, IN_CLOSED } When;
 
 typedef struct Fixture {
         sd_event *event;
@@ -109,7 +114,7 @@ typedef struct Fixture {
         GByteArray *received; /* consumed */
         size_t leave;         /* bytes left unconsumed each time */
         size_t last_size;
-        unsigned n_received, n_drained, n_closed;
+        unsigned n_opened, n_received, n_drained, n_closed;
         int error;
         usec_t drained_at;
         bool discard_in_received;
@@ -120,6 +125,13 @@ typedef struct Fixture {
 static void maybe_free(Fixture *f, When when) {
         if (f->free_in == when)
                 f->serial = serial_free(f->serial);
+}
+
+static void on_opened(Serial *s, void *userdata) {
+        Fixture *f = userdata;
+
+        f->n_opened++;
+        maybe_free(f, IN_OPENED);
 }
 
 static size_t on_received(Serial *s, const uint8_t *data, size_t size, void *userdata) {
@@ -156,7 +168,7 @@ static void on_closed(Serial *s, int error, void *userdata) {
         maybe_free(f, IN_CLOSED);
 }
 
-static const SerialHandler handler = { on_received, on_drained, on_closed };
+static const SerialHandler handler = { on_opened, on_received, on_drained, on_closed };
 
 static void set_up(Fixture *f, gconstpointer unused) {
         memset(&driver, 0, sizeof(driver));
@@ -168,19 +180,69 @@ static void set_up(Fixture *f, gconstpointer unused) {
         };
 }
 
-static void tear_down(Fixture *f, gconstpointer unused) {
+/* This process has the line open, at whatever descriptors. */
+static unsigned n_open(const Fixture *f) {
+        g_autoptr(GDir) d = g_dir_open("/proc/self/fd", 0, NULL);
+        const char *name;
+        unsigned n = 0;
+
+        while ((name = g_dir_read_name(d))) {
+                g_autofree char *link = g_build_filename("/proc/self/fd", name, NULL),
+                                *target = g_file_read_link(link, NULL);
+
+                n += f->pty->device && target && streq(target, f->pty->device);
+        }
+        return n;
+}
+
+static void close_line(Fixture *f) {
         f->serial = serial_free(f->serial);
+        LOOP_UNTIL(f->event, n_open(f) == 0);
+}
+
+static void tear_down(Fixture *f, gconstpointer unused) {
+        close_line(f);
         f->pty = pty_free(f->pty);
         g_byte_array_unref(f->received);
         f->event = sd_event_unref(f->event);
 }
 
+static void begin_open(Fixture *f) {
+        f->n_opened = 0;
+        g_assert_cmpint(serial_open(f->event, f->pty->path, &f->options, "test", &handler, f, &f->serial), ==, 0);
+        g_assert_cmpuint(f->n_opened, ==, 0);
+}
+
+/* The end of one that was begun. */
+static int open_result(Fixture *f) {
+        LOOP_UNTIL(f->event, f->n_opened + f->n_closed > 0);
+        if (f->n_closed == 0)
+                return 0;
+        g_assert_cmpuint(f->n_opened, ==, 0);
+        f->n_closed = 0;
+        return f->error;
+}
+
+static int try_path(Fixture *f, const char *path) {
+        Serial *serial = NULL;
+        int r;
+
+        f->n_opened = 0;
+        r = serial_open(f->event, path, &f->options, "test", &handler, f, &serial);
+        if (r < 0)
+                return r;
+        r = open_result(f);
+        (void) serial_free(serial);
+        return r;
+}
+
 static int try_open(Fixture *f) {
-        return serial_open(f->event, f->pty->path, &f->options, "test", &handler, f, &f->serial);
+        return try_path(f, f->pty->path);
 }
 
 static void open_line(Fixture *f) {
-        g_assert_cmpint(try_open(f), ==, 0);
+        begin_open(f);
+        g_assert_cmpint(open_result(f), ==, 0);
 }
 
 static void far_write(Fixture *f, const char *text) {
@@ -564,25 +626,23 @@ static void test_no_such_line(Fixture *f, gconstpointer unused) {
         pty_pull(f->pty);
         g_assert_cmpint(try_open(f), ==, -ENOENT);
         expect_error_text(f, -ENOENT, "there is no such device");
-        g_assert_cmpint(serial_open(f->event, "/dev/null", &f->options, "test", &handler, f, &f->serial), ==,
-                        -ENOTTY);
+        g_assert_cmpint(try_path(f, "/dev/null"), ==, -ENOTTY);
         expect_error_text(f, -ENOTTY, "it is not a serial line");
         g_assert_true(g_file_set_contents(path, "", 0, NULL));
-        g_assert_cmpint(serial_open(f->event, path, &f->options, "test", &handler, f, &f->serial), ==, -ENOTTY);
+        g_assert_cmpint(try_path(f, path), ==, -ENOTTY);
         (void) unlink(path);
         expect_error_text(f, -EACCES, "Permission denied");
 }
 
 static void test_lock(Fixture *f, gconstpointer unused) {
-        Serial *second = NULL;
         int fd;
 
         open_line(f);
-        g_assert_cmpint(serial_open(f->event, f->pty->path, &f->options, "test", &handler, f, &second), ==, -EBUSY);
+        g_assert_cmpint(try_open(f), ==, -EBUSY);
         f->serial = serial_free(f->serial);
 
         open_line(f); /* nothing of it stays */
-        f->serial = serial_free(f->serial);
+        close_line(f);
 
         /* Somebody who knows only one of the two locks: this flag outlives him on a pseudo-terminal. */
         fd = open(f->pty->path, O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -626,8 +686,107 @@ static void test_holder(Fixture *f, gconstpointer unused) {
         (void) close(pipe_fds[1]);
 
         open_line(f);
-        f->serial = serial_free(f->serial);
+        close_line(f);
         expect_error_text(f, -EBUSY, "another process has it");
+}
+
+/* ---- an adapter that hangs ---------------------------------------------------------------------------- */
+
+static void expect_echo(Fixture *f) {
+        g_assert_cmpint(serial_write(f->serial, "ping", 4), ==, 0);
+        far_expect(f, "ping");
+        far_write(f, "pong");
+        expect_received(f, "pong");
+}
+
+/* Whoever else is on the loop works meanwhile: here another line. */
+static void test_hanging_open(Fixture *f, gconstpointer unused) {
+        Fixture other;
+
+        hang_at(TCSETS2_REQUEST);
+        begin_open(f);
+        hang_wait(f->event);
+
+        other = (Fixture) { .event = sd_event_ref(f->event), .pty = pty_new(), .options = f->options };
+        other.received = g_byte_array_new();
+        open_line(&other);
+        expect_echo(&other);
+        tear_down(&other, NULL);
+
+        g_assert_cmpuint(f->n_opened, ==, 0);
+        g_assert_cmpint(serial_write(f->serial, "x", 1), ==, -ENODEV);
+        serial_set_reading(f->serial, false);
+        hang_let_go();
+        g_assert_cmpint(open_result(f), ==, 0);
+        far_write(f, "a");
+        loop_settle(f->event);
+        g_assert_cmpuint(f->n_received, ==, 0);
+        serial_set_reading(f->serial, true);
+        expect_received(f, "a");
+        expect_echo(f);
+}
+
+/* Who stops does not wait, and who is started again comes behind; what was given up before it began is not done. */
+static void test_free_while_opening(Fixture *f, gconstpointer unused) {
+        hang_at(TCSETS2_REQUEST);
+        begin_open(f);
+        hang_wait(f->event);
+        f->serial = serial_free(f->serial);
+        begin_open(f);
+        f->serial = serial_free(f->serial);
+        begin_open(f);
+        loop_settle(f->event);
+        g_assert_cmpuint(n_open(f), ==, 1);
+
+        hang_let_go();
+        g_assert_cmpint(open_result(f), ==, 0);
+        g_assert_cmpuint(f->n_opened, ==, 1);
+        g_assert_cmpuint(n_open(f), ==, 1);
+        g_assert_cmpuint(driver.n_set, ==, 2);
+        expect_echo(f);
+
+        hang_at(TCSETS2_REQUEST);
+        close_line(f);
+        begin_open(f);
+        hang_wait(f->event);
+        f->serial = serial_free(f->serial);
+        hang_let_go();
+        LOOP_UNTIL(f->event, n_open(f) == 0);
+        g_assert_cmpuint(f->n_opened + f->n_closed, ==, 0);
+        open_line(f);
+        expect_echo(f);
+}
+
+static void test_hanging_close(Fixture *f, gconstpointer unused) {
+        open_line(f);
+        hang_at(TCFLSH);
+        f->serial = serial_free(f->serial);
+        hang_wait(f->event);
+        begin_open(f);
+        loop_settle(f->event);
+        g_assert_cmpuint(f->n_opened + f->n_closed, ==, 0);
+        hang_let_go();
+        g_assert_cmpint(open_result(f), ==, 0);
+        expect_echo(f);
+}
+
+/* Who is started again and again does not fill the memory. */
+static void test_hanging_often(Fixture *f, gconstpointer unused) {
+        unsigned n = 0;
+
+        hang_at(TCSETS2_REQUEST);
+        begin_open(f);
+        hang_wait(f->event);
+        do {
+                f->serial = serial_free(f->serial);
+                g_assert_cmpuint(n++, <, 100);
+        } while (serial_open(f->event, f->pty->path, &f->options, "test", &handler, f, &f->serial) == 0);
+        g_assert_cmpuint(n, >, 2);
+        hang_let_go();
+        LOOP_UNTIL(f->event, n_open(f) == 0);
+        loop_settle(f->event);
+        open_line(f);
+        g_assert_cmpuint(driver.n_set, ==, 2);
 }
 
 /* ---- end ---------------------------------------------------------------------------------------------- */
@@ -657,7 +816,7 @@ static void test_pulled_while_writing(Fixture *f, gconstpointer unused) {
 }
 
 static void test_free_in_callbacks(Fixture *f, gconstpointer unused) {
-        for (When when = IN_RECEIVED; when <= IN_CLOSED; when++) {
+        for (When when = IN_OPENED; when <= IN_CLOSED; when++) {
                 f->n_closed = 0;
                 f->free_in = when;
                 open_line(f);
@@ -665,7 +824,7 @@ static void test_free_in_callbacks(Fixture *f, gconstpointer unused) {
                         far_write(f, "x");
                 else if (when == IN_DRAINED)
                         g_assert_cmpint(serial_write(f->serial, "x", 1), ==, 0);
-                else
+                else if (when == IN_CLOSED)
                         pty_pull(f->pty);
                 LOOP_UNTIL(f->event, !f->serial);
                 loop_settle(f->event);
@@ -698,11 +857,16 @@ int main(int argc, char *argv[]) {
                 { "no-such-line", test_no_such_line },
                 { "lock", test_lock },
                 { "holder", test_holder },
+                { "hanging-open", test_hanging_open },
+                { "free-while-opening", test_free_while_opening },
+                { "hanging-close", test_hanging_close },
+                { "hanging-often", test_hanging_often },
                 { "pulled", test_pulled },
                 { "pulled-while-writing", test_pulled_while_writing },
                 { "free-in-callbacks", test_free_in_callbacks },
         };
 
+        hang_init();
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/serial/character-time", test_character_time);
         for (size_t i = 0; i < G_N_ELEMENTS(tests); i++) {
