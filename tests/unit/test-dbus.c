@@ -103,7 +103,7 @@ static void test_manager_properties(Fixture *f, gconstpointer data) {
                           "MonitorRank=x0\n"
                           "EventStorage='working'\n"
                           "EventStorageDetail=''\n"
-                          "EventsLost=t0\n");
+                          "EventsLost=0\n");
 }
 
 static void test_monitor_properties(Fixture *f, gconstpointer data) {

@@ -83,6 +83,7 @@ EventServer *north_get_event_server(const North *n) {
 const char *event_server_get_trouble(const EventServer *s) {
         return trouble;
 }
+EventServerCounters event_server_get_counters(const EventServer *s) { return (EventServerCounters) { 0 }; }
 int event_server_export(EventServer *s, int fd, void (*callback)(int error, const char *detail, void *userdata), void *userdata) {
         if (export_answer < 0)
                 return export_answer;
