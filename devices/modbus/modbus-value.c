@@ -146,7 +146,7 @@ static bool is_scaled(const ModbusValueConf *v) {
 
 /* Without the noise of binary fractions: 0.3 is three tenths. */
 static double scale_up(const ModbusValueConf *v, double raw) {
-        double inverse = rint(1 / v->scale), value;
+        double inverse = rint(1 / v->scale), value, rounded;
         bool divides = fabs(inverse) >= 1 && fabs(inverse * v->scale - 1) < 1e-12;
         char text[40];
 
@@ -154,7 +154,13 @@ static double scale_up(const ModbusValueConf *v, double raw) {
         if (!isfinite(value))
                 return value;
         (void) snprintf(text, sizeof(text), "%.*g", DIGITS, value);
-        return strtod(text, NULL);
+        rounded = strtod(text, NULL);
+        return isfinite(rounded) ? rounded : value;
+}
+
+/* As it is written to JSON. */
+static double value_of(const ModbusValueConf *v, double raw) {
+        return is_scaled(v) ? scale_up(v, raw) : raw;
 }
 
 static double scale_down(const ModbusValueConf *v, double value) {
@@ -214,9 +220,7 @@ static void write_bcd(JsonWriter *w, const ModbusValueConf *v, uint64_t u, size_
 }
 
 static void write_float(JsonWriter *w, const ModbusValueConf *v, uint64_t u, size_t n_bits) {
-        double d = float_shortest(float_of(u, n_bits), n_bits);
-
-        json_double(w, is_scaled(v) ? scale_up(v, d) : d);
+        json_double(w, value_of(v, float_shortest(float_of(u, n_bits), n_bits)));
 }
 
 static void write_string(JsonWriter *w, const uint8_t *bytes, size_t size) {
@@ -291,7 +295,7 @@ double modbus_value_number(const ModbusValueConf *v, const uint8_t *string, size
 
         modbus_bits_get(string, offset, n_bits, bytes);
         reorder(v, bytes, BITS_BYTES(n_bits));
-        return scale_up(v, number_of(v, bytes, n_bits));
+        return value_of(v, number_of(v, bytes, n_bits));
 }
 
 /* ---- from JSON --------------------------------------------------------------------------------------- */
@@ -311,14 +315,26 @@ static bool outside(const ModbusValueConf *v, double d) {
         return d < v->min || d > v->max; /* never, where they are not given */
 }
 
+/* The same of what the bits make of it. */
+static bool raw_allowed(const ModbusValueConf *v, double raw) {
+        double d = value_of(v, raw);
+
+        return isfinite(d) && !outside(v, d);
+}
+
 bool modbus_value_allowed(const ModbusValueConf *v, const uint8_t *string, size_t offset, size_t n_bits) {
+        uint8_t bytes[BITS_MAX / 8];
         double d;
 
         if (v->type == MODBUS_VALUE_STRING || v->type == MODBUS_VALUE_BOOL)
                 return true;
 
-        d = modbus_value_number(v, string, offset, n_bits);
-        return isfinite(d) && !outside(v, d);
+        modbus_bits_get(string, offset, n_bits, bytes);
+        reorder(v, bytes, BITS_BYTES(n_bits));
+        d = number_of(v, bytes, n_bits);
+        if (v->type == MODBUS_VALUE_FLOAT)
+                d = float_shortest(d, n_bits);
+        return raw_allowed(v, d);
 }
 
 int64_t modbus_value_bcd_max(size_t n_bits) {
@@ -371,7 +387,7 @@ static int parse_plain(JsonSpan value, const Limits *limits, size_t n_bits, uint
 static int round_scaled(const ModbusValueConf *v, double d, const Limits *limits, size_t n_bits, uint64_t *ret) {
         double raw = rint(scale_down(v, d));
 
-        if (!(raw >= limits->low && raw < limits->high))
+        if (!(raw >= limits->low && raw < limits->high) || !raw_allowed(v, raw))
                 return -ERANGE;
         *ret = (limits->negative ? (uint64_t) (int64_t) raw : (uint64_t) raw) & mask_of(n_bits);
         return 0;
@@ -430,7 +446,10 @@ static int parse_float(const ModbusValueConf *v, JsonSpan value, size_t n_bits, 
                 return r;
         if (outside(v, d))
                 return -ERANGE;
-        return float_to_bits(is_scaled(v) ? scale_down(v, d) : d, n_bits, ret);
+        r = float_to_bits(is_scaled(v) ? scale_down(v, d) : d, n_bits, ret);
+        if (r < 0)
+                return r;
+        return raw_allowed(v, float_shortest(float_of(*ret, n_bits), n_bits)) ? 0 : -ERANGE;
 }
 
 static int parse_bool(JsonSpan value, uint64_t *ret) {

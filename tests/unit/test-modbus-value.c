@@ -217,6 +217,38 @@ static void test_refused(void) {
         expect_refused(&v, "-3276.9", 16, -ERANGE);
 }
 
+/* Limits hold for what the bits make of a value: never more than the greatest, and that one is always allowed. */
+static void test_limits(void) {
+        static const struct {
+                int type;
+                size_t n_bits;
+                double scale, max;
+                const char *text, *hex; /* NULL: refused */
+        } rows[] = {
+                { MODBUS_VALUE_FLOAT, 32, 1, 0.3, "0.3", "3e99999a" },
+                { MODBUS_VALUE_FLOAT, 16, 1, 50.55, "50.55", NULL }, /* it would be 50.56 */
+                { MODBUS_VALUE_FLOAT, 64, 1, NAN, "1.7976931348623157e308", "7fefffffffffffff" },
+                { MODBUS_VALUE_FLOAT, 64, 2, NAN, "1.7976931348623157e308", "7fdfffffffffffff" },
+                { MODBUS_VALUE_INT, 16, 0.1, 7.7, "7.7", "004d" },
+                { MODBUS_VALUE_INT, 16, 0.1, 7.77, "7.74", "004d" },
+                { MODBUS_VALUE_INT, 16, 0.1, 7.77, "7.77", NULL }, /* it would be 7.8 */
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+                ModbusValueConf v = conf_of(rows[i].type, B, B);
+                g_autoptr(GByteArray) bits = rows[i].hex ? from_hex(rows[i].hex) : NULL;
+
+                v.scale = rows[i].scale;
+                v.max = rows[i].max;
+                if (!bits) {
+                        expect_refused(&v, rows[i].text, rows[i].n_bits, -ERANGE);
+                        continue;
+                }
+                expect_bits(&v, rows[i].text, rows[i].n_bits, rows[i].hex);
+                g_assert_true(modbus_value_allowed(&v, bits->data, 0, rows[i].n_bits));
+        }
+}
+
 /* Every half, there and back. */
 static void test_halves(void) {
         ModbusValueConf v = conf_of(MODBUS_VALUE_FLOAT, B, B);
@@ -277,6 +309,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-value/scale", test_scale);
         g_test_add_func("/modbus-value/states", test_states);
         g_test_add_func("/modbus-value/refused", test_refused);
+        g_test_add_func("/modbus-value/limits", test_limits);
         g_test_add_func("/modbus-value/halves", test_halves);
         g_test_add_func("/modbus-value/needs", test_needs);
         return g_test_run();
