@@ -412,6 +412,8 @@ static int parse_integer(const ModbusValueConf *v, JsonSpan value, size_t n_bits
 
                 if (!state)
                         return v->states.n > 0 ? -ERANGE : -EBADMSG;
+                if (!raw_allowed(v, (double) state->raw))
+                        return -ERANGE;
                 *ret = (uint64_t) state->raw & mask_of(n_bits); /* fits: the configuration was checked */
                 return 0;
         }

@@ -47,8 +47,7 @@ static int value_parse(const Value *v, JsonSpan text, uint8_t **ret_bits) {
                 return r;
         }
         assert(unused == 0 || bits[0] >> (8 - unused) == 0);
-        if (json_kind(text) != JSON_STRING) /* a name need not lie within the limits */
-                assert(modbus_value_allowed(&v->conf, bits, unused, v->n_bits));
+        assert(modbus_value_allowed(&v->conf, bits, unused, v->n_bits));
         *ret_bits = bits;
         return 0;
 }

@@ -162,6 +162,8 @@ static void test_states(void) {
         expect_bits(&v, "\"o\\u006e\"", 16, "0001");
         expect_bits(&v, "7", 16, "0007");
         expect_refused(&v, "\"up\"", 16, -ERANGE);
+        v.min = 0;
+        expect_refused(&v, "\"gone\"", 16, -ERANGE);
         v.states.n = 0;
         expect_refused(&v, "\"on\"", 16, -EBADMSG);
 }
