@@ -55,6 +55,7 @@ static const char *const values[] = { "0", "1", "255", "-1", "1.5", "true", "\"h
 
 typedef struct Run {
         bool line, times_out;
+        bool opened;
         Pty *pty;
         int client; /* the far end */
         ModbusStore *store;
@@ -117,7 +118,19 @@ static void on_closed(ModbusConnection *c, int error, void *userdata) {
         run_disconnect(run);
 }
 
-static const ModbusConnectionHandler handler = { .write = on_write, .active = on_active, .closed = on_closed };
+static void on_opened(ModbusConnection *c, void *userdata) {
+        Run *run = userdata;
+
+        assert(run->line && !run->opened);
+        run->opened = true;
+}
+
+static const ModbusConnectionHandler handler = {
+        .opened = on_opened,
+        .write = on_write,
+        .active = on_active,
+        .closed = on_closed,
+};
 
 /* A pair, not TCP: it needs no port, which the system may be short of after some ten thousand runs. */
 static void run_connect(Run *run) {
@@ -127,8 +140,12 @@ static void run_connect(Run *run) {
         if (run->line) {
                 run->pty = pty_new();
                 run->client = run->pty->fd;
+                run->opened = false;
                 if (modbus_connection_open(&run->server, run->pty->device, &options, false, &run->connection) < 0)
                         abort();
+                while (!run->opened)
+                        if (sd_event_run(run->server.event, UINT64_MAX) < 0 || !run->connection)
+                                abort();
                 return;
         }
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
