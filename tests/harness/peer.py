@@ -46,13 +46,13 @@ class LineCounts(typing.NamedTuple):
 
 
 class PacedLine(Process):
-    """tests/peers/paced-line.c: a Modbus RTU device."""
+    """tests/peers/paced-line.c: Modbus RTU devices; those with unit ids below `first` do not answer."""
 
     _COUNTS = re.compile(r'^answered=(\d+) early=(\d+) wire=(\d+) late=(\d+) ns=(\d+)$', re.MULTILINE)
     _WRITE = re.compile(r'^write \d+ (\d+) (\d+)$', re.MULTILINE)
 
-    def __init__(self, baudrate, prefix=()):
-        super().__init__([*prefix, PEERS / 'paced-line', f'--baudrate={baudrate}'])
+    def __init__(self, baudrate, prefix=(), first=0):
+        super().__init__([*prefix, PEERS / 'paced-line', f'--baudrate={baudrate}', f'--first={first}'])
         self.baudrate = baudrate
         self.path = self.wait_line(re.compile(r'^line=(.*)$', re.MULTILINE))[1]
 

@@ -84,6 +84,25 @@ def test_write_overtakes_polls(line, polling, eventer):
     assert statistics.median(took) <= step + 0.001 + 2 * step
 
 
+def test_dead_units(gatewayd, event_server, eventer, n=20, n_dead=5, timeout=1, budget=0.05):
+    """Two lines in one daemon, of which one has dead units besides."""
+    units = {'alone': range(n_dead + 1, n + 1), 'with-dead': range(1, n + 1)}
+    with PacedLine(BAUDRATE) as alone, PacedLine(BAUDRATE, first=n_dead + 1) as with_dead:
+        lines = {'alone': alone, 'with-dead': with_dead}
+        gatewayd(NATIVE.config([master(name, None, [remote(i, registers(REGISTERS)) for i in units[name]], 'RTU',
+                                       transport=serial_transport(line.path, baudrate=BAUDRATE), request_timeout=timeout,
+                                       probe_budget=budget) for name, line in lines.items()], event_server.port), log_level='err')
+        for name in lines:
+            enable(eventer, [f'modbus_master/{name}'], units[name])
+        # Ten rounds later the dead are known.
+        wait_until(lambda: with_dead.counts().answered > 10 * n, 'the gateway polls', 60 * PATIENCE)
+        before = [line.counts().answered for line in lines.values()]
+        time.sleep(2 * timeout / budget)
+        answered = [line.counts().answered - n for line, n in zip(lines.values(), before)]
+    print(f'{answered[0]} requests, with dead units {answered[1]}: {answered[1] / answered[0]:.1%}')
+    assert answered[1] >= (1 - SLACK * budget) * answered[0]
+
+
 @pytest.mark.parametrize('n,n_registers,interval,percent', [(1000, 10, 1, 15), (500, 30, 0.5, 12)])
 def test_many_devices(n, n_registers, interval, percent, gatewayd, event_server, eventer):
     names = [f'plc-{i}' for i in range(n)]

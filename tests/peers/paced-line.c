@@ -3,7 +3,7 @@
  * A Modbus RTU device on a serial line that is as slow as a real one: a pseudo-terminal, on which every character takes
  * its time (8 data bits, no parity, one stop bit). A request needs its time on the wire, 3.5 characters of silence follow,
  * then the answer comes in pieces, as a UART's FIFO hands them over. Function 03 is answered with registers that hold their
- * address, 06 and 16 (hex) with their echo, 10 with its header. Every unit id.
+ * address, 06 and 16 (hex) with their echo, 10 with its header. Every unit id, from --first=ID on.
  *
  * Prints `line=PATH`. A write prints its address, its value and the monotonic time in ns at which it came. SIGUSR1 prints
  * how many requests were answered so far, how many of them began `early`, that is before the silence after an answer was
@@ -43,7 +43,8 @@ enum {
 
 typedef struct Line {
         int fd;
-        uint64_t character; /* ns */
+        uint64_t character;     /* ns */
+        unsigned long first;    /* unit id that answers */
         uint8_t request[FRAME_MAX], answer[FRAME_MAX];
         size_t n_request, n_answer, sent;
         uint64_t begun;         /* the request … */
@@ -145,7 +146,7 @@ static void line_answer(Line *l, uint64_t now) {
         uint64_t begin = now > l->free_at ? now : l->free_at;
 
         l->early += now < l->free_at;
-        if (!line_make_answer(l, now))
+        if (l->request[0] < l->first || !line_make_answer(l, now))
                 return;
         l->sent = 0;
         l->begun = begin;
@@ -254,6 +255,7 @@ static int line_open(Line *l) {
 int main(int argc, char *argv[]) {
         static const struct option options[] = {
                 { "baudrate", required_argument, NULL, 'b' },
+                { "first", required_argument, NULL, 'f' },
                 {}
         };
         static Line l;
@@ -264,6 +266,8 @@ int main(int argc, char *argv[]) {
         for (int c; (c = getopt_long(argc, argv, "", options, NULL)) >= 0;)
                 if (c == 'b')
                         baudrate = strtoul(optarg, NULL, 10);
+                else if (c == 'f')
+                        l.first = strtoul(optarg, NULL, 10);
                 else
                         return 2;
         if (baudrate == 0)
