@@ -214,7 +214,9 @@ static void on_stopped(void *userdata) {
 }
 
 static void on_lost(void *userdata) {
-        daemon_exit(userdata, STATUS_MONITOR);
+        Daemon *d = userdata;
+
+        daemon_exit(d, gateway_get_monitor_state(d->gateway) == MONITOR_NONE ? STATUS_FAILURE : STATUS_MONITOR);
 }
 
 static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {

@@ -67,7 +67,7 @@ static EventType initial_type(const EmbeddedInitial *initial) {
         return (EventType) { text, initial->type.n };
 }
 
-static int register_initial(EventServer *server, const EmbeddedConfig *config) {
+int north_embedded_register_initial(EventServer *server, const EmbeddedConfig *config) {
         const EmbeddedInitial *initial = config->initial.items;
         size_t n = config->initial.n;
         g_autofree EventServerInitial *events = g_new0(EventServerInitial, n);
@@ -171,7 +171,7 @@ int north_embedded_open(sd_event *event, const EmbeddedConfig *config, const Lis
         r = open_server(event, config, handler, userdata, &server);
         if (r < 0)
                 return r;
-        r = register_initial(server, config);
+        r = north_embedded_register_initial(server, config);
         if (r < 0)
                 return r;
         r = listen_on_all(server, config, fds);

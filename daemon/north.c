@@ -318,7 +318,23 @@ static void on_server_changed(void *userdata) {
         n->handler->storage(n->userdata);
 }
 
-static const EventServerHandler server_handler = { .changed = on_server_changed };
+static void on_server_damaged(void *userdata) {
+        North *n = userdata;
+
+        n->handler->lost(/* frozen= */ false, n->userdata);
+}
+
+static void on_server_emptied(void *userdata) {
+        North *n = userdata;
+
+        (void) north_embedded_register_initial(n->server, n->config->embedded);
+}
+
+static const EventServerHandler server_handler = {
+        .changed = on_server_changed,
+        .damaged = on_server_damaged,
+        .emptied = on_server_emptied,
+};
 
 static int north_open_server(North *n) {
         int r;

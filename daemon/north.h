@@ -17,7 +17,7 @@ typedef struct NorthHandler {
         void (*storage)(void *userdata); /* event_server_get_trouble() of north_get_event_server() says something else */
         /* With this event server, or at all, work must end: stop the devices, register that, then north_left(), also inside this call. */
         void (*leave)(void *userdata);
-        /* The monitor server is lost (logged): the gateway must end, within MONITOR_LOST_USEC. frozen: there is no event client any more,
+        /* The monitor server is lost, or the embedded one's database is damaged (logged): the gateway must end, within MONITOR_LOST_USEC. frozen: there is no event client any more,
          * and the devices must stop before anything else of the loop runs. */
         void (*lost)(bool frozen, void *userdata);
         void (*closed)(void *userdata); /* after north_close(), never inside it */

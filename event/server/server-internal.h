@@ -32,6 +32,7 @@ struct EventServer {
         char *trouble;
         bool trouble_logged, changed;
         uint64_t dropped_told; /* sessions that the log has counted */
+        bool damaged, emptied;  /* the owner is to hear of it */
 
         int64_t session;        /* the last one given */
         Timestamp timestamp;    /* its */

@@ -396,6 +396,14 @@ static bool server_go_on_stopping(EventServer *s) {
         return true;
 }
 
+static void tell(EventServer *s, bool *news, void (*handler)(void *userdata)) {
+        if (!*news)
+                return;
+        *news = false;
+        if (handler)
+                handler(s->userdata);
+}
+
 static int server_on_flush(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         EventServer *s = userdata;
         GList *link;
@@ -412,11 +420,9 @@ static int server_on_flush(sd_event_source *source, int fd, uint32_t revents, vo
         }
         if (server_go_on_stopping(s))
                 return 0;
-        if (s->changed) {
-                s->changed = false;
-                if (s->handler.changed)
-                        s->handler.changed(s->userdata);
-        }
+        tell(s, &s->emptied, s->handler.emptied);
+        tell(s, &s->damaged, s->handler.damaged);
+        tell(s, &s->changed, s->handler.changed);
         return 0;
 }
 
@@ -428,7 +434,7 @@ static void server_on_limit(void *userdata) {
 
 static void log_open_error(const char *path, int error, const char *detail) {
         if (error == -EUCLEAN)
-                log_error("The event database %s is damaged, or is none: %s. It was not touched. Put a good copy in its place, or move "
+                log_error("The event database %s is damaged, or is none: %s. It is left where it is. Put a good copy in its place, or move "
                           "it away to start with an empty one (on_corruption: set-aside does that by itself).",
                           path, detail);
         else if (error == -EPROTONOSUPPORT)
@@ -443,6 +449,12 @@ static void log_open_error(const char *path, int error, const char *detail) {
                           path, detail);
 }
 
+static void log_set_aside(const char *path, const char *aside) {
+        log_error("The event database %s was damaged. It is now %s, and an empty one takes its place: events from before are "
+                  "gone, also the last states.",
+                  path, aside);
+}
+
 static int set_aside(const StoreOptions *options, Store **ret, char **ret_detail) {
         g_autofree char *name = NULL;
         int r;
@@ -452,10 +464,12 @@ static int set_aside(const StoreOptions *options, Store **ret, char **ret_detail
                 return r;
         r = store_open(options, ret, ret_detail);
         if (r >= 0)
-                log_error("The event database %s was damaged. It is now %s, and an empty one takes its place: events from before are "
-                          "gone, also the last states.",
-                          options->path, name);
+                log_set_aside(options->path, name);
         return r;
+}
+
+static bool may_set_aside(const EventServerOptions *options) {
+        return options->set_aside && !streq(options->store.path, ":memory:");
 }
 
 static int open_store(const EventServerOptions *options, Store **ret) {
@@ -463,7 +477,7 @@ static int open_store(const EventServerOptions *options, Store **ret) {
         int r;
 
         r = store_open(&options->store, ret, &detail);
-        if (r == -EUCLEAN && options->set_aside && !streq(options->store.path, ":memory:")) {
+        if (r == -EUCLEAN && may_set_aside(options)) {
                 r = set_aside(&options->store, ret, &again);
                 if (again) {
                         g_free(detail);
@@ -473,6 +487,27 @@ static int open_store(const EventServerOptions *options, Store **ret) {
         if (r < 0)
                 log_open_error(options->store.path, r, detail ?: g_strerror(-r));
         return r;
+}
+
+/* Found later than at the start: one who was connected has seen what is gone, and asks again. */
+static void server_on_damaged(const char *aside, const char *detail, void *userdata) {
+        EventServer *s = userdata;
+
+        if (!aside) {
+                log_open_error(s->path, -EUCLEAN, detail);
+                g_free(s->trouble);
+                s->trouble = g_strdup_printf("The event database %s is damaged: %s.", s->path, detail);
+                s->damaged = true;
+                server_changed(s);
+                return;
+        }
+        log_set_aside(s->path, aside);
+        if (s->status == EVENTER_OPERATIONAL)
+                (void) register_state(s, "engine", (Subtype) { 0 }, "\"STARTED\"");
+        for (GList *l = s->connections.head; l; l = l->next)
+                connection_end(l->data, -ECANCELED);
+        s->emptied = true;
+        server_arm_flush(s);
 }
 
 static char *export_path(const char *path) {
@@ -488,6 +523,7 @@ static int set_up_storage(EventServer *s, const EventServerOptions *options) {
         static const StorageHandler handler = {
                 .written = sessions_on_written,
                 .failing = server_on_failing,
+                .damaged = server_on_damaged,
                 .congested = server_on_congested,
         };
         g_autofree char *path = export_path(options->store.path);
@@ -500,7 +536,7 @@ static int set_up_storage(EventServer *s, const EventServerOptions *options) {
                 return r;
         head = store_head(store);
         sessions_set_up(s, &head);
-        return storage_new(s->event, store, path, &handler, s, &s->storage);
+        return storage_new(s->event, store, may_set_aside(options) ? &options->store : NULL, path, &handler, s, &s->storage);
 }
 
 static int set_up_flush(EventServer *s) {
@@ -591,6 +627,8 @@ int event_server_register_initial(EventServer *s, const EventServerInitial *init
 
         for (size_t i = 0; i < n; i++) {
                 r = storage_has_type(s->storage, initial[i].type);
+                if (r == -EUCLEAN)
+                        log_open_error(s->path, r, g_strerror(-r));
                 if (r < 0)
                         return r;
                 if (r > 0)

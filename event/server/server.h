@@ -26,6 +26,10 @@ typedef struct EventServerOptions {
 
 typedef struct EventServerHandler {
         void (*changed)(void *userdata); /* event_server_get_trouble() says something else */
+        /* The database turned out damaged (logged). damaged: nothing is taken any more, the server is to be stopped. emptied, with
+         * set_aside: an empty one took its place and clients were disconnected; initial events are to be registered again. */
+        void (*damaged)(void *userdata);
+        void (*emptied)(void *userdata);
 } EventServerHandler;
 
 /* Opens the database; logs what is wrong with it and what to do. Strings are copied. The status is operational at once: `engine` STARTED is

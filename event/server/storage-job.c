@@ -32,12 +32,16 @@ StorageQuery *storage_query_free(StorageQuery *q) {
 
 /* ---- the core ----------------------------------------------------------------------------------------------------- */
 
-StorageCore *storage_core_new(Store *store, const char *copy_path) {
+StorageCore *storage_core_new(Store *store, const StoreOptions *replacement, const char *copy_path) {
         StorageCore *c = g_new0(StorageCore, 1);
 
         atomic_init(&c->n_ref, 1);
         c->store = store;
         c->copy_path = g_strdup(copy_path);
+        if (replacement) {
+                c->replacement = *replacement;
+                c->replacement.path = c->path = g_strdup(replacement->path);
+        }
         event_list_init(&c->list);
         (void) sem_init(&c->finished, 0, 0);
         return c;
@@ -69,6 +73,7 @@ void storage_core_unref(StorageCore *c) {
         event_list_done(&c->list);
         (void) sem_destroy(&c->finished);
         g_free(c->copy_path);
+        g_free(c->path);
         g_free(c);
 }
 
@@ -150,10 +155,28 @@ static int (*const tasks[])(StorageJob *j) = {
         [TASK_TRIM] = task_trim,   [TASK_HAS_TYPE] = task_has_type, [TASK_CLOSE] = task_close,
 };
 
+/* After a failure there is no store. */
+static void replace_store(StorageJob *j) {
+        StorageCore *c = j->core;
+        g_autofree char *aside = NULL, *detail = NULL;
+        int r;
+
+        core_close(c);
+        r = store_set_aside(c->path, &aside);
+        if (r >= 0)
+                r = store_open(&c->replacement, &c->store, &detail);
+        if (r >= 0)
+                j->aside = TAKE_PTR(aside);
+        else
+                j->detail = g_strdup_printf("it cannot be %s: %s", aside ? "replaced" : "set aside", detail ?: g_strerror(-r));
+}
+
 static void storage_job_run(WorkerJob *job) {
         StorageJob *j = (StorageJob *) job;
 
-        j->result = tasks[j->task](j);
+        j->result = j->core->store ? tasks[j->task](j) : -EUCLEAN;
+        if (j->result == -EUCLEAN && j->core->store && j->core->path)
+                replace_store(j);
         if (j->result < 0 && !j->detail && j->core->store)
                 j->detail = g_strdup(store_detail(j->core->store));
         if (j->task == TASK_HAS_TYPE || j->task == TASK_CLOSE)
@@ -189,6 +212,7 @@ StorageJob *storage_job_free(StorageJob *j) {
         (void) storage_query_free(j->query);
         storage_core_unref(j->core);
         g_free(j->detail);
+        g_free(j->aside);
         g_free(j);
         return NULL;
 }

@@ -15,12 +15,13 @@ typedef struct StorageCore {
         atomic_uint n_ref;
         Store *store;           /* NULL: closed */
         StoreExport *copy;      /* under way */
-        char *copy_path;
+        char *copy_path, *path;
+        StoreOptions replacement; /* of an empty store that takes the place of a damaged one; no path: none does */
         EventList list;         /* memory for decoding */
         sem_t finished;         /* for whom blocks: storage_close(), storage_has_type() */
 } StorageCore;
 
-StorageCore *storage_core_new(Store *store, const char *copy_path);
+StorageCore *storage_core_new(Store *store, const StoreOptions *replacement, const char *copy_path);
 void storage_core_unref(StorageCore *c);
 /* The unfinished copy of the database and what SQLite puts beside it. */
 void storage_core_remove_copy(const StorageCore *c);
@@ -54,6 +55,7 @@ typedef struct StorageJob {
         StorageTask task;
         int result;
         char *detail;           /* of an error */
+        char *aside;            /* the store was damaged and lies there: another one took its place, and nothing of the job was done */
 
         GQueue sessions;        /* TASK_WRITE, TASK_CLOSE; by their link */
         size_t bytes;

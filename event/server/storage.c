@@ -45,7 +45,7 @@ struct Storage {
         unsigned n_wanting; /* of those that wait: want a response */
         uint64_t n_in;      /* sessions that ever came */
         usec_t commit_at;   /* USEC_INFINITY: nothing is to be committed */
-        bool prompt, failing, congested;
+        bool prompt, failing, damaged, congested;
         usec_t retry_at;
         uint64_t dropped;
 
@@ -235,7 +235,7 @@ static void storage_next(Storage *s) {
         usec_t now = storage_now(s), next = s->trim_at;
         StorageJob *job;
 
-        if (s->running)
+        if (s->running || s->damaged)
                 return;
         job = make_job(s, now);
         if (job) {
@@ -256,7 +256,7 @@ static void storage_next(Storage *s) {
 
 /* What is kept through trouble has a bound; the newest says more than the oldest. */
 static void storage_drop_kept(Storage *s) {
-        while (s->failing && s->waiting_bytes > STORAGE_KEPT_MAX) {
+        while (storage_is_failing(s) && s->waiting_bytes > STORAGE_KEPT_MAX) {
                 s->dropped++;
                 s->handler.written(waiting_pop(s), -ENOSPC, s->userdata);
         }
@@ -265,7 +265,7 @@ static void storage_drop_kept(Storage *s) {
 /* Through trouble it is the bound above that counts, and clients hear of it. */
 static void storage_update_congested(Storage *s) {
         size_t bytes = s->waiting_bytes + s->running_bytes;
-        bool congested = !s->failing && bytes > (s->congested ? STORAGE_QUEUE_MAX / 4 : STORAGE_QUEUE_MAX);
+        bool congested = !storage_is_failing(s) && bytes > (s->congested ? STORAGE_QUEUE_MAX / 4 : STORAGE_QUEUE_MAX);
 
         if (congested == s->congested)
                 return;
@@ -324,10 +324,10 @@ static void write_succeeded(Storage *s, StorageJob *j) {
         hand_back(s, &committed, 0);
 }
 
-/* Everything since the last commit is undone. Those that want a response hear of it, also those that had not got so far;
- * the others wait, in order, in front of what is new. */
-static void write_failed(Storage *s, StorageJob *j) {
-        GQueue all = G_QUEUE_INIT, failed = G_QUEUE_INIT;
+/* Everything since the last commit is undone, and waits again, in order, in front of what is new. With ret_failed those that want a
+ * response do not, also those that had not got so far. */
+static void put_back(Storage *s, StorageJob *j, GQueue *ret_failed) {
+        GQueue all = G_QUEUE_INIT;
         GList *link;
 
         queue_move(&all, &s->written);
@@ -338,12 +338,17 @@ static void write_failed(Storage *s, StorageJob *j) {
         while ((link = g_queue_pop_head_link(&all))) {
                 Session *session = link->data;
 
-                if (session->wants_response)
-                        g_queue_push_tail_link(&failed, link);
+                if (session->wants_response && ret_failed)
+                        g_queue_push_tail_link(ret_failed, link);
                 else
                         waiting_push(s, session);
         }
+}
 
+static void write_failed(Storage *s, StorageJob *j) {
+        GQueue failed = G_QUEUE_INIT;
+
+        put_back(s, j, &failed);
         s->retry_at = usec_add(storage_now(s), STORAGE_RETRY_USEC);
         if (!s->failing) {
                 s->failing = true;
@@ -364,6 +369,32 @@ static void query_stepped(Storage *s, StorageJob *j) {
         if (q->callback)
                 q->callback(j->result, j->result < 0 ? NULL : &q->out, q->userdata);
         (void) storage_query_free(q);
+}
+
+static void fail_queries(Storage *s, int error) {
+        GList *link;
+
+        while ((link = g_queue_pop_head_link(&s->queries))) {
+                StorageQuery *q = link->data;
+
+                s->n_begun -= q->begun;
+                q->callback(error, NULL, q->userdata);
+                (void) storage_query_free(q);
+        }
+}
+
+static void storage_on_damage(Storage *s, StorageJob *j) {
+        GQueue failed = G_QUEUE_INIT;
+        bool known = s->damaged;
+
+        s->damaged = !j->aside;
+        put_back(s, j, s->damaged ? &failed : NULL);
+        s->commit_at = s->waiting.head ? storage_now(s) : USEC_INFINITY;
+        s->retry_at = 0;
+        fail_queries(s, -EUCLEAN);
+        if (!known)
+                s->handler.damaged(j->aside, j->detail ?: g_strerror(EUCLEAN), s->userdata);
+        hand_back(s, &failed, -EUCLEAN);
 }
 
 static void trimmed(Storage *s, const StorageJob *j) {
@@ -402,10 +433,17 @@ static void storage_on_job(WorkerJob *job) {
         _cleanup_(storage_job_freep) StorageJob *j = (StorageJob *) job;
         Storage *s = j->storage;
 
-        if (j->task == TASK_HAS_TYPE || j->task == TASK_CLOSE) /* somebody waited for it */
+        if (j->task == TASK_CLOSE) /* somebody waited for it */
                 return;
+        if (j->task == TASK_HAS_TYPE) {
+                if (j->result == -EUCLEAN)
+                        storage_on_damage(s, j);
+                return;
+        }
         s->running = false;
         s->running_bytes = 0;
+        if (j->result == -EUCLEAN)
+                storage_on_damage(s, j);
         if (j->task == TASK_EXPORT) {
                 if (j->result > 0)
                         storage_turn(s);
@@ -418,10 +456,10 @@ static void storage_on_job(WorkerJob *job) {
                 trimmed(s, j);
         else if (j->task == TASK_QUERY)
                 query_stepped(s, j);
-        else if (j->result < 0)
-                write_failed(s, j);
-        else
+        else if (j->result >= 0)
                 write_succeeded(s, j);
+        else if (j->result != -EUCLEAN)
+                write_failed(s, j);
         storage_turn(s);
 }
 
@@ -468,15 +506,15 @@ static Storage *storage_free(Storage *s) {
         return NULL;
 }
 
-int storage_new(sd_event *event, Store *store, const char *export_path, const StorageHandler *handler,
-                void *userdata, Storage **ret) {
+int storage_new(sd_event *event, Store *store, const StoreOptions *replacement, const char *export_path,
+                const StorageHandler *handler, void *userdata, Storage **ret) {
         Storage *s = g_new0(Storage, 1);
         int r;
 
         s->event = sd_event_ref(event);
         s->handler = *handler;
         s->userdata = userdata;
-        s->core = storage_core_new(store, export_path);
+        s->core = storage_core_new(store, replacement, export_path);
         s->kick_fd = s->export.fd = -EBADF;
         s->commit_at = USEC_INFINITY;
         s->trim_at = storage_now(s);
@@ -532,7 +570,7 @@ int storage_has_type(Storage *s, EventType type) {
         }
         while (sem_wait(&s->core->finished) < 0)
                 ;
-        return job->result; /* its done() frees it, in a later turn */
+        return job->aside ? 0 : job->result; /* its done() frees it, in a later turn */
 }
 
 void storage_write(Storage *s, Session *session) {
@@ -554,7 +592,7 @@ void storage_set_prompt(Storage *s, bool on) {
 }
 
 bool storage_is_failing(const Storage *s) {
-        return s->failing;
+        return s->failing || s->damaged;
 }
 
 uint64_t storage_dropped(const Storage *s) {

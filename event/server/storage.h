@@ -48,14 +48,18 @@ typedef struct StorageHandler {
         void (*written)(Session *session, int error, void *userdata);
         /* failing: the disk takes nothing, with one sentence; false: it does again. */
         void (*failing)(bool failing, const char *detail, void *userdata);
+        /* The store is damaged, as `detail` says. aside: it lies there now and an empty one took its place, into which goes what waits; every
+         * query has failed. NULL: nothing is taken any more. */
+        void (*damaged)(const char *aside, const char *detail, void *userdata);
         /* Too much is on its way (STORAGE_QUEUE_MAX): clients should not be read from; or no more. */
         void (*congested)(bool congested, void *userdata);
 } StorageHandler;
 
-/* Takes the store over in any case. export_path: where a copy of the database lies while it is exported; what an earlier
+/* Takes the store over in any case. replacement: how to open the one that takes its place when it is found damaged and set aside; NULL: none
+ * does. export_path: where a copy of the database lies while it is exported; what an earlier
  * run left there is removed. No handler is called inside a call of the owner. */
-int storage_new(sd_event *event, Store *store, const char *export_path, const StorageHandler *handler, void *userdata,
-                Storage **ret);
+int storage_new(sd_event *event, Store *store, const StoreOptions *replacement, const char *export_path,
+                const StorageHandler *handler, void *userdata, Storage **ret);
 /* Commits everything that waits and ends the thread; waits for it, at most until `until` (monotonic). No callback follows. NULL accepted. */
 Storage *storage_close(Storage *s, usec_t until);
 /* store_has_type(), behind everything that runs, before what was written lately. Blocks: for the start only. */
@@ -65,6 +69,7 @@ int storage_has_type(Storage *s, EventType type);
 void storage_write(Storage *s, Session *session);
 /* on: somebody waits for every commit, so none is put off. */
 void storage_set_prompt(Storage *s, bool on);
+/* Also when it is damaged, and nothing replaced it. */
 bool storage_is_failing(const Storage *s);
 uint64_t storage_dropped(const Storage *s);     /* sessions */
 /* Begins behind everything that was written before, unless the disk does not take that; called back once. result: SBS

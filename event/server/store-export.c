@@ -27,7 +27,9 @@ StoreExport *store_export_free(StoreExport *e) {
 }
 
 static int export_error(StoreExport *e, int rc) {
-        return store_error_text(e->store, store_errno(e->db, rc), sqlite3_errmsg(e->db));
+        int error = store_errno(e->db, rc);
+
+        return store_error_text(e->store, error == -EUCLEAN ? -EIO : error, sqlite3_errmsg(e->db)); /* damaged is the copy */
 }
 
 /* On a file system that is full no event could be registered any more. */

@@ -96,6 +96,7 @@ int store_errno(sqlite3 *db, int rc) {
 int store_error_text(Store *s, int error, const char *text) {
         g_free(s->detail);
         s->detail = g_strdup(text);
+        s->damaged = s->damaged || error == -EUCLEAN;
         return error;
 }
 

@@ -31,7 +31,7 @@ static int store_put_head(Store *s, int64_t session) {
 Store *store_close(Store *s) {
         if (!s)
                 return NULL;
-        if (s->committed.next > 0 && store_commit(s) >= 0 && !s->lost) /* else it was refused, and is not touched */
+        if (s->committed.next > 0 && store_commit(s) >= 0 && !s->lost) /* else it was refused, or is damaged */
                 (void) store_put_head(s, s->now.id.session);
         for (StoreStatement i = 0; i < _STORE_STATEMENT_MAX; i++)
                 (void) sqlite3_finalize(s->statements[i]);
@@ -82,7 +82,7 @@ int store_undo(Store *s, int r) {
 
 /* A failure that happened where nobody could be told that his sessions are gone. */
 static int store_take_undone(Store *s) {
-        int r = s->undone;
+        int r = s->damaged ? -EUCLEAN : s->undone;
 
         s->undone = 0;
         return r;
@@ -439,6 +439,8 @@ int store_trim(Store *s, Timestamp now) {
         int64_t end;
         int r;
 
+        if (s->damaged)
+                return -EUCLEAN;
         if (s->transaction)
                 return store_error_text(s, -EBUSY, "a transaction is open");
         store_log_write_back(s, LOG_PAGES_BACKGROUND);

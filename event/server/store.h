@@ -53,7 +53,8 @@ const char *store_detail(const Store *s);
 /* One session: its events in order, into the open transaction (begun when there is none). Visible to queries at once. <0 (-ENOSPC,
  * -EROFS, -EIO, -EUCLEAN …): everything since the last commit is undone, the store goes on. When a query or an export undid it, they fail,
  * and the next write or commit does too, without having done anything. -EINVAL: an id or time is not after the last one's; nothing
- * happened. */
+ * happened. After -EUCLEAN, of a query too, nothing more is written; what was committed goes from the log into the
+ * file when it is closed, so that a good copy put in its place does not meet a log of another one. */
 int store_write(Store *s, const Event *events, size_t n);
 /* On stable storage after return, as far as the disk keeps its word. <0: as store_write(). Nothing written: 0. */
 int store_commit(Store *s);

@@ -19,7 +19,7 @@ from hat.event.eventer import EventerInitError
 
 from harness.bus import DEVICE, ERROR, MANAGER, ROOT_PATH, BusError, device_path
 from harness.config import NATIVE, data, master, remote
-from harness.eventer import Eventer, is_operational
+from harness.eventer import Eventer, is_operational, payload
 from harness.gateway import activate
 from harness.ports import connects, free_port
 from harness.waiting import wait_until
@@ -275,10 +275,64 @@ def test_database_that_is_corrupt(gatewayd, root_state, bus, bus_client):
     assert str(database) in log and 'set-aside' in log
     assert database.read_bytes() == b'no database at all ' * 1000
 
-    gatewayd(config(on_corruption='set-aside'), **in_state(root_state))
+    gateway = gatewayd(config(on_corruption='set-aside'), **in_state(root_state))
     bus_client.wait_operational()
     [aside] = root_state.glob('events.db.corrupt-*')
     assert aside.read_bytes() == b'no database at all ' * 1000
+    assert f'{database} was damaged. It is now {aside}' in gateway.log_text()
+
+
+def overwrite_inside(database):
+    """Pages in the middle of `latest`, which a start does not read. Returns a function that says whether a file has them."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        pages = [i for i, in connection.execute("SELECT pageno FROM dbstat WHERE name = 'latest' AND pagetype = 'leaf'")]
+    assert len(pages) > 3
+    places = [(page - 1) * 4096 for page in pages[1:-1]]
+    with open(database, 'r+b') as file:
+        for place in places:
+            file.seek(place)
+            file.write(b'x' * 4096)
+    return lambda path: all(path.read_bytes()[i:i + 4096] == b'x' * 4096 for i in places)
+
+
+@pytest.mark.parametrize('on_corruption', ['refuse', 'set-aside'])
+def test_database_that_turns_out_corrupt(gatewayd, root_state, bus, bus_client, on_corruption):
+    """The start does not read through it: the damage is found by whoever comes upon it."""
+    port = free_port()
+    text = config(listen=[f'tcp:127.0.0.1:{port}'], on_corruption=on_corruption, initial=[{'type': ENABLE, 'payload': True}])
+    database = root_state / 'events.db'
+    gateway = gatewayd(text, **in_state(root_state))
+    with Eventer(port) as eventer:
+        for i in range(100):
+            eventer.register(f'old/{i}', 'x' * 200)
+    gateway.stop()
+    is_damaged = overwrite_inside(database)
+
+    gateway = gatewayd(text, **in_state(root_state))
+    wait_state(bus_client, 'running')
+
+    def registered():
+        with contextlib.suppress(ConnectionError), Eventer(port) as eventer:
+            return eventer.register('old/50', 'new')
+        return None
+
+    if on_corruption == 'refuse':
+        with contextlib.suppress(AssertionError):       # its answer is a failure, or none
+            assert not registered()
+        assert gateway.process.wait() == 1
+        assert gateway.log_text().count(f'{database} is damaged') == 1
+        assert is_damaged(database) and not list(root_state.glob('*corrupt*'))
+        return
+
+    wait_until(registered, 'there is a database that takes it')
+    [aside] = root_state.glob('events.db.corrupt-*[0-9Z]')
+    assert is_damaged(aside)
+    assert f'{database} was damaged. It is now {aside}' in gateway.log_text()
+    wait_state(bus_client, 'running')           # what is initial is so again
+    gateway.stop()
+    gatewayd(text, **in_state(root_state))
+    with Eventer(port) as eventer:
+        assert payload(eventer.latest('old/50')) == 'new'
 
 
 @pytest.mark.parametrize('on_corruption', ['refuse', 'set-aside'])

@@ -33,6 +33,10 @@ typedef struct Fixture {
         size_t query_events, written_at_result;
         int64_t query_last; /* the greatest session in the result */
 
+        bool set_aside;
+        unsigned n_damaged;
+        char *aside;
+
         unsigned n_exports;
         int export_error;
 } Fixture;
@@ -55,6 +59,15 @@ static void on_failing(bool failing, const char *detail, void *userdata) {
         f->detail = g_strdup(detail);
 }
 
+static void on_damaged(const char *aside, const char *detail, void *userdata) {
+        Fixture *f = userdata;
+
+        g_assert_nonnull(detail);
+        f->n_damaged++;
+        g_free(f->aside);
+        f->aside = g_strdup(aside);
+}
+
 static void on_congested(bool congested, void *userdata) {
         Fixture *f = userdata;
 
@@ -65,6 +78,7 @@ static void on_congested(bool congested, void *userdata) {
 
 static const StorageHandler handler = { .written = on_written,
                                         .failing = on_failing,
+                                        .damaged = on_damaged,
                                         .congested = on_congested };
 
 static void on_result(int error, const Buffer *result, void *userdata) {
@@ -109,7 +123,7 @@ static void open_storage(Fixture *f, int64_t max_events) {
         g_assert_cmpint(store_open(&options, &store, &detail), ==, 0);
         f->session = store_head(store).session;
         f->time = store_head(store).timestamp;
-        g_assert_cmpint(storage_new(f->event, store, f->export_path, &handler, f, &f->storage), ==, 0);
+        g_assert_cmpint(storage_new(f->event, store, f->set_aside ? &options : NULL, f->export_path, &handler, f, &f->storage), ==, 0);
 }
 
 static void close_storage(Fixture *f) {
@@ -142,6 +156,7 @@ static void fixture_teardown(Fixture *f, gconstpointer data) {
         g_free(f->path);
         g_free(f->export_path);
         g_free(f->detail);
+        g_free(f->aside);
 }
 
 /* ---- sessions and queries ----------------------------------------------------------------------------------------- */
@@ -441,6 +456,58 @@ static void test_dropped(Fixture *f, gconstpointer data) {
         g_assert_cmpint(written_at(f, n - 1), ==, last);
 }
 
+/* ---- damage ------------------------------------------------------------------------------------------------------- */
+
+/* Inside of history, where the start reads nothing. */
+static void open_damaged(Fixture *f) {
+        g_autofree char *bytes = NULL;
+        gsize size;
+
+        for (unsigned i = 0; i < 100; i++)
+                (void) write_one(f, false, 2000);
+        close_storage(f);
+        g_assert_true(g_file_get_contents(f->path, &bytes, &size, NULL));
+        memset(bytes + size / 3, 0xff, size / 3);
+        g_assert_true(g_file_set_contents(f->path, bytes, (gssize) size, NULL));
+        open_storage(f, -1);
+}
+
+/* A query comes upon it: what is not committed goes into the new database, and so does what comes then. */
+static void test_set_aside(Fixture *f, gconstpointer data) {
+        int64_t last;
+
+        f->set_aside = true;
+        open_damaged(f);
+        last = write_one(f, false, 10);
+        (void) query(f);
+        LOOP_UNTIL(f->event, f->n_damaged == 1);
+        g_assert_cmpuint(f->n_results, ==, 1);
+        g_assert_cmpint(f->query_error, ==, -EUCLEAN);
+        (void) write_one(f, true, 10);
+        LOOP_UNTIL(f->event, f->written->len == 2);
+        g_assert_cmpint(written_at(f, 0), ==, last);
+        g_assert_cmpint(written_at(f, 1), ==, last + 1);
+        g_assert_false(storage_is_failing(f->storage));
+        query_and_wait(f);
+        g_assert_cmpuint(f->query_events, ==, 2);
+        g_assert_cmpint(unlink(f->aside), ==, 0);
+}
+
+/* Nothing is taken any more. */
+static void test_damaged(Fixture *f, gconstpointer data) {
+        open_damaged(f);
+        (void) write_one(f, false, 10);
+        (void) query(f);
+        LOOP_UNTIL(f->event, f->n_damaged == 1);
+        g_assert_null(f->aside);
+        g_assert_cmpint(f->query_error, ==, -EUCLEAN);
+        g_assert_true(storage_is_failing(f->storage));
+        g_assert_cmpuint(f->n_failing, ==, 0);
+        close_storage(f);
+        g_assert_cmpuint(f->written->len, ==, 0);
+        g_assert_true(g_file_test(f->path, G_FILE_TEST_IS_REGULAR));
+}
+
 /* ---- export ------------------------------------------------------------------------------------------------------- */
 
 static void test_export(Fixture *f, gconstpointer data) {
@@ -546,6 +613,8 @@ int main(int argc, char *argv[]) {
         ADD("full-disk", test_full_disk);
         ADD("full-disk-idle", test_full_disk_idle);
         ADD("dropped", test_dropped);
+        ADD("set-aside", test_set_aside);
+        ADD("damaged", test_damaged);
         ADD("export", test_export);
         ADD("export-refused", test_export_refused);
         ADD("export-full-disk", test_export_full_disk);
