@@ -61,6 +61,14 @@ void sessions_on_written(Session *session, int error, void *userdata);
 /* The client is gone. */
 void sessions_forget(EventServer *s, Connection *c);
 
+/* ---- server-store.c ----------------------------------------------------------------------------------------------- */
+
+/* <0: logged. */
+int server_open_store(const EventServerOptions *options, Store **ret);
+bool server_may_set_aside(const EventServerOptions *options);
+void server_log_store_error(const char *path, int error, const char *detail);
+void server_log_set_aside(const char *path, const char *aside);
+
 /* ---- server.c ----------------------------------------------------------------------------------------------------- */
 
 /* The flush comes at the end of this turn. */

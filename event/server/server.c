@@ -432,76 +432,19 @@ static void server_on_limit(void *userdata) {
 
 /* ---- life --------------------------------------------------------------------------------------------------------- */
 
-static void log_open_error(const char *path, int error, const char *detail) {
-        if (error == -EUCLEAN)
-                log_error("The event database %s is damaged, or is none: %s. It is left where it is. Put a good copy in its place, or move "
-                          "it away to start with an empty one (on_corruption: set-aside does that by itself).",
-                          path, detail);
-        else if (error == -EPROTONOSUPPORT)
-                log_error("The event database %s was made by a newer version: %s. It was not touched. Install that version, "
-                          "or move the file away to start with an empty one.",
-                          path, detail);
-        else if (error == -EBUSY)
-                log_error("The event database %s is in use by another process: is another gatewayd running?", path);
-        else
-                log_error("The event database %s cannot be opened: %s. Check the folder, its permissions and the space on its "
-                          "file system.",
-                          path, detail);
-}
-
-static void log_set_aside(const char *path, const char *aside) {
-        log_error("The event database %s was damaged. It is now %s, and an empty one takes its place: events from before are "
-                  "gone, also the last states.",
-                  path, aside);
-}
-
-static int set_aside(const StoreOptions *options, Store **ret, char **ret_detail) {
-        g_autofree char *name = NULL;
-        int r;
-
-        r = store_set_aside(options->path, &name);
-        if (r < 0)
-                return r;
-        r = store_open(options, ret, ret_detail);
-        if (r >= 0)
-                log_set_aside(options->path, name);
-        return r;
-}
-
-static bool may_set_aside(const EventServerOptions *options) {
-        return options->set_aside && !streq(options->store.path, ":memory:");
-}
-
-static int open_store(const EventServerOptions *options, Store **ret) {
-        g_autofree char *detail = NULL, *again = NULL;
-        int r;
-
-        r = store_open(&options->store, ret, &detail);
-        if (r == -EUCLEAN && may_set_aside(options)) {
-                r = set_aside(&options->store, ret, &again);
-                if (again) {
-                        g_free(detail);
-                        detail = TAKE_PTR(again);
-                }
-        }
-        if (r < 0)
-                log_open_error(options->store.path, r, detail ?: g_strerror(-r));
-        return r;
-}
-
 /* Found later than at the start: one who was connected has seen what is gone, and asks again. */
 static void server_on_damaged(const char *aside, const char *detail, void *userdata) {
         EventServer *s = userdata;
 
         if (!aside) {
-                log_open_error(s->path, -EUCLEAN, detail);
+                server_log_store_error(s->path, -EUCLEAN, detail);
                 g_free(s->trouble);
                 s->trouble = g_strdup_printf("The event database %s is damaged: %s.", s->path, detail);
                 s->damaged = true;
                 server_changed(s);
                 return;
         }
-        log_set_aside(s->path, aside);
+        server_log_set_aside(s->path, aside);
         if (s->status == EVENTER_OPERATIONAL)
                 (void) register_state(s, "engine", (Subtype) { 0 }, "\"STARTED\"");
         for (GList *l = s->connections.head; l; l = l->next)
@@ -531,12 +474,12 @@ static int set_up_storage(EventServer *s, const EventServerOptions *options) {
         StoreHead head;
         int r;
 
-        r = open_store(options, &store);
+        r = server_open_store(options, &store);
         if (r < 0)
                 return r;
         head = store_head(store);
         sessions_set_up(s, &head);
-        return storage_new(s->event, store, may_set_aside(options) ? &options->store : NULL, path, &handler, s, &s->storage);
+        return storage_new(s->event, store, server_may_set_aside(options) ? &options->store : NULL, path, &handler, s, &s->storage);
 }
 
 static int set_up_flush(EventServer *s) {
@@ -628,7 +571,7 @@ int event_server_register_initial(EventServer *s, const EventServerInitial *init
         for (size_t i = 0; i < n; i++) {
                 r = storage_has_type(s->storage, initial[i].type);
                 if (r == -EUCLEAN)
-                        log_open_error(s->path, r, g_strerror(-r));
+                        server_log_store_error(s->path, r, g_strerror(-r));
                 if (r < 0)
                         return r;
                 if (r > 0)
