@@ -49,7 +49,7 @@ static int check_replaceable(const char *path) {
         return S_ISREG(st.st_mode) ? 0 : -EEXIST;
 }
 
-static int output_open(Output *out, bool force) {
+static int output_create(Output *out, bool force) {
         int r = 0;
 
         if (force) {
@@ -66,6 +66,20 @@ static int output_open(Output *out, bool force) {
                 return -errno;
         unfinished = out->written;
         return 0;
+}
+
+/* No signal comes between the file and its being known. */
+static int output_open(Output *out, bool force) {
+        sigset_t held, before;
+        int r;
+
+        (void) sigemptyset(&held);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                (void) sigaddset(&held, signals[i]);
+        (void) sigprocmask(SIG_BLOCK, &held, &before);
+        r = output_create(out, force);
+        (void) sigprocmask(SIG_SETMASK, &before, NULL);
+        return r;
 }
 
 /* On the disk, under its name. */
