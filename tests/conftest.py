@@ -5,6 +5,7 @@ import pathlib
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -19,6 +20,11 @@ from harness.process import Process
 
 import field_device
 import pymodbus_server
+
+
+def pytest_configure():
+    # A shell ignores it for what it runs in the background, and what the tests start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
