@@ -330,7 +330,7 @@ bool modbus_value_allowed(const ModbusValueConf *v, const uint8_t *string, size_
                 return true;
 
         modbus_bits_get(string, offset, n_bits, bytes);
-        reorder(v, bytes, BITS_BYTES(n_bits));
+        reorder(v, bytes, MIN(BITS_BYTES(n_bits), sizeof(bytes)));
         d = number_of(v, bytes, n_bits);
         if (v->type == MODBUS_VALUE_FLOAT)
                 d = float_shortest(d, n_bits);

@@ -69,8 +69,8 @@ typedef struct Run {
 
 static void on_record(const TapRecord *record, void *userdata) {
         Run *run = userdata;
-        uint8_t scratch[MODBUS_PDU_MAX];
-        ModbusFrame frame;
+        G_GNUC_UNUSED uint8_t scratch[MODBUS_PDU_MAX];
+        G_GNUC_UNUSED ModbusFrame frame;
 
         if (record->header.direction != TAP_SENT)
                 return;
@@ -98,7 +98,7 @@ static bool on_write(ModbusConnection *c, ModbusStoreWrite *w, void *userdata) {
 }
 
 static void on_active(ModbusConnection *c, bool active, void *userdata) {
-        Run *run = userdata;
+        G_GNUC_UNUSED Run *run = userdata;
 
         assert(run->line && c->active == active && !c->pending);
 }
@@ -192,8 +192,8 @@ static void run_request(Run *run, uint8_t argument) {
         uint8_t frame[MODBUS_FRAME_MAX], unit = units[argument / G_N_ELEMENTS(requests) % G_N_ELEMENTS(units)];
         size_t size = framing->wrap(frame, argument, unit, modbus_request_build(request, frame + framing->pdu_offset));
         bool expected = !run->times_out && !run->spoilt && !run->connection->pending;
-        uint64_t received = run->tap.received, sent = run->tap.sent;
-        usec_t end = now_usec(CLOCK_MONOTONIC) + 10 * ARRIVES;
+        G_GNUC_UNUSED uint64_t received = run->tap.received, sent = run->tap.sent;
+        G_GNUC_UNUSED usec_t end = now_usec(CLOCK_MONOTONIC) + 10 * ARRIVES;
 
         run_send(run, frame, size);
         if (!expected)
@@ -210,8 +210,8 @@ static void run_request(Run *run, uint8_t argument) {
 }
 
 static void run_answer(Run *run, bool success) {
-        bool pending = run->connection->pending;
-        uint64_t sent = run->tap.sent;
+        G_GNUC_UNUSED bool pending = run->connection->pending;
+        G_GNUC_UNUSED uint64_t sent = run->tap.sent;
 
         modbus_connection_answer(run->connection, success);
         assert(run->tap.sent == sent + pending && !run->connection->pending);
