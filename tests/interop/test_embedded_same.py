@@ -276,7 +276,7 @@ async def run_at_once(servers, seed, n_operations):
 
 @pytest.mark.timeout(300)
 def test_same_answers_at_once(servers, seed):
-    background.run(run_at_once(servers, seed, OPERATIONS // 4), 290)
+    background.run(run_at_once(servers, seed, OPERATIONS), 290)
 
 
 # ---- what is malformed
