@@ -9,6 +9,7 @@ import re
 import selectors
 import signal
 import sqlite3
+import socket
 import subprocess
 import threading
 import time
@@ -325,6 +326,36 @@ def test_unanswered_registrations_survive_a_second(tmp_path):
         with RawConnection(server.port) as c:
             c.init(name='reader')
             assert len(query_latest(c, ['late/*'])) == 100
+
+
+def test_unanswered_registrations_that_nobody_waits_for(tmp_path):
+    """The same where no client is told what is on the disk, so that nothing hurries the commit. The time is what is tested."""
+    with EmbeddedServer(tmp_path / 'embedded') as server:
+        with RawConnection(server.port) as c:
+            c.init(name='source')
+            for i in range(100):
+                c.register([register_event(f'late/{i}', json_payload(str(i)))], response=False)
+            assert len(query_latest(c, ['late/*'])) == 100      # all have come
+            time.sleep(1 + 2 * PATIENCE)
+            server.kill()
+        server.start()
+        with RawConnection(server.port) as c:
+            c.init(name='reader')
+            assert len(query_latest(c, ['late/*'])) == 100
+
+
+def test_half_close(tmp_path):
+    """Who has said all and ends his side is heard to the end; then the other side ends, too (wire.md 2.5)."""
+    with EmbeddedServer(tmp_path / 'embedded') as server:
+        with RawConnection(server.port) as c:
+            c.init(name='source')
+            for i in range(100):
+                c.register([register_event(f'half/{i}', json_payload(str(i)))], response=False)
+            c.socket.shutdown(socket.SHUT_WR)
+            c.wait_closed()
+        with RawConnection(server.port) as c:
+            c.init(name='reader')
+            assert len(query_latest(c, ['half/*'])) == 100
 
 
 # ---- the disk

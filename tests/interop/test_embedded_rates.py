@@ -4,6 +4,7 @@
 import contextlib
 import itertools
 import socket
+import sqlite3
 import statistics
 import tempfile
 import threading
@@ -113,6 +114,8 @@ def stored(tmp_path_factory):
                     break
                 register_load(c, make_load(1000, n_events, c.last_id + 1), c.last_id - 1 + 1000)
         server.stop(60 * PATIENCE)
+    with contextlib.closing(sqlite3.connect(state / 'events.db')) as database:
+        assert database.execute('SELECT count(*) FROM history').fetchone()[0] >= STORED
     return state
 
 
