@@ -308,54 +308,55 @@ def test_sigterm_under_load(tmp_path):
     assert books.n_acknowledged > 100
 
 
+def register_hundred(c):
+    """Without response."""
+    c.init(name='source')
+    for i in range(100):
+        c.register([register_event(f'late/{i}', json_payload(str(i)))], response=False)
+
+
+def n_registered(server):
+    with RawConnection(server.port) as c:
+        c.init(name='reader')
+        return len(query_latest(c, ['late/*']))
+
+
 def test_unanswered_registrations_survive_a_second(tmp_path):
     """What was registered without response is on the disk a second later."""
     with EmbeddedServer(tmp_path / 'embedded') as server:
         with RawConnection(server.port) as c, RawConnection(server.port) as persisted:
-            c.init(name='source')
             persisted.init(name='persisted', subscriptions=['late/*'], persisted=True)
             begin = time.monotonic()
-            for i in range(100):
-                c.register([register_event(f'late/{i}', json_payload(str(i)))], response=False)
+            register_hundred(c)
             n = 0
             while n < 100:
                 n += len(wire.read_events(wire.Reader(persisted.receive().body)))
             assert time.monotonic() - begin < 10 * PATIENCE
             server.kill()
         server.start()
-        with RawConnection(server.port) as c:
-            c.init(name='reader')
-            assert len(query_latest(c, ['late/*'])) == 100
+        assert n_registered(server) == 100
 
 
 def test_unanswered_registrations_that_nobody_waits_for(tmp_path):
     """The same where no client is told what is on the disk, so that nothing hurries the commit. The time is what is tested."""
     with EmbeddedServer(tmp_path / 'embedded') as server:
         with RawConnection(server.port) as c:
-            c.init(name='source')
-            for i in range(100):
-                c.register([register_event(f'late/{i}', json_payload(str(i)))], response=False)
+            register_hundred(c)
             assert len(query_latest(c, ['late/*'])) == 100      # all have come
             time.sleep(1 + 2 * PATIENCE)
             server.kill()
         server.start()
-        with RawConnection(server.port) as c:
-            c.init(name='reader')
-            assert len(query_latest(c, ['late/*'])) == 100
+        assert n_registered(server) == 100
 
 
 def test_half_close(tmp_path):
     """Who has said all and ends his side is heard to the end; then the other side ends, too (wire.md 2.5)."""
     with EmbeddedServer(tmp_path / 'embedded') as server:
         with RawConnection(server.port) as c:
-            c.init(name='source')
-            for i in range(100):
-                c.register([register_event(f'half/{i}', json_payload(str(i)))], response=False)
+            register_hundred(c)
             c.socket.shutdown(socket.SHUT_WR)
             c.wait_closed()
-        with RawConnection(server.port) as c:
-            c.init(name='reader')
-            assert len(query_latest(c, ['half/*'])) == 100
+        assert n_registered(server) == 100
 
 
 # ---- the disk
