@@ -68,8 +68,8 @@ void gateway_set_fd_store(Gateway *g, FdStore *store);
 int gateway_start(Gateway *g);
 /* The state leaves `starting`. */
 void gateway_set_ready(Gateway *g);
-/* Once, when the monitor server is lost or cannot be reached, or the event database is damaged (logged): the devices were stopped and all is closed, only leaving is left
- * (exit status 69). Set before gateway_start(). */
+/* Once, when the monitor server is lost or cannot be reached, or the event database is damaged (logged): the devices were stopped and all is closed,
+ * only leaving is left (exit status 69; 1 without a monitor server). Set before gateway_start(). */
 void gateway_on_lost(Gateway *g, void (*lost)(void *userdata), void *userdata);
 /* Stops the devices, registers running false, flushes, closes the event server connection, stops the embedded event server, then stopped(); at the
  * latest after EXIT_FLUSH_USEC. Idempotent. */
