@@ -30,7 +30,7 @@ static void expect_lines(FILE *lines, const char *expected) {
 }
 
 static void test_scan(void) {
-        FILE *lines, *more;
+        FILE *lines = NULL, *more = NULL;
 
         setup(CONF_FORM_NATIVE);
         g_assert_cmpint(scan(&lines), ==, 0); /* an event server is not needed */
@@ -53,7 +53,7 @@ static void test_scan(void) {
 
 /* It is over before the run begins: they want the same line. */
 static void test_scan_enabled(void) {
-        FILE *lines;
+        FILE *lines = NULL;
 
         setup(CONF_FORM_NATIVE);
         reach(FROM_DISABLED);
@@ -66,7 +66,7 @@ static void test_scan_enabled(void) {
 }
 
 static void test_scan_left(void) {
-        FILE *lines;
+        FILE *lines = NULL;
 
         setup(CONF_FORM_NATIVE);
         g_assert_cmpint(scan(&lines), ==, 0);
@@ -80,7 +80,7 @@ static void test_scan_left(void) {
 static void test_scan_unread(void) {
         g_autofree char *line = g_strdup_printf("\"%0*d\"", 4000, 0);
         unsigned n = 0;
-        FILE *lines;
+        FILE *lines = NULL;
 
         setup(CONF_FORM_NATIVE);
         g_assert_cmpint(scan(&lines), ==, 0);
@@ -94,7 +94,7 @@ static void test_scan_unread(void) {
 }
 
 static void test_scan_exit(void) {
-        FILE *lines;
+        FILE *lines = NULL;
 
         setup(CONF_FORM_NATIVE);
         g_assert_cmpint(scan(&lines), ==, 0);
@@ -109,7 +109,7 @@ static void test_scan_exit(void) {
 
 /* With a monitor server another gateway may poll the line: only the one that is blessed may scan, and no hand-over waits for it. */
 static void test_scan_standby(void) {
-        FILE *lines;
+        FILE *lines = NULL;
 
         setup(CONF_FORM_NATIVE);
         gateway.monitor = MONITOR_WAITING;
