@@ -13,7 +13,6 @@
 #include "base/deadline.h"
 #include "base/entered.h"
 #include "base/log.h"
-#include "event/backlog.h"
 #include "event/chatter.h"
 #include "link/stream.h"
 
@@ -41,7 +40,7 @@ struct EventClient {
         Stream *stream;
         Eventer *eventer;
         Deadline *deadline;
-        Backlog backlog;
+        bool congested;
         int flush_fd;
         sd_event_source *flush_event_source;
         bool flush_armed;
@@ -140,7 +139,7 @@ static void client_update_deadline(EventClient *c) {
         if (c->state == CLIENT_HANDSHAKE || c->state == CLIENT_ESTABLISHED)
                 deadline_set(c->deadline,
                              MIN(eventer_deadline(c->eventer),
-                                 backlog_deadline(&c->backlog, stream_last_progress(c->stream))));
+                                 stream_stall_deadline(c->stream, NORTH_STALL_USEC)));
 }
 
 /* Everything that is ready, in one writev(). */
@@ -159,13 +158,20 @@ static void client_write(EventClient *c) {
                 client_finish_later(c, -ENOBUFS);
 }
 
-/* Only from the loop: tells the owner. */
-static void client_update_backlog(EventClient *c) {
+/* Only from the loop: tells the owner. What is held back on purpose counts. */
+static void client_update_congested(EventClient *c) {
+        size_t waiting;
+        bool congested;
+
         if (c->state != CLIENT_ESTABLISHED)
                 return;
-        if (backlog_update(&c->backlog, stream_unsent(c->stream), eventer_held_size(c->eventer), client_now(c)) &&
-            c->handler.congested)
-                c->handler.congested(c, c->backlog.congested, c->userdata);
+        waiting = stream_unsent(c->stream) + eventer_held_size(c->eventer);
+        congested = c->congested ? waiting > NORTH_RESUME_BYTES : waiting >= NORTH_PAUSE_BYTES;
+        if (congested == c->congested)
+                return;
+        c->congested = congested;
+        if (c->handler.congested)
+                c->handler.congested(c, congested, c->userdata);
 }
 
 /* The flush is an eventfd, edge triggered, so one system call: it becomes ready in the loop's next wait, so
@@ -195,7 +201,7 @@ static int client_on_flush(sd_event_source *s, int fd, uint32_t revents, void *u
         c->flush_armed = false;
         eventer_flush(c->eventer);
         client_write(c);
-        client_update_backlog(c);
+        client_update_congested(c);
         client_settle(c);
         client_leave(c);
         return 0;
@@ -211,7 +217,7 @@ static void client_on_deadline(void *userdata) {
                 client_finish(c, c->error);
         else if (c->state == CLIENT_HANDSHAKE || c->state == CLIENT_ESTABLISHED) {
                 r = -ETIMEDOUT;
-                if (now < backlog_deadline(&c->backlog, stream_last_progress(c->stream)))
+                if (now < stream_stall_deadline(c->stream, NORTH_STALL_USEC))
                         r = eventer_elapse(c->eventer, now);
                 if (r < 0)
                         client_finish(c, r);
@@ -254,7 +260,7 @@ static void client_on_drained(Stream *s, void *userdata) {
         EventClient *c = userdata;
 
         client_enter(c);
-        client_update_backlog(c);
+        client_update_congested(c);
         client_settle(c);
         client_leave(c);
 }

@@ -54,7 +54,7 @@ struct Stream {
         Buffer input, output;
         Connector *connector; /* CONNECTING */
         Deadline *limit;      /* CLOSING */
-        usec_t last_progress;
+        usec_t last_progress; /* of the output: when bytes of it left, or began to wait */
         uint32_t events; /* that the source waits for; 0: it is off */
         int fd;
         int error; /* FAILED */
@@ -477,8 +477,8 @@ size_t stream_output_memory(const Stream *s) {
         return s->output.end;
 }
 
-usec_t stream_last_progress(const Stream *s) {
-        return s->last_progress;
+usec_t stream_stall_deadline(const Stream *s, usec_t limit) {
+        return stream_unsent(s) > 0 ? usec_add(s->last_progress, limit) : USEC_INFINITY;
 }
 
 /* ---- flushed close ------------------------------------------------------------------------------------ */
@@ -618,7 +618,6 @@ static int stream_open(Stream *s, int fd) {
 
         stream_set_tcp_options(s, fd);
         s->fd = fd;
-        s->last_progress = now_usec(CLOCK_MONOTONIC);
         return 0;
 }
 

@@ -61,9 +61,9 @@ int stream_writev(Stream *s, const struct iovec *iov, size_t n);
 size_t stream_unsent(const Stream *s);
 /* Bytes of memory that hold them: what has left counts until all of it has. */
 size_t stream_output_memory(const Stream *s);
-/* When unsent bytes last left for the kernel, or began to wait for it (monotonic): a stalled peer shows here
- * while stream_unsent() > 0; else it means nothing. */
-usec_t stream_last_progress(const Stream *s);
+/* When the peer has stalled, unless something moves (monotonic): so long after unsent bytes last left for the kernel, or began to wait
+ * for it. USEC_INFINITY: nothing is unsent. */
+usec_t stream_stall_deadline(const Stream *s, usec_t limit);
 /* Stops reading, writes out what is unsent, ends our direction and gives the peer a moment to end its own
  * (what it still sends is thrown away: left unread it would turn the close into a reset); then closed(0).
  * At the latest after `limit` closed(-ETIMEDOUT) if bytes are unsent. Never inside the call. */

@@ -164,9 +164,7 @@ static size_t connection_on_received(Stream *s, const uint8_t *data, size_t size
 /* ---- time --------------------------------------------------------------------------------------------------------- */
 
 static usec_t connection_stall_deadline(const Connection *c) {
-        if (connection_unsent(c) == 0)
-                return USEC_INFINITY;
-        return usec_add(MAX(c->unsent_since, stream_last_progress(c->stream)), EVENT_SERVER_STALL_USEC);
+        return stream_stall_deadline(c->stream, EVENT_SERVER_STALL_USEC);
 }
 
 static void connection_on_deadline(void *userdata) {
@@ -188,16 +186,10 @@ static void connection_on_deadline(void *userdata) {
 }
 
 void connection_flush(Connection *c) {
-        size_t before = connection_unsent(c);
-
         if (c->flushing)
                 return;
         connection_account(c);
         connection_write(c);
-        if (stream_unsent(c->stream) == 0)
-                c->unsent_since = USEC_INFINITY;
-        else if (before == 0 || c->unsent_since == USEC_INFINITY)
-                c->unsent_since = connection_now(c);
         connection_count_held(c);
         connection_resume(c);
         deadline_set(c->deadline, MIN(peer_deadline(c->peer), connection_stall_deadline(c)));
@@ -365,7 +357,6 @@ int connection_new(sd_event *event, int fd, ConnectionKind kind, char *who, Conn
         c->event = sd_event_ref(event);
         c->kind = kind;
         c->who = who;
-        c->unsent_since = USEC_INFINITY;
         c->link.data = c->dirty_link.data = c;
         c->peer = peer_new(connection_now(c), &connection_peer_handler, c);
         r = deadline_new(event, "event-server-client", connection_on_deadline, c, &c->deadline);

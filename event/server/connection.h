@@ -54,7 +54,6 @@ struct Connection {
         bool paused, leftover;  /* reading is off; the stream holds bytes that can be processed later */
         bool inside;            /* peer_receive() runs */
         int error;              /* why it ended: 0 the client closed */
-        usec_t unsent_since;    /* while something is unsent */
         size_t unsent_notified, unsent_other; /* by kind; see connection_account() */
         size_t unread, held;    /* unfinished input that the stream keeps; its part of the pool's sum */
 

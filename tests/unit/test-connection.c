@@ -3,6 +3,7 @@
 
 #include "base/bounds.h"
 #include "event/server/connection.h"
+#include "tests/unit/moved-clock.h"
 #include "tests/unit/raw-client.h"
 
 typedef struct Fixture {
@@ -154,11 +155,54 @@ static void test_share_output(Fixture *f, gconstpointer data) {
         g_assert_cmpint(f->connection->error, ==, -EDQUOT);
 }
 
+/* ---- answers that do not leave ------------------------------------------------------------------------------------ */
+
+static void pass(Fixture *f, usec_t time) {
+        clock_move(time);
+        (void) loop_settle(f->event);
+        if (!f->connection->ended)
+                connection_flush(f->connection);
+}
+
+/* An answer may take as long as it likes while some of it leaves now and then. What the client says meanwhile does not count. */
+static void test_stalled(Fixture *f, gconstpointer data) {
+        const usec_t most = EVENT_SERVER_STALL_USEC / 4 * 3, rest = EVENT_SERVER_STALL_USEC / 2;
+        _cleanup_(buffer_done) Buffer result = { 0 };
+        uint8_t *bytes = buffer_reserve(&result, 2 * EVENT_SERVER_ANSWERS_MAX);
+        size_t unsent;
+
+        memset(bytes, 0, 2 * EVENT_SERVER_ANSWERS_MAX);
+        buffer_commit(&result, 2 * EVENT_SERVER_ANSWERS_MAX);
+        raw_client_query(&f->client, &(EventerQuery) { .kind = QUERY_LATEST });
+        LOOP_UNTIL(f->event, peer_is_waiting(f->connection->peer));
+        f->client.mute = true;
+        connection_answer_query(f->connection, &result);
+        register_nothing(f);
+        pass(f, 0);
+        g_assert_true(f->connection->paused);
+
+        pass(f, most);
+        g_assert_false(f->connection->ended);
+        unsent = stream_unsent(f->connection->stream);
+        LOOP_UNTIL(f->event, ({
+                           (void) recv(f->client.fd, bytes, 4096, MSG_DONTWAIT);
+                           stream_unsent(f->connection->stream) < unsent;
+                   }));
+        pass(f, most);
+        g_assert_false(f->connection->ended);
+        g_assert_cmpuint(deadline_get(f->connection->deadline), ==,
+                         stream_stall_deadline(f->connection->stream, EVENT_SERVER_STALL_USEC));
+        pass(f, rest);
+        g_assert_true(f->connection->ended);
+        g_assert_cmpint(f->connection->error, ==, -ENOBUFS);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add("/connection/unanswered", Fixture, NULL, fixture_set_up, test_unanswered, fixture_tear_down);
         g_test_add("/connection/congested", Fixture, NULL, fixture_set_up, test_congested, fixture_tear_down);
         g_test_add("/connection/share", Fixture, NULL, fixture_set_up, test_share, fixture_tear_down);
         g_test_add("/connection/share-output", Fixture, NULL, fixture_set_up, test_share_output, fixture_tear_down);
+        g_test_add("/connection/stalled", Fixture, NULL, fixture_set_up, test_stalled, fixture_tear_down);
         return g_test_run();
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The event client against a scripted server on a unix socket, both in one loop: what leaves in which
  * message, how it ends, and that the owner may free it anywhere. What takes seconds (timeouts, pings,
- * stalls) is tested with a fake clock in test-eventer, test-chatter and test-backlog. */
+ * requests) is tested with a fake clock in test-eventer and test-chatter. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,7 @@
 #include "base/bounds.h"
 #include "event/client.h"
 #include "event/sbs.h"
+#include "tests/unit/moved-clock.h"
 
 #define WAIT_USEC (10 * USEC_PER_SEC) /* less than a ping, which would move what must move by itself */
 
@@ -591,6 +592,53 @@ static void test_congestion(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(f->n_congested, ==, 2);
 }
 
+/* So much time, at the end of which the server speaks, so that it is not taken for dead. */
+static void pass(Fixture *f, usec_t time) {
+        clock_move(time);
+        settle(f);
+        if (f->n_closed > 0)
+                return;
+        server_send(f, NULL, true, "HatEventer.MsgEventsNotify", "\x80", 1);
+        settle(f);
+}
+
+/* A server that reads nothing is left, also when it speaks; not one that reads a little now and then. */
+static void test_stalled(Fixture *f, gconstpointer data) {
+        const usec_t most = NORTH_STALL_USEC / 4 * 3, rest = NORTH_STALL_USEC / 2;
+        uint8_t byte[4096];
+        size_t unsent;
+
+        establish(f);
+        RUN_UNTIL(f, f->n_congested == 1)
+        register_one(f, "x", 10000);
+        pass(f, most);
+        g_assert_cmpuint(f->n_closed, ==, 0);
+        unsent = event_client_unsent(f->client);
+        RUN_UNTIL(f, event_client_unsent(f->client) < unsent)
+        (void) recv(f->fd, byte, sizeof(byte), 0);
+        pass(f, most);
+        g_assert_cmpuint(f->n_closed, ==, 0);
+        pass(f, rest);
+        g_assert_cmpuint(f->n_closed, ==, 1);
+        g_assert_cmpint(f->closed_error, ==, -ETIMEDOUT);
+}
+
+/* What is held back while the server is not operational congests, and is no stall. */
+static void test_held(Fixture *f, gconstpointer data) {
+        establish(f);
+        server_send(f, NULL, true, "HatEventer.MsgStatusNotify", "\x81", 1);
+        RUN_UNTIL(f, f->n_status == 1);
+        RUN_UNTIL(f, f->n_congested == 1)
+        register_one(f, "x", 10000);
+        for (unsigned i = 0; i < 3; i++)
+                pass(f, NORTH_STALL_USEC / 4 * 3);
+        g_assert_cmpuint(f->n_closed, ==, 0);
+        server_send(f, NULL, true, "HatEventer.MsgStatusNotify", "\x82", 1);
+        RUN_UNTIL(f, f->n_congested == 2)
+        (void) server_read(f);
+        g_assert_false(f->congested);
+}
+
 /* More than the bound in one turn: closed, but never inside the call. */
 static void test_unsent_max(Fixture *f, gconstpointer data) {
         establish(f);
@@ -717,6 +765,8 @@ int main(int argc, char *argv[]) {
         ADD("close-flushes", NULL, test_close_flushes);
         ADD("close-limit", NULL, test_close_limit);
         ADD("congestion", NULL, test_congestion);
+        ADD("stalled", NULL, test_stalled);
+        ADD("held", NULL, test_held);
         ADD("unsent-max", NULL, test_unsent_max);
         ADD("big-frame", NULL, test_big_frame);
         ADD("free-in-connected", &free_connected, test_free_inside);
