@@ -5,13 +5,17 @@ import contextlib
 import os
 import pathlib
 import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 
 import pytest
 
+from harness.bus import is_root
 from harness.paths import BUILD, ROOT
 from harness.process import Process
 from harness.tutorial import Terminal
@@ -100,6 +104,34 @@ def test_ports_taken(listens, folder, tmp_path):
 
 def test_for_seconds(folder, tmp_path):
     with start(folder, tmp_path / 'demo.log', '--for=5') as demo:
+        assert demo.wait(60) == 0, demo.log_text()
+        assert_shown(demo.text())
+    assert_nothing_left(folder)
+
+
+def without_python(*command):
+    """The command in a mount namespace where every Python that could be found is /dev/null."""
+    interpreters = {os.path.realpath(sys.executable)} | {
+        os.path.realpath(i) for folder in os.get_exec_path() for i in pathlib.Path(folder).glob('python*')}
+    mounts = [f'mount --bind /dev/null {shlex.quote(i)}' for i in sorted(interpreters)]
+    return ['unshare', '--mount', 'bash', '-euc', '\n'.join([*mounts, 'exec "$@"']), 'without-python', *command]
+
+
+def test_without_python(folder, tmp_path):
+    """Python is what meson needs to build; once that is done ./dev run does without, from the look whether all is built on."""
+    if not is_root():
+        pytest.skip('mounting needs root')
+    for program in ('python3', sys.executable):
+        result = subprocess.run(without_python(program, '-c', ''), capture_output=True, text=True, timeout=60)
+        assert result.returncode in (126, 127), result
+
+    tree = tmp_path / 'tree'
+    tree.mkdir()
+    shutil.copy(ROOT / 'dev', tree)         # not a link: where it lies it looks for the rest
+    (tree / 'tests').symlink_to(ROOT / 'tests')
+    (tree / 'build').symlink_to(BUILD)
+    command = ['env', '-u', 'GATEWAYD_BUILD', tree / 'dev', 'run', '--for=5']
+    with Process(without_python(*command), log=tmp_path / 'demo.log', env={'TMPDIR': str(folder)}) as demo:
         assert demo.wait(60) == 0, demo.log_text()
         assert_shown(demo.text())
     assert_nothing_left(folder)
