@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/tutorial.md, run as a reader does it: one shell on a terminal of its own, block after block, in an empty home. The test
-compares what comes with what the page shows; `./dev tutorial` writes what comes into the page.
+compares what comes with what the page shows; `./dev tutorial` writes what comes into the page; `./dev fresh-test --tutorial` takes
+the time from a bare machine to the first value of a device of one's own.
 
 A block of commands is fenced with ```sh; the next block ```text is what the terminal shows. Behind `sh` may stand
 
@@ -36,6 +37,8 @@ PORT = 1502                             # of the reader's device
 EVENT_PORT = 23012                      # of the demo's event server
 BLOCK_DEADLINE = 60 * PATIENCE
 ROWS, COLUMNS = 50, 110
+FIRST_VALUE = 'gatewayctl values plc'   # what shows it
+FIRST_VALUE_SECONDS = 5 * 60
 
 _FENCE = re.compile(r'^```(sh|text)\b *(.*)\n((?:(?!```).*\n)*)```\n', re.MULTILINE)
 _REASON = re.compile(r'<!-- not run: .+ -->\n+\Z')
@@ -121,12 +124,13 @@ def shapes(text):
 
 
 class Terminal:
-    """An interactive bash with job control on a pseudo-terminal. Its prompt is a mark that holds the exit status."""
+    """An interactive bash with job control on a pseudo-terminal. Its prompt is a mark that holds the exit status. `prefix` stands
+    before its command, where that is in another place."""
 
     _PROMPT = re.compile(r'\x01(\d+)\x02')
     _FAILED = re.compile(r'\x03(\d+)\x04')
 
-    def __init__(self, home, environment):
+    def __init__(self, home, environment, prefix=()):
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', ROWS, COLUMNS, 0, 0))
         mode = termios.tcgetattr(slave)
@@ -137,7 +141,7 @@ class Terminal:
 
         self._script = home / '.block'
         self._shell = subprocess.Popen(
-            ['bash', '--noprofile', '--norc', '--noediting', '-i'], stdin=slave, stdout=slave, stderr=slave, cwd=home,
+            [*prefix, 'bash', '--noprofile', '--norc', '--noediting', '-i'], stdin=slave, stdout=slave, stderr=slave, cwd=home,
             start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
             env={**environment, 'HOME': str(home), 'PS1': '', 'PS2': '', 'TERM': 'dumb', 'LANG': 'C.UTF-8', 'TZ': 'UTC'})
         os.close(slave)
@@ -179,7 +183,7 @@ class Terminal:
                 self._send('\x03')
 
         self._script.write_text(f'{commands}:\n')       # so that `.` itself never fails
-        self._send(f'. {self._script}\n')
+        self._send(f'. ~/{self._script.name}\n')
         text, _ = self._read_to_prompt(BLOCK_DEADLINE, interrupt)
         return self._FAILED.sub('', text), [int(i) for i in self._FAILED.findall(text)]
 
@@ -289,6 +293,20 @@ class Run:
         self.close()
 
 
+class BareRun(Run):
+    """One reader whose machine is the bare Debian below `root`; what is cloned lies in its /srv."""
+
+    def __init__(self, root):
+        self.home = root / 'root'
+        self._port = free_port()        # the network is the one out here
+        self.terminal = Terminal(self.home, os.environ, ['chroot', str(root), 'env', 'HOME=/root'])
+        self._names = [('/root', '/home/you')]
+
+    def run(self, block, enough=None):
+        commands = block.commands.replace('URL-OF-THIS-REPOSITORY', '/srv/gatewayd.git')
+        return super().run(dataclasses.replace(block, commands=commands), enough)
+
+
 def is_shown(block, text):
     """Whether the page shows what came. What only Ctrl-C ends goes on for longer than the page, and in an order of its own:
     there everything that the page shows must come."""
@@ -322,11 +340,32 @@ def update(text):
     return ''.join(pieces) + text[end:]
 
 
+def measure(root):
+    """Prints how many seconds each block takes up to the first value, also those that no other run tries. What a reader needs to
+    read and to copy is not in it."""
+    load, total = os.getloadavg()[0], 0
+    with BareRun(root) as run:
+        for block in parse(PAGE.read_text()):
+            start = time.monotonic()
+            follow(run, block)
+            seconds = time.monotonic() - start
+            total += seconds
+            print(f'{seconds:7.2f} s  {block.commands.splitlines()[-1]}', flush=True)
+            if block.commands.strip() == FIRST_VALUE:
+                break
+    print(f'{total:7.2f} s  to the first value (load average {load:.1f} before it)')
+    if total > FIRST_VALUE_SECONDS:
+        raise TutorialError(f'{PAGE.name} promises it in {FIRST_VALUE_SECONDS} s')
+
+
 def main():
-    taken = [str(i) for i in (PORT, EVENT_PORT) if not is_free(i)]
-    if taken:
-        sys.exit(f'somebody has port {" and ".join(taken)}, which the page names: try again when it is free')
     try:
+        if len(sys.argv) > 1:
+            measure(pathlib.Path(sys.argv[1]))
+            return
+        taken = [str(i) for i in (PORT, EVENT_PORT) if not is_free(i)]
+        if taken:
+            sys.exit(f'somebody has port {" and ".join(taken)}, which the page names: try again when it is free')
         PAGE.write_text(update(PAGE.read_text()))
     except AssertionError as e:
         sys.exit(f'{e}')

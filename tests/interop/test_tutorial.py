@@ -14,6 +14,7 @@ from harness.paths import ROOT
 def test_every_command():
     blocks = tutorial.parse(tutorial.PAGE.read_text())
     assert sum(i.runs for i in blocks) > 10
+    assert tutorial.FIRST_VALUE in (i.commands.strip() for i in blocks)
     with tutorial.Run() as run:
         for block in blocks:
             if block.runs:
