@@ -27,9 +27,10 @@ StoreExport *store_export_free(StoreExport *e) {
 }
 
 static int export_error(StoreExport *e, int rc) {
-        int error = store_errno(e->db, rc);
+        const char *text;
+        int error = store_errno(e->db, rc, &text);
 
-        return store_error_text(e->store, error == -EUCLEAN ? -EIO : error, sqlite3_errmsg(e->db)); /* damaged is the copy */
+        return store_error_text(e->store, error == -EUCLEAN ? -EIO : error, text); /* damaged is the copy */
 }
 
 /* On a file system that is full no event could be registered any more. */

@@ -135,10 +135,10 @@ struct Store {
         char *detail;
 };
 
-/* Notes what SQLite said, returns the errno for it. */
+/* Notes what SQLite said, returns the errno for it. Directly behind the call that said it. */
 int store_error(Store *s, int rc);
 int store_error_text(Store *s, int error, const char *text);
-int store_errno(sqlite3 *db, int rc);
+int store_errno(sqlite3 *db, int rc, const char **ret_text);
 
 sqlite3_stmt *store_statement(Store *s, StoreStatement which);
 /* Runs a statement that returns nothing. Parameters are bound before. */

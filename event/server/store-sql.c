@@ -42,9 +42,10 @@ static const char *const statement_sql[_STORE_STATEMENT_MAX] = {
 
 /* ---- failures ----------------------------------------------------------------------------------------------------- */
 
-/* An errno that says more than "input or output failed". */
-static int system_errno(sqlite3 *db, int fallback) {
-        switch (sqlite3_system_errno(db)) {
+/* An errno that says more than "input or output failed": that of the call that failed, behind which SQLite made none that could.
+ * sqlite3_system_errno() does not know it where a commit fails. */
+static int system_errno(int fallback) {
+        switch (errno) {
         case ENOSPC:
         case EDQUOT:
                 return -ENOSPC;
@@ -61,12 +62,12 @@ static int system_errno(sqlite3 *db, int fallback) {
         }
 }
 
-int store_errno(sqlite3 *db, int rc) {
+static int errno_of(int rc) {
         switch (rc & 0xff) {
         case SQLITE_FULL:
                 return -ENOSPC;
         case SQLITE_IOERR:
-                return system_errno(db, -EIO);
+                return system_errno(-EIO);
         case SQLITE_NOMEM:
                 return -ENOMEM;
         case SQLITE_READONLY:
@@ -74,7 +75,7 @@ int store_errno(sqlite3 *db, int rc) {
         case SQLITE_CANTOPEN:
         case SQLITE_PERM:
         case SQLITE_AUTH:
-                return system_errno(db, -EROFS);
+                return system_errno(-EROFS);
         case SQLITE_BUSY:
         case SQLITE_LOCKED:
                 return -EBUSY;
@@ -93,6 +94,14 @@ int store_errno(sqlite3 *db, int rc) {
         }
 }
 
+int store_errno(sqlite3 *db, int rc, const char **ret_text) {
+        int error = errno_of(rc);
+
+        /* It has one sentence for everything that a disk may say. */
+        *ret_text = (rc & 0xff) == SQLITE_IOERR && error != -EIO ? g_strerror(-error) : sqlite3_errmsg(db);
+        return error;
+}
+
 int store_error_text(Store *s, int error, const char *text) {
         g_free(s->detail);
         s->detail = g_strdup(text);
@@ -101,7 +110,10 @@ int store_error_text(Store *s, int error, const char *text) {
 }
 
 int store_error(Store *s, int rc) {
-        return store_error_text(s, store_errno(s->db, rc), sqlite3_errmsg(s->db));
+        const char *text;
+        int error = store_errno(s->db, rc, &text);
+
+        return store_error_text(s, error, text);
 }
 
 /* ---- statements --------------------------------------------------------------------------------------------------- */

@@ -7,9 +7,11 @@
 
 #include "base/bounds.h"
 #include "event/client.h"
+#include "tests/unit/capture.h"
 #include "tests/unit/event-server-fixture.h"
+#include "tests/unit/fake-disk.h"
 #include "tests/unit/full-disk.h"
-#include "tests/unit/slow-disk.h"
+#include "tests/unit/moved-clock.h"
 
 /* ---- trouble ------------------------------------------------------------------------------------------------------ */
 
@@ -361,25 +363,38 @@ static void own_answer(int error, const Event *events, size_t n, bool more_follo
         o->error = error;
 }
 
-static void test_own_client(Fixture *f, gconstpointer data) {
+static const Subtype own_subtypes[] = { SUBTYPE("x"), SUBTYPE("*") };
+static const EventType own_prefix = { own_subtypes, 1 };
+
+static void own_start(Own *own, Fixture *f) {
         static const EventClientHandler handler = { .connected = own_connected,
                                                     .status = own_status,
                                                     .events = own_events,
                                                     .closed = own_closed };
-        static const Subtype subtypes[] = { SUBTYPE("x"), SUBTYPE("*") };
-        const EventType subscription = { subtypes, 2 }, prefix = { subtypes, 1 };
-        const EventerInit init = { .client_name = "gateway", .subscriptions = &subscription, .n_subscriptions = 1 };
+        static const EventType subscription = { own_subtypes, 2 };
+        static const EventerInit init = { .client_name = "gateway", .subscriptions = &subscription, .n_subscriptions = 1 };
+        int fd;
+
+        g_assert_cmpint(event_server_connect(f->server, &fd), ==, 0);
+        g_assert_cmpint(event_client_new_fd(f->event, fd, &init, &handler, own, &own->client), ==, 0);
+        LOOP_UNTIL(f->event, own->connected);
+        g_assert_cmpint(own->status, ==, EVENTER_OPERATIONAL);
+}
+
+/* A hundred events, as devices register them. */
+static void own_register(Own *own) {
+        for (size_t i = 0; i < 100; i++)
+                event_client_register(own->client, own_prefix, (const char *const[]) { "device", NULL }, NULL, NULL);
+}
+
+static void test_own_client(Fixture *f, gconstpointer data) {
         Own own = { 0 };
         EventRequest *request;
         int fd;
 
-        g_assert_cmpint(event_server_connect(f->server, &fd), ==, 0);
-        g_assert_cmpint(event_client_new_fd(f->event, fd, &init, &handler, &own, &own.client), ==, 0);
-        LOOP_UNTIL(f->event, own.connected);
-        g_assert_cmpint(own.status, ==, EVENTER_OPERATIONAL);
-        for (size_t i = 0; i < 100; i++)
-                event_client_register(own.client, prefix, (const char *const[]) { "y", NULL }, NULL, NULL);
-        g_assert_cmpint(event_client_request_register(own.client, prefix, (const char *const[]) { "z", NULL }, NULL, NULL,
+        own_start(&own, f);
+        own_register(&own);
+        g_assert_cmpint(event_client_request_register(own.client, own_prefix, (const char *const[]) { "z", NULL }, NULL, NULL,
                                                       own_answer, &own, &request),
                         ==, 0);
         LOOP_UNTIL(f->event, own.answered);
@@ -391,6 +406,122 @@ static void test_own_client(Fixture *f, gconstpointer data) {
         LOOP_UNTIL(f->event, own.closed && f->n_stopped == 1);
         g_assert_cmpint(own.status, ==, EVENTER_STOPPING);
         own.client = event_client_free(own.client);
+}
+
+/* ---- a disk that becomes read-only -------------------------------------------------------------------------------- */
+
+/* Everything that came, in the order of its numbers. Returns the greatest. */
+static int64_t check_numbers(const RawClient *watch) {
+        int64_t last = 0, session;
+
+        for (size_t i = 0; i < watch->lines->len; i++) {
+                g_assert_cmpint(sscanf(watch->lines->pdata[i], "events %" SCNd64 ":1 ", &session), ==, 1);
+                g_assert_cmpint(session, >, last);
+                g_assert_null(strstr(watch->lines->pdata[i], "failed"));
+                last = session;
+        }
+        return last;
+}
+
+static size_t count_lines(const char *text, const char *part) {
+        size_t n = 0;
+
+        for (const char *p = text; (p = strstr(p, part)); p++)
+                n++;
+        return n;
+}
+
+/* Under way when it happens: one that is to be synced, and one behind it. What the devices register is not lost. */
+static void test_read_only(Fixture *f, gconstpointer data) {
+        RawClient *watch = client(f, "watch", "x/*"), *c = client(f, "c", NULL);
+        RawClient *again;
+        g_autofree char *log = NULL;
+        Own own = { 0 };
+        Capture capture;
+
+        own_start(&own, f);
+        raw_client_register(c, true, "x/before");
+        raw_client_expect(c, "registered 1");
+
+        capture = capture_file();
+        slow_disk(true);
+        raw_client_register(c, true, "x/failed");
+        loop_settle(f->event);
+        raw_client_register(c, true, "x/failed");
+        loop_settle(f->event);
+        read_only_disk((FakeDiskState) GPOINTER_TO_UINT(data));
+        slow_disk(false);
+        raw_client_expect(c, "failure");
+        raw_client_expect(c, "failure");
+        LOOP_UNTIL(f->event, f->n_changed == 1);
+        g_assert_nonnull(event_server_get_trouble(f->server));
+
+        own_register(&own);
+        LOOP_UNTIL(f->event, own.n_events == 101); /* and x/before */
+        for (unsigned i = 0; i < 5; i++) { /* longer than until another line might be written */
+                unsigned n_refused = read_only_disk_refused();
+
+                clock_move(EVENT_SERVER_LINES_USEC / 4);
+                raw_client_register(watch, false); /* it lives */
+                raw_client_register(c, true, "x/failed");
+                raw_client_expect(c, "failure");
+                LOOP_UNTIL(f->event, read_only_disk_refused() > n_refused);
+                raw_client_query(c, &(EventerQuery) { .kind = QUERY_LATEST });
+                raw_client_expect(c, "result 5"); /* engine, three clients, x/before */
+        }
+        g_assert_cmpuint(f->n_changed, ==, 1);
+
+        read_only_disk(DISK_WRITABLE);
+        clock_move(STORAGE_RETRY_USEC);
+        LOOP_UNTIL(f->event, f->n_changed == 2);
+        g_assert_null(event_server_get_trouble(f->server));
+        raw_client_register(c, true, "x/after");
+        raw_client_expect(c, "registered 1");
+        raw_client_query(c, &(EventerQuery) { .kind = QUERY_LATEST });
+        raw_client_expect(c, "result 7"); /* x/device, x/after */
+        raw_client_query_all(c);
+        raw_client_expect(c, "result 106");
+        LOOP_UNTIL(f->event, own.n_events == 102);
+        g_assert_cmpuint(event_server_get_counters(f->server).dropped, ==, 0);
+        g_assert_cmpuint(event_server_get_counters(f->server).cut, ==, 0);
+
+        log = capture_end(&capture);
+        g_assert_cmpuint(count_lines(log, "takes no events: Read-only file system."), ==, 1);
+        g_assert_cmpuint(count_lines(log, "takes events again."), ==, 1);
+        g_assert_cmpuint(count_lines(log, "\n"), ==, 2);
+
+        own.client = event_client_free(own.client);
+        stop(f);
+        start(f);
+        again = client(f, "again", "x");
+        raw_client_query_all(again);
+        raw_client_expect(again, "result 108");
+        raw_client_register(again, false, "x");
+        LOOP_UNTIL(f->event, raw_client_has_line(again));
+        raw_client_read(watch);
+        g_assert_cmpint(check_numbers(again), >, check_numbers(watch));
+}
+
+/* It ends as ever, with status and all; what was acknowledged is there when it starts again, and nothing that failed. */
+static void test_stop_read_only(Fixture *f, gconstpointer data) {
+        static const Subtype subtypes[] = { SUBTYPE("x"), SUBTYPE("?") };
+        static const EventType both = { subtypes, 2 };
+        RawClient *c = client(f, "c", NULL);
+
+        raw_client_register(c, true, "x/before");
+        raw_client_expect(c, "registered 1");
+        read_only_disk((FakeDiskState) GPOINTER_TO_UINT(data));
+        raw_client_register(c, true, "x/failed");
+        raw_client_expect(c, "failure");
+        event_server_stop(f->server, 10 * LOOP_LIMIT_USEC, on_stopped, f);
+        LOOP_UNTIL(f->event, f->n_stopped == 1);
+        stop(f);
+
+        read_only_disk(DISK_WRITABLE);
+        start(f);
+        c = client(f, "c", NULL);
+        raw_client_query(c, &(EventerQuery) { .kind = QUERY_LATEST, .types = &both, .n_types = 1 });
+        raw_client_expect(c, "result 1");
 }
 
 static void on_exported(int error, const char *detail, void *userdata) {
@@ -437,6 +568,9 @@ static void test_export_itself(Fixture *f, gconstpointer data) {
         raw_client_expect(c, "result 3");
 }
 
+#define ADD_READ_ONLY(name, func, state) \
+        g_test_add("/event-server/" name, Fixture, GUINT_TO_POINTER(state), fixture_setup, func, fixture_teardown)
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         ADD("full-disk", test_full_disk);
@@ -452,6 +586,10 @@ int main(int argc, char *argv[]) {
         ADD("localhost", test_localhost);
         ADD("addresses", test_addresses);
         ADD("own-client", test_own_client);
+        ADD_READ_ONLY("read-only", test_read_only, DISK_READ_ONLY);
+        ADD_READ_ONLY("read-only-late", test_read_only, DISK_READ_ONLY_LATE);
+        ADD_READ_ONLY("stop-read-only", test_stop_read_only, DISK_READ_ONLY);
+        ADD_READ_ONLY("stop-read-only-late", test_stop_read_only, DISK_READ_ONLY_LATE);
         ADD("export", test_export);
         ADD("export-itself", test_export_itself);
         return g_test_run();

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -13,6 +12,7 @@
 #include <systemd/sd-journal.h>
 
 #include "base/log.h"
+#include "tests/unit/capture.h"
 
 /* ---- what the sinks got ------------------------------------------------------------------------------- */
 
@@ -36,29 +36,6 @@ static const char *journal_field(const char *name) {
         return NULL;
 }
 
-typedef struct Capture {
-        int stderr_fd, read_fd;
-} Capture;
-
-/* From here to capture_end() stderr is this descriptor. */
-static Capture capture_begin(int write_fd, int read_fd) {
-        Capture c = { .stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), .read_fd = read_fd };
-
-        g_assert_cmpint(dup2(write_fd, STDERR_FILENO), ==, STDERR_FILENO);
-        if (write_fd != read_fd)
-                safe_close(write_fd);
-        unsetenv("INVOCATION_ID");
-        unsetenv("JOURNAL_STREAM");
-        return c;
-}
-
-static Capture capture_file(void) {
-        int fd = memfd_create("stderr", MFD_CLOEXEC);
-
-        g_assert_cmpint(fd, >=, 0);
-        return capture_begin(fd, fd);
-}
-
 static Capture capture_pipe(void) {
         int fds[2];
 
@@ -74,21 +51,6 @@ static void name_journal_stream(unsigned long long inode_offset) {
         value = g_strdup_printf("%llu:%llu", (unsigned long long) st.st_dev,
                                 (unsigned long long) st.st_ino + inode_offset);
         g_assert_cmpint(setenv("JOURNAL_STREAM", value, 1), ==, 0);
-}
-
-/* Gives stderr back and returns what was written. */
-static char *capture_end(Capture *c) {
-        char text[32768];
-        ssize_t n;
-
-        g_assert_cmpint(dup2(c->stderr_fd, STDERR_FILENO), ==, STDERR_FILENO);
-        c->stderr_fd = safe_close(c->stderr_fd);
-        (void) lseek(c->read_fd, 0, SEEK_SET); /* a pipe has no position */
-        n = read(c->read_fd, text, sizeof(text) - 1);
-        g_assert_cmpint(n, >=, 0);
-        c->read_fd = safe_close(c->read_fd);
-        text[n] = '\0';
-        return g_strdup(text);
 }
 
 #define PLAIN_TIME "^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3} "
