@@ -27,11 +27,11 @@ static usec_t connection_now(const ModbusConnection *c) {
 static void connection_update_deadline(ModbusConnection *c) {
         usec_t when = MIN(c->answer_until, c->pause_until);
 
-        deadline_set(c->deadline, c->held ? when : MIN(when, c->alive_until));
+        deadline_set(c->deadline, c->server->held ? when : MIN(when, c->alive_until));
 }
 
 static void connection_update_reading(ModbusConnection *c) {
-        bool wanted = !c->pending && !c->held && !c->stalled;
+        bool wanted = !c->pending && !c->server->held && !c->stalled;
 
         if (wanted == c->reading)
                 return;
@@ -292,7 +292,7 @@ static void connection_on_deadline(void *userdata) {
         ModbusConnection *c = userdata;
         usec_t now = now_usec(CLOCK_MONOTONIC);
 
-        if (!c->held && now >= c->alive_until) {
+        if (!c->server->held && now >= c->alive_until) {
                 if (!c->server->line) {
                         connection_closed(c, -ETIMEDOUT);
                         return;
@@ -315,12 +315,8 @@ void modbus_connection_answer(ModbusConnection *c, bool success) {
                 connection_end_pending(c, success ? MODBUS_SUCCESS : MODBUS_FUNCTION_ERROR);
 }
 
-void modbus_connection_hold(ModbusConnection *c, bool held) {
-        if (c->held == held)
-                return;
-
-        c->held = held;
-        if (!held && c->alive_until != USEC_INFINITY) /* requests may have been waiting all the time */
+void modbus_connection_flow(ModbusConnection *c) {
+        if (!c->server->held && c->alive_until != USEC_INFINITY) /* requests may have been waiting all the time */
                 c->alive_until = usec_add(now_usec(CLOCK_MONOTONIC), c->server->keep_alive);
         connection_update_reading(c);
         connection_update_deadline(c);
@@ -368,7 +364,7 @@ static int connection_init(ModbusConnection *c, ModbusServer *server) {
         return deadline_new(server->event, "modbus-connection", connection_on_deadline, c, &c->deadline);
 }
 
-int modbus_connection_new(ModbusServer *server, int fd, uint64_t id, bool held, ModbusConnection **ret) {
+int modbus_connection_new(ModbusServer *server, int fd, uint64_t id, ModbusConnection **ret) {
         static const StreamOptions options = {
                 .user_timeout = GONE_USEC,
                 .keepalive_idle = KEEPALIVE_USEC,
@@ -389,13 +385,13 @@ int modbus_connection_new(ModbusServer *server, int fd, uint64_t id, bool held, 
 
         c->id = id;
         c->alive_until = usec_add(now_usec(CLOCK_MONOTONIC), server->keep_alive);
-        modbus_connection_hold(c, held);
+        connection_update_reading(c);
         connection_update_deadline(c);
         *ret = TAKE_PTR(c);
         return 0;
 }
 
-int modbus_connection_open(ModbusServer *server, const char *port, const SerialOptions *options, bool held,
+int modbus_connection_open(ModbusServer *server, const char *port, const SerialOptions *options,
                            ModbusConnection **ret) {
         _cleanup_(modbus_connection_freep) ModbusConnection *c = g_new0(ModbusConnection, 1);
         int r;
@@ -408,7 +404,7 @@ int modbus_connection_open(ModbusServer *server, const char *port, const SerialO
                 return r;
 
         c->remote = g_strdup(port);
-        modbus_connection_hold(c, held);
+        connection_update_reading(c);
         *ret = TAKE_PTR(c);
         return 0;
 }

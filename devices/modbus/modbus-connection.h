@@ -47,6 +47,7 @@ typedef struct ModbusServer {
         usec_t keep_alive;      /* USEC_INFINITY: none */
         usec_t pause;           /* an incomplete request is waited for so long; USEC_INFINITY: for ever */
         bool line;              /* serial: others are on it, too */
+        bool held;              /* no requests are wanted now */
         ModbusSlaveCounters counters;
         const ModbusConnectionHandler *handler;
         void *userdata;
@@ -70,7 +71,6 @@ struct ModbusConnection {
         usec_t alive_until, answer_until, pause_until;
         size_t left;            /* input that is not consumed yet … */
         bool paused;            /* … and for whose rest nobody waits any longer */
-        bool held;              /* the owner wants no requests now */
         bool stalled;           /* the peer does not read its answers */
         bool reading;
         bool active;            /* serial line: between the first request and keep alive */
@@ -84,11 +84,11 @@ struct ModbusConnection {
 };
 extern const StatusField modbus_connection_fields[];
 
-/* Takes a connected TCP descriptor over, on success only. held: as by modbus_connection_hold(). */
-int modbus_connection_new(ModbusServer *server, int fd, uint64_t id, bool held, ModbusConnection **ret);
+/* Takes a connected TCP descriptor over, on success only. */
+int modbus_connection_new(ModbusServer *server, int fd, uint64_t id, ModbusConnection **ret);
 /* Begins to open a serial line; opened() or closed() follow in a later turn. Not active, without an id: the owner gives
  * it one. <0: nothing was begun. */
-int modbus_connection_open(ModbusServer *server, const char *port, const SerialOptions *options, bool held,
+int modbus_connection_open(ModbusServer *server, const char *port, const SerialOptions *options,
                            ModbusConnection **ret);
 /* Closes; no callback follows. */
 ModbusConnection *modbus_connection_free(ModbusConnection *c);
@@ -96,5 +96,5 @@ DEFINE_CLEANUP(ModbusConnection, modbus_connection_free);
 
 /* The system's answer to the write that is pending; later requests follow. */
 void modbus_connection_answer(ModbusConnection *c, bool success);
-/* Stops taking requests, and goes on. What is pending still ends; keep alive rests. */
-void modbus_connection_hold(ModbusConnection *c, bool held);
+/* After server->held changed: stops taking requests, or goes on. What is pending still ends; keep alive rests. */
+void modbus_connection_flow(ModbusConnection *c);

@@ -52,8 +52,7 @@ typedef struct ModbusSlave {
 
         GPtrArray *connections; /* ModbusConnection, in order of acceptance */
         uint64_t last_connection;
-        bool held;             /* the event server is congested */
-        bool unregistered;     /* `connections` changed meanwhile */
+        bool unregistered;     /* `connections` changed while the event server was congested */
         usec_t refused_warned; /* 0: never */
         uint64_t refused;      /* since then */
 
@@ -99,8 +98,8 @@ static void slave_register_connections(ModbusSlave *s) {
         JsonWriter *w = &s->json;
         JsonSpan payload;
 
-        s->unregistered = s->held;
-        if (s->held)
+        s->unregistered = s->server.held;
+        if (s->server.held)
                 return;
 
         json_writer_reset(w);
@@ -166,7 +165,7 @@ static void slave_on_accept(Listener *l, int accepted, void *userdata) {
         _cleanup_(modbus_connection_freep) ModbusConnection *c = NULL;
 
         /* Fails when the peer is gone already. */
-        if (modbus_connection_new(&s->server, fd, s->last_connection + 1, s->held, &c) < 0)
+        if (modbus_connection_new(&s->server, fd, s->last_connection + 1, &c) < 0)
                 return;
         (void) TAKE_FD(fd);
 
@@ -565,7 +564,7 @@ static void slave_open_port(ModbusSlave *s) {
         slave_watch_port(s);
         s->returned = false;
         s->tried_at = now_usec(CLOCK_MONOTONIC);
-        r = modbus_connection_open(&s->server, s->endpoint, &options, s->held, &s->port);
+        r = modbus_connection_open(&s->server, s->endpoint, &options, &s->port);
         if (r < 0)
                 slave_port_failed(s, r);
 }
@@ -719,7 +718,7 @@ static void slave_stop(Device *d) {
                 return;
 
         s->state = SLAVE_STOPPED;
-        s->held = false;
+        s->server.held = false;
         s->query = resolver_query_cancel(s->query);
         slave_free_listeners(s);
         slave_drop_port(s);
@@ -734,13 +733,16 @@ static void slave_stop(Device *d) {
 static void slave_flow(Device *d, bool open) {
         ModbusSlave *s = (ModbusSlave *) d;
 
-        s->held = !open;
+        if (s->server.held == !open)
+                return;
+
+        s->server.held = !open;
         if (open && s->unregistered)
                 slave_register_connections(s);
         if (s->port)
-                modbus_connection_hold(s->port, s->held);
+                modbus_connection_flow(s->port);
         for (size_t i = 0; i < s->connections->len; i++)
-                modbus_connection_hold(s->connections->pdata[i], s->held);
+                modbus_connection_flow(s->connections->pdata[i]);
 }
 
 static size_t slave_n_parts(const Device *d) {

@@ -141,7 +141,7 @@ static void run_connect(Run *run) {
                 run->pty = pty_new();
                 run->client = run->pty->fd;
                 run->opened = false;
-                if (modbus_connection_open(&run->server, run->pty->device, &options, false, &run->connection) < 0)
+                if (modbus_connection_open(&run->server, run->pty->device, &options, &run->connection) < 0)
                         abort();
                 while (!run->opened)
                         if (sd_event_run(run->server.event, UINT64_MAX) < 0 || !run->connection)
@@ -151,7 +151,7 @@ static void run_connect(Run *run) {
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
                 abort();
         run->client = fds[0];
-        if (modbus_connection_new(&run->server, fds[1], 1, false, &run->connection) < 0)
+        if (modbus_connection_new(&run->server, fds[1], 1, &run->connection) < 0)
                 abort();
 }
 
