@@ -19,8 +19,7 @@ typedef void (*ListenerAccept)(Listener *l, int fd, void *userdata);
  * otherwise), and listener_free() removes ours. */
 int listener_open_sockaddr(sd_event *event, const struct sockaddr *sa, socklen_t size,
                            const char *description, ListenerAccept accept, void *userdata, Listener **ret);
-/* The same for a numeric host or a path. -ENXIO: a name. Its owner asks a Resolver (which knows
- * "localhost", too) and opens one listener for each address of the answer. */
+/* The same for a numeric host or a path. -ENXIO: a name ("localhost", too), which listener_set_open() takes. */
 int listener_open(sd_event *event, const Address *address, const char *description, ListenerAccept accept,
                   void *userdata, Listener **ret);
 /* Borrows an inherited listening descriptor: made non-blocking, duplicated for the loop, so that it can

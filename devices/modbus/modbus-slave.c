@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <systemd/sd-id128.h>
@@ -14,7 +13,7 @@
 #include "devices/modbus/modbus-points.h"
 #include "devices/modbus/modbus-trace.h"
 #include "link/address.h"
-#include "link/listener.h"
+#include "link/listener-set.h"
 #include "link/path-watch.h"
 
 /* Least time between two warnings about peers that may not connect. */
@@ -39,8 +38,7 @@ typedef struct ModbusSlave {
         SlaveState state;
         ModbusServer server;
         ModbusStore *store;
-        GPtrArray *listeners; /* Listener */
-        ResolverQuery *query;
+        ListenerSet *listeners;
         char *endpoint;
         Deadline *timer; /* next try of the port; opening: it is not waited for any longer; stopped: the end */
 
@@ -63,6 +61,23 @@ typedef struct ModbusSlave {
 
 static const ModbusSlaveTransport *slave_transport(const ModbusSlave *s) {
         return &((const ModbusSlaveConf *) s->device.conf)->transport;
+}
+
+/* Of TCP, without `listen`. */
+static Address transport_address(const ModbusSlaveTransport *t) {
+        return (Address) {
+                .kind = ADDRESS_TCP,
+                .host = (char *) t->local_host,
+                .port = (uint16_t) t->local_port,
+        };
+}
+
+static char *transport_endpoint(const ModbusSlaveTransport *t) {
+        Address address = transport_address(t);
+
+        if (t->kind == MODBUS_TRANSPORT_SERIAL)
+                return g_strdup(t->serial.port);
+        return t->listen ? g_strdup(t->listen) : address_format(&address);
 }
 
 /* ---- what is told ------------------------------------------------------------------------------------ */
@@ -359,15 +374,8 @@ static void slave_event(Device *d, const Event *e) {
 
 /* ---- listening --------------------------------------------------------------------------------------- */
 
-static void slave_free_listeners(ModbusSlave *s) {
-        for (size_t i = 0; i < s->listeners->len; i++)
-                (void) listener_free(s->listeners->pdata[i]);
-        g_ptr_array_set_size(s->listeners, 0);
-}
-
 static void slave_fail(ModbusSlave *s, int error, const char *detail) {
         s->state = SLAVE_STOPPED;
-        slave_free_listeners(s);
         device_ended(&s->device, device_reason_from_errno(error), detail);
 }
 
@@ -385,52 +393,9 @@ static void slave_listening(ModbusSlave *s) {
         device_started(&s->device);
 }
 
-static int slave_listen_sockaddr(ModbusSlave *s, const struct addrinfo *a) {
-        Listener *l;
-        int r;
-
-        r = listener_open_sockaddr(s->server.event, a->ai_addr, a->ai_addrlen, "modbus-slave",
-                                   slave_on_accept, s, &l);
-        if (r >= 0)
-                g_ptr_array_add(s->listeners, l);
-        return r;
-}
-
-/* A names file may name an address twice. */
-static bool addrinfo_is_repeated(const struct addrinfo *list, const struct addrinfo *a) {
-        for (const struct addrinfo *i = list; i != a; i = i->ai_next)
-                if (i->ai_addrlen == a->ai_addrlen && memcmp(i->ai_addr, a->ai_addr, a->ai_addrlen) == 0)
-                        return true;
-        return false;
-}
-
-/* One listener for each address of a name. One of a family that this machine does not use is no failure
- * while another one works. */
-static int slave_listen_all(ModbusSlave *s, const struct addrinfo *list) {
-        int error = -ENXIO;
-
-        for (const struct addrinfo *a = list; a; a = a->ai_next) {
-                int r;
-
-                if (addrinfo_is_repeated(list, a))
-                        continue;
-                r = slave_listen_sockaddr(s, a);
-                if (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT)
-                        error = r;
-                else if (r < 0)
-                        return r;
-        }
-        return s->listeners->len > 0 ? 0 : error;
-}
-
-static void slave_on_resolved(int error, struct addrinfo *list, void *userdata) {
+static void slave_on_listening(int error, void *userdata) {
         ModbusSlave *s = userdata;
 
-        s->query = NULL;
-        if (error >= 0) {
-                error = slave_listen_all(s, list);
-                freeaddrinfo(list);
-        }
         if (error < 0)
                 slave_fail_listening(s, error);
         else
@@ -438,30 +403,17 @@ static void slave_on_resolved(int error, struct addrinfo *list, void *userdata) 
 }
 
 static void slave_listen_own(ModbusSlave *s) {
-        const ModbusSlaveTransport *t = slave_transport(s);
-        struct addrinfo *list;
+        Address address = transport_address(slave_transport(s));
         int r;
 
-        r = address_numeric(t->local_host, (uint16_t) t->local_port, /* passive= */ true, &list);
-        if (r >= 0) {
-                r = slave_listen_sockaddr(s, list);
-                freeaddrinfo(list);
-                if (r >= 0) {
-                        slave_listening(s);
-                        return;
-                }
-        } else if (r == -ENXIO) {
-                s->state = SLAVE_RESOLVING;
-                r = resolver_query(device_get_resolver(&s->device), t->local_host, (uint16_t) t->local_port,
-                                   slave_on_resolved, s, &s->query);
-                if (r >= 0)
-                        return;
-        }
-        slave_fail_listening(s, r);
+        s->state = SLAVE_RESOLVING;
+        r = listener_set_open(s->server.event, device_get_resolver(&s->device), &address, "modbus-slave",
+                              slave_on_accept, slave_on_listening, s, &s->listeners);
+        if (r != 0)
+                slave_on_listening(r, s);
 }
 
 static void slave_listen_borrowed(ModbusSlave *s, const char *name) {
-        Listener *l;
         int fd, r;
 
         fd = device_borrow_fd(&s->device, name);
@@ -475,13 +427,8 @@ static void slave_listen_borrowed(ModbusSlave *s, const char *name) {
                 return;
         }
 
-        r = fd < 0 ? fd : listener_borrow(s->server.event, fd, "modbus-slave", slave_on_accept, s, &l);
-        if (r < 0) {
-                slave_fail_listening(s, r);
-                return;
-        }
-        g_ptr_array_add(s->listeners, l);
-        slave_listening(s);
+        r = fd < 0 ? fd : listener_set_borrow(s->server.event, fd, "modbus-slave", slave_on_accept, s, &s->listeners);
+        slave_on_listening(r, s);
 }
 
 /* ---- serial port ------------------------------------------------------------------------------------- */
@@ -623,18 +570,6 @@ static void slave_on_data_events(Device *d, int error, const Event *events, size
 
 /* ---- device type ------------------------------------------------------------------------------------- */
 
-static char *transport_endpoint(const ModbusSlaveTransport *t) {
-        Address address = {
-                .kind = ADDRESS_TCP,
-                .host = (char *) t->local_host,
-                .port = (uint16_t) t->local_port,
-        };
-
-        if (t->kind == MODBUS_TRANSPORT_SERIAL)
-                return g_strdup(t->serial.port);
-        return t->listen ? g_strdup(t->listen) : address_format(&address);
-}
-
 /* How long an incomplete request is waited for. */
 static usec_t request_pause(const ModbusSlaveConf *conf) {
         ModbusFramingKind framing = (ModbusFramingKind) conf->framing;
@@ -650,7 +585,6 @@ static int slave_init(ModbusSlave *s) {
         int r;
 
         device_set_recorder(&s->device, (size_t) conf->recorder << 10);
-        s->listeners = g_ptr_array_new();
         s->connections = g_ptr_array_new();
         json_writer_init_growing(&s->json);
         s->endpoint = transport_endpoint(&conf->transport);
@@ -683,12 +617,10 @@ static void slave_free_connections(ModbusSlave *s) {
 static void slave_done(Device *d) {
         ModbusSlave *s = (ModbusSlave *) d;
 
-        s->query = resolver_query_cancel(s->query);
-        slave_free_listeners(s);
+        s->listeners = listener_set_free(s->listeners);
         slave_drop_port(s);
         s->watch = path_watch_free(s->watch);
         slave_free_connections(s);
-        g_clear_pointer(&s->listeners, g_ptr_array_unref);
         g_clear_pointer(&s->connections, g_ptr_array_unref);
         s->store = modbus_store_free(s->store);
         s->timer = deadline_free(s->timer);
@@ -719,8 +651,7 @@ static void slave_stop(Device *d) {
 
         s->state = SLAVE_STOPPED;
         s->server.held = false;
-        s->query = resolver_query_cancel(s->query);
-        slave_free_listeners(s);
+        s->listeners = listener_set_free(s->listeners);
         slave_drop_port(s);
         s->watch = path_watch_free(s->watch);
         slave_free_connections(s);
