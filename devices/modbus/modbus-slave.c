@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Device type modbus_slave (spec modbus.md 6): offers data to remote masters, over TCP or on a serial line, and
- * takes their writes to the system. What exists is the store's, what one master asks is modbus-connection.c's.
- * Loop thread. */
+ * takes their writes to the system. What exists is the store's, what one master asks is modbus-connection.c's, when
+ * the serial port is open is modbus-port.c's. Loop thread. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -9,28 +9,22 @@
 #include <sys/resource.h>
 #include <systemd/sd-id128.h>
 
-#include "devices/modbus/modbus-connection.h"
 #include "devices/modbus/modbus-points.h"
+#include "devices/modbus/modbus-port.h"
 #include "devices/modbus/modbus-trace.h"
 #include "link/address.h"
 #include "link/listener-set.h"
-#include "link/path-watch.h"
 
 /* Least time between two warnings about peers that may not connect. */
 #define REFUSED_WARNING_USEC (10 * USEC_PER_SEC)
-/* A serial port that cannot be opened, or does not stay, is tried again so often (D9) … */
-#define REOPEN_USEC (5 * USEC_PER_SEC)
-/* … and when it comes back, but not faster than this. */
-#define REOPEN_GAP_USEC (100 * USEC_PER_MSEC)
 /* A port that hangs holds up the start no longer. */
 #define OPENING_USEC (2 * USEC_PER_SEC)
 
 typedef enum SlaveState {
-        SLAVE_QUERYING,  /* the data events have been asked for */
-        SLAVE_RESOLVING, /* the name to listen on is being looked up */
-        SLAVE_OPENING,   /* the serial port, for the first time */
-        SLAVE_LISTENING, /* or trying to */
-        SLAVE_STOPPED, /* only the end is still to be told */
+        SLAVE_QUERYING, /* the data events have been asked for */
+        SLAVE_OPENING,  /* where masters come, for the first time */
+        SLAVE_OPEN,     /* or trying to be */
+        SLAVE_STOPPED,  /* only the end is still to be told */
 } SlaveState;
 
 typedef struct ModbusSlave {
@@ -38,15 +32,9 @@ typedef struct ModbusSlave {
         SlaveState state;
         ModbusServer server;
         ModbusStore *store;
-        ListenerSet *listeners;
-        char *endpoint;
-        Deadline *timer; /* next try of the port; opening: it is not waited for any longer; stopped: the end */
-
-        ModbusConnection *port; /* serial: while it is open or being opened */
-        bool open;
-        PathWatch *watch; /* … while it is not open */
-        bool returned;    /* … it came back since `tried_at` */
-        usec_t tried_at;
+        ListenerSet *listeners; /* TCP … */
+        ModbusPort port;        /* … or serial */
+        Deadline *timer;        /* opening: nothing is waited for any longer; stopped: the end */
 
         GPtrArray *connections; /* ModbusConnection, in order of acceptance */
         uint64_t last_connection;
@@ -126,7 +114,32 @@ static void slave_register_connections(ModbusSlave *s) {
                 device_register(&s->device, subtypes, NULL, payload);
 }
 
-/* ---- connections ------------------------------------------------------------------------------------- */
+/* ---- beginning and end ------------------------------------------------------------------------------- */
+
+/* 6.1: with the port or without it. The last thing its caller does. */
+static void slave_begin(ModbusSlave *s) {
+        if (s->state != SLAVE_OPENING)
+                return;
+        s->state = SLAVE_OPEN;
+        deadline_set(s->timer, USEC_INFINITY);
+        device_started(&s->device);
+}
+
+static void slave_fail(ModbusSlave *s, int error, const char *detail) {
+        s->state = SLAVE_STOPPED;
+        device_ended(&s->device, device_reason_from_errno(error), detail);
+}
+
+static void slave_on_timer(void *userdata) {
+        ModbusSlave *s = userdata;
+
+        if (s->state == SLAVE_STOPPED)
+                device_ended(&s->device, DEVICE_REASON_NONE, NULL);
+        else
+                slave_begin(s);
+}
+
+/* ---- masters over TCP -------------------------------------------------------------------------------- */
 
 static bool slave_allows(const ModbusSlave *s, const char *host) {
         const ConfArray *hosts = &slave_transport(s)->remote_hosts;
@@ -219,15 +232,7 @@ static const char *ending_to_string(int error) {
         }
 }
 
-static void slave_on_port_closed(ModbusSlave *s, int error);
-
-static void slave_on_closed(ModbusConnection *c, int error, void *userdata) {
-        ModbusSlave *s = userdata;
-
-        if (c == s->port) {
-                slave_on_port_closed(s, error);
-                return;
-        }
+static void slave_on_tcp_closed(ModbusSlave *s, ModbusConnection *c, int error) {
         log_context(LOG_INFO, device_log(&s->device), "Connection %" PRIu64 " of %s ended: %s.", c->id,
                     c->remote, ending_to_string(error));
         tap_closed(s->server.tap, error < 0 && error != -ETIMEDOUT, now_usec(CLOCK_MONOTONIC), (uint32_t) c->id,
@@ -235,6 +240,46 @@ static void slave_on_closed(ModbusConnection *c, int error, void *userdata) {
         g_ptr_array_remove(s->connections, c);
         (void) modbus_connection_free(c);
         slave_register_connections(s);
+}
+
+/* ---- masters on the line ----------------------------------------------------------------------------- */
+
+static void slave_on_opened(ModbusConnection *c, void *userdata) {
+        ModbusSlave *s = userdata;
+
+        modbus_port_opened(&s->port);
+        slave_begin(s);
+}
+
+static void slave_on_port_closed(ModbusSlave *s, int error) {
+        if (g_ptr_array_remove(s->connections, s->port.connection))
+                slave_register_connections(s);
+        modbus_port_closed(&s->port, error);
+        slave_begin(s);
+}
+
+static void slave_on_active(ModbusConnection *c, bool active, void *userdata) {
+        ModbusSlave *s = userdata;
+
+        if (active) {
+                c->id = ++s->last_connection;
+                g_ptr_array_add(s->connections, c);
+        } else
+                g_ptr_array_remove(s->connections, c);
+        log_context(LOG_INFO, device_log(&s->device), "Connection %" PRIu64 " on %s %s.", c->id, c->remote,
+                    active ? "began" : "ended: nothing came for too long");
+        slave_register_connections(s);
+}
+
+/* ---- masters of either kind -------------------------------------------------------------------------- */
+
+static void slave_on_closed(ModbusConnection *c, int error, void *userdata) {
+        ModbusSlave *s = userdata;
+
+        if (s->server.line)
+                slave_on_port_closed(s, error);
+        else
+                slave_on_tcp_closed(s, c, error);
 }
 
 /* 6.8: one event with the data items as they would be. Values that no event server could take make it
@@ -277,21 +322,6 @@ static bool slave_on_write(ModbusConnection *c, ModbusStoreWrite *write, void *u
         device_register(&s->device, subtypes, NULL, payload);
         return true;
 }
-
-static void slave_on_active(ModbusConnection *c, bool active, void *userdata) {
-        ModbusSlave *s = userdata;
-
-        if (active) {
-                c->id = ++s->last_connection;
-                g_ptr_array_add(s->connections, c);
-        } else
-                g_ptr_array_remove(s->connections, c);
-        log_context(LOG_INFO, device_log(&s->device), "Connection %" PRIu64 " on %s %s.", c->id, c->remote,
-                    active ? "began" : "ended: nothing came for too long");
-        slave_register_connections(s);
-}
-
-static void slave_on_opened(ModbusConnection *c, void *userdata);
 
 static const ModbusConnectionHandler slave_connection_handler = {
         .opened = slave_on_opened,
@@ -372,25 +402,14 @@ static void slave_event(Device *d, const Event *e) {
                 slave_warn(s, e, "unknown type");
 }
 
-/* ---- listening --------------------------------------------------------------------------------------- */
-
-static void slave_fail(ModbusSlave *s, int error, const char *detail) {
-        s->state = SLAVE_STOPPED;
-        device_ended(&s->device, device_reason_from_errno(error), detail);
-}
+/* ---- start ------------------------------------------------------------------------------------------- */
 
 static void slave_fail_listening(ModbusSlave *s, int error) {
-        g_autofree char *detail = g_strdup_printf("cannot listen on %s: %s", s->endpoint,
+        g_autofree char *endpoint = transport_endpoint(slave_transport(s));
+        g_autofree char *detail = g_strdup_printf("cannot listen on %s: %s", endpoint,
                                                   error == -ENXIO ? "no such host" : g_strerror(-error));
 
         slave_fail(s, error, detail);
-}
-
-/* The last thing its caller does. */
-static void slave_listening(ModbusSlave *s) {
-        s->state = SLAVE_LISTENING;
-        device_set_link(&s->device, DEVICE_LINK_UP, DEVICE_REASON_NONE, NULL);
-        device_started(&s->device);
 }
 
 static void slave_on_listening(int error, void *userdata) {
@@ -398,15 +417,16 @@ static void slave_on_listening(int error, void *userdata) {
 
         if (error < 0)
                 slave_fail_listening(s, error);
-        else
-                slave_listening(s);
+        else {
+                device_set_link(&s->device, DEVICE_LINK_UP, DEVICE_REASON_NONE, NULL);
+                slave_begin(s);
+        }
 }
 
 static void slave_listen_own(ModbusSlave *s) {
         Address address = transport_address(slave_transport(s));
         int r;
 
-        s->state = SLAVE_RESOLVING;
         r = listener_set_open(s->server.event, device_get_resolver(&s->device), &address, "modbus-slave",
                               slave_on_accept, slave_on_listening, s, &s->listeners);
         if (r != 0)
@@ -427,115 +447,17 @@ static void slave_listen_borrowed(ModbusSlave *s, const char *name) {
                 return;
         }
 
-        r = fd < 0 ? fd : listener_set_borrow(s->server.event, fd, "modbus-slave", slave_on_accept, s, &s->listeners);
+        r = fd;
+        if (r >= 0)
+                r = listener_set_borrow(s->server.event, fd, "modbus-slave", slave_on_accept, s, &s->listeners);
         slave_on_listening(r, s);
 }
 
-/* ---- serial port ------------------------------------------------------------------------------------- */
-
-/* 6.1: with the port or without it. The last thing its caller does. */
-static void slave_tried(ModbusSlave *s) {
-        if (s->state != SLAVE_OPENING)
-                return;
-        s->state = SLAVE_LISTENING;
-        device_started(&s->device);
-}
-
-/* Not before the port is back or some time is over, and never so often that it becomes a storm. */
-static void slave_schedule_port(ModbusSlave *s) {
-        usec_t gap = s->returned ? REOPEN_GAP_USEC : REOPEN_USEC;
-
-        deadline_set(s->timer, MAX(now_usec(CLOCK_MONOTONIC), usec_add(s->tried_at, gap)));
-}
-
-static void slave_on_port_returned(void *userdata) {
-        ModbusSlave *s = userdata;
-
-        s->returned = true;
-        if (!s->port)
-                slave_schedule_port(s);
-}
-
-/* Without a watch there are still the tries. */
-static void slave_watch_port(ModbusSlave *s) {
-        if (!s->watch)
-                (void) path_watch_new(s->server.event, s->endpoint, "modbus-port", slave_on_port_returned, s,
-                                      &s->watch);
-}
-
-static void slave_drop_port(ModbusSlave *s) {
-        if (s->port)
-                (void) g_ptr_array_remove(s->connections, s->port);
-        s->port = modbus_connection_free(s->port);
-        s->open = false;
-}
-
-static void slave_tell_port_down(ModbusSlave *s, DeviceReason reason, const char *detail) {
-        tap_closed(s->server.tap, /* failed= */ true, now_usec(CLOCK_MONOTONIC), 0, detail);
-        device_set_link(&s->device, DEVICE_LINK_DOWN, reason, detail);
-        slave_schedule_port(s);
-}
-
-static void slave_port_failed(ModbusSlave *s, int error) {
-        g_autofree char *why = serial_open_error(s->endpoint, error);
-        g_autofree char *detail = g_strdup_printf("cannot open %s: %s", s->endpoint, why);
-
-        slave_drop_port(s);
-        slave_tell_port_down(s, device_reason_from_errno(error), detail);
-        slave_tried(s);
-}
-
-static void slave_port_lost(ModbusSlave *s, int error) {
-        g_autofree char *detail = g_strdup_printf("%s is lost: %s", s->endpoint, g_strerror(-error));
-        bool listed = s->port->active;
-
-        slave_drop_port(s);
-        if (listed)
-                slave_register_connections(s);
-        slave_watch_port(s);
-        slave_tell_port_down(s, DEVICE_REASON_LOST, detail);
-}
-
-static void slave_on_port_closed(ModbusSlave *s, int error) {
-        if (s->open)
-                slave_port_lost(s, error);
-        else
-                slave_port_failed(s, error);
-}
-
 static void slave_open_port(ModbusSlave *s) {
-        const ModbusSlaveConf *conf = s->device.conf;
-        SerialOptions options = modbus_serial_options(&conf->transport.serial, (ModbusFramingKind) conf->framing);
-        int r;
-
-        slave_watch_port(s);
-        s->returned = false;
-        s->tried_at = now_usec(CLOCK_MONOTONIC);
-        r = modbus_connection_open(&s->server, s->endpoint, &options, &s->port);
-        if (r < 0)
-                slave_port_failed(s, r);
-}
-
-static void slave_on_opened(ModbusConnection *c, void *userdata) {
-        ModbusSlave *s = userdata;
-
-        s->open = true;
-        deadline_set(s->timer, USEC_INFINITY);
-        s->watch = path_watch_free(s->watch);
-        tap_opened(s->server.tap, now_usec(CLOCK_MONOTONIC), 0, s->endpoint);
-        device_set_link(&s->device, DEVICE_LINK_UP, DEVICE_REASON_NONE, NULL);
-        slave_tried(s);
-}
-
-static void slave_on_timer(void *userdata) {
-        ModbusSlave *s = userdata;
-
-        if (s->state == SLAVE_STOPPED)
-                device_ended(&s->device, DEVICE_REASON_NONE, NULL);
-        else if (s->state == SLAVE_OPENING)
-                slave_tried(s);
-        else if (s->state == SLAVE_LISTENING && !s->port)
-                slave_open_port(s);
+        device_set_link(&s->device, DEVICE_LINK_CONNECTING, DEVICE_REASON_NONE, NULL);
+        deadline_set_relative(s->timer, OPENING_USEC);
+        if (modbus_port_open(&s->port) < 0)
+                slave_begin(s);
 }
 
 /* 6.1: stored data first, then `connections`, only then it listens. */
@@ -557,12 +479,10 @@ static void slave_on_data_events(Device *d, int error, const Event *events, size
                 slave_event(d, &events[i]);
         slave_register_connections(s);
 
-        if (s->server.line) {
-                s->state = SLAVE_OPENING;
-                device_set_link(d, DEVICE_LINK_CONNECTING, DEVICE_REASON_NONE, NULL);
-                deadline_set_relative(s->timer, OPENING_USEC);
+        s->state = SLAVE_OPENING;
+        if (s->server.line)
                 slave_open_port(s);
-        } else if (name)
+        else if (name)
                 slave_listen_borrowed(s, name);
         else
                 slave_listen_own(s);
@@ -581,13 +501,13 @@ static usec_t request_pause(const ModbusSlaveConf *conf) {
 
 static int slave_init(ModbusSlave *s) {
         const ModbusSlaveConf *conf = s->device.conf;
+        SerialOptions options;
         sd_id128_t run;
         int r;
 
         device_set_recorder(&s->device, (size_t) conf->recorder << 10);
         s->connections = g_ptr_array_new();
         json_writer_init_growing(&s->json);
-        s->endpoint = transport_endpoint(&conf->transport);
         s->store = modbus_store_new(conf->data.items, conf->data.n);
         s->server = (ModbusServer) {
                 .event = device_get_event(&s->device),
@@ -605,27 +525,31 @@ static int slave_init(ModbusSlave *s) {
         if (r < 0)
                 return r;
         (void) sd_id128_to_string(run, s->run);
-        return deadline_new(s->server.event, "modbus-slave", slave_on_timer, s, &s->timer);
+        r = deadline_new(s->server.event, "modbus-slave", slave_on_timer, s, &s->timer);
+        if (r < 0 || !s->server.line)
+                return r;
+        options = modbus_serial_options(&conf->transport.serial, (ModbusFramingKind) conf->framing);
+        return modbus_port_init(&s->port, &s->device, &s->server, conf->transport.serial.port, &options);
 }
 
-static void slave_free_connections(ModbusSlave *s) {
+/* Everything that masters reach. */
+static void slave_close(ModbusSlave *s) {
+        s->listeners = listener_set_free(s->listeners);
         for (size_t i = 0; i < s->connections->len; i++)
-                (void) modbus_connection_free(s->connections->pdata[i]);
+                if (s->connections->pdata[i] != s->port.connection)
+                        (void) modbus_connection_free(s->connections->pdata[i]);
         g_ptr_array_set_size(s->connections, 0);
+        modbus_port_done(&s->port);
 }
 
 static void slave_done(Device *d) {
         ModbusSlave *s = (ModbusSlave *) d;
 
-        s->listeners = listener_set_free(s->listeners);
-        slave_drop_port(s);
-        s->watch = path_watch_free(s->watch);
-        slave_free_connections(s);
+        slave_close(s);
         g_clear_pointer(&s->connections, g_ptr_array_unref);
         s->store = modbus_store_free(s->store);
         s->timer = deadline_free(s->timer);
         json_writer_done(&s->json);
-        g_clear_pointer(&s->endpoint, g_free);
 }
 
 static int slave_start(Device *d) {
@@ -651,10 +575,7 @@ static void slave_stop(Device *d) {
 
         s->state = SLAVE_STOPPED;
         s->server.held = false;
-        s->listeners = listener_set_free(s->listeners);
-        slave_drop_port(s);
-        s->watch = path_watch_free(s->watch);
-        slave_free_connections(s);
+        slave_close(s);
         if (listed)
                 slave_register_connections(s);
         device_set_link(d, DEVICE_LINK_NONE, DEVICE_REASON_NONE, NULL);
@@ -670,8 +591,8 @@ static void slave_flow(Device *d, bool open) {
         s->server.held = !open;
         if (open && s->unregistered)
                 slave_register_connections(s);
-        if (s->port)
-                modbus_connection_flow(s->port);
+        if (s->port.connection)
+                modbus_connection_flow(s->port.connection);
         for (size_t i = 0; i < s->connections->len; i++)
                 modbus_connection_flow(s->connections->pdata[i]);
 }
