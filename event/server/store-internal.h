@@ -105,6 +105,10 @@ int changes_write(Changes *c, Store *s);
 
 #define QUERY_TURN_ROWS 256U            /* of the scan and the walk of a query */
 
+/* Free pages that stay in the file for the next events, and the part of all pages that does. */
+#define STORE_FREE_PAGES 256U
+#define STORE_FREE_PART 8
+
 /* ---- the store ---------------------------------------------------------------------------------------------------- */
 
 /* Where the store stands; numbers of events begin with 1. */
@@ -120,6 +124,7 @@ struct Store {
         usec_t max_age;
         int64_t max_events, max_bytes;
         unsigned slice_rows, turn_rows; /* of queries: STORE_SLICE_ROWS, QUERY_TURN_ROWS */
+        unsigned trim_rows, free_pages; /* of trimming: STORE_TRIM_ROWS, STORE_FREE_PAGES */
         StorePlace now, committed; /* next 0: not yet known */
         int64_t reserved;       /* session in `head`, of the last commit */
         bool lost;              /* sessions were undone after the last commit: their numbers may have been seen */

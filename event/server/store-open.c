@@ -276,6 +276,8 @@ int store_open(const StoreOptions *options, Store **ret, char **ret_detail) {
         s->max_bytes = options->max_bytes;
         s->slice_rows = STORE_SLICE_ROWS;
         s->turn_rows = QUERY_TURN_ROWS;
+        s->trim_rows = STORE_TRIM_ROWS;
+        s->free_pages = STORE_FREE_PAGES;
         type_cache_init(&s->types);
         changes_init(&s->changes);
 

@@ -7,10 +7,6 @@
 #include "event/sbs.h"
 #include "event/server/store-internal.h"
 
-/* Free pages that stay in the file for the next events, and the part of all pages that does. */
-#define FREE_PAGES_KEPT 256
-#define FREE_PAGES_PART 8
-
 /* Its last row is the last event, so that need not be noted as well. */
 static bool history_has_last(const Store *s) {
         return s->now.first < s->now.next;
@@ -399,7 +395,7 @@ static int store_trim_end(Store *s, Timestamp now, int64_t *ret) {
                 return r;
         if (too_big)
                 end = s->now.next;
-        *ret = MIN(end, s->now.first + (int64_t) MIN(STORE_TRIM_ROWS, (uint64_t) (s->now.next - s->now.first)));
+        *ret = MIN(end, s->now.first + (int64_t) MIN(s->trim_rows, (uint64_t) (s->now.next - s->now.first)));
         return 0;
 }
 
@@ -429,7 +425,7 @@ static int store_give_back(Store *s) {
         r = store_pages(s, &pages, &unused);
         if (r < 0)
                 return r;
-        if (unused <= MAX(pages / FREE_PAGES_PART, FREE_PAGES_KEPT))
+        if (unused <= MAX(pages / STORE_FREE_PART, (int64_t) s->free_pages))
                 return 0;
         r = store_run(s, STORE_GIVE_BACK);
         return r < 0 ? r : 1;

@@ -21,7 +21,8 @@ typedef struct Store Store;
 typedef struct StoreOptions {
         const char *path;               /* ":memory:", or a file, whose folder exists */
         usec_t max_age;                 /* of history; USEC_INFINITY: no limit */
-        int64_t max_events, max_bytes;  /* -1: no limit; max_events 0: only the latest event of each type */
+        int64_t max_events, max_bytes;  /* -1: no limit; max_events 0: only the latest event of each type; max_bytes in use, beside
+                                         * which an eighth of the file, or 1 MiB, may be free */
 } StoreOptions;
 
 /* Sessions whose numbers may be given before one of them is committed: numbers go on upward also when the process is killed and what

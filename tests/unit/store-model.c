@@ -307,6 +307,8 @@ static EventType choose_type(Choices *c, bool query, Subtype memory[static 4]) {
 }
 
 static Payload choose_payload(Choices *c) {
+        static const uint8_t data[1000] = { 0xff, 0, 1, 2 };
+        static const size_t sizes[] = { 0, 1, 2, 4, sizeof data };
         static const JsonSpan texts[] = { JSON_LITERAL("true"), JSON_LITERAL("{\"a\": [1, 2]}"), JSON_LITERAL("null"),
                                           JSON_LITERAL("\"a longer text than the others\"") };
 
@@ -316,8 +318,8 @@ static Payload choose_payload(Choices *c) {
         case 1:
                 return (Payload) { .kind = PAYLOAD_BINARY,
                                    .binary_type = { "t\0t", choose(c, 4) },
-                                   .data = (const uint8_t *) "\xff\0\x01\x02",
-                                   .size = choose(c, 5) };
+                                   .data = data,
+                                   .size = PICK(c, sizes) };
         default:
                 return (Payload) { .kind = PAYLOAD_JSON, .json = PICK(c, texts) };
         }
@@ -349,6 +351,8 @@ static void script_open(Script *x) {
         x->id.session = MAX(x->id.session, store_head(x->store).session);
         x->store->slice_rows = 1 + choose(x->c, 30);
         x->store->turn_rows = 1 + choose(x->c, 8);
+        x->store->trim_rows = 1 + choose(x->c, 30);
+        x->store->free_pages = choose(x->c, 10);
 }
 
 static void script_committed(Script *x) {
@@ -395,25 +399,55 @@ static void script_commit(Script *x) {
         script_committed(x);
 }
 
-static void script_trim(Script *x) {
-        int64_t keep = x->options.max_events;
-        StoreModel *m = &x->model;
-        int r;
+static int64_t script_number(Script *x, StoreStatement which) {
+        int64_t number;
 
-        script_commit(x);
-        do
-                r = store_trim(x->store, x->time);
-        while (r > 0);
-        g_assert_cmpint(r, ==, 0);
-        if (keep >= 0 && m->events->len - m->first > keep)
-                m->first = m->events->len - (guint) keep;
+        g_assert_cmpint(store_number(x->store, which, &number), >=, 0);
+        return number;
+}
+
+/* What is in use. It cannot be foretold, but looked at. */
+static bool script_is_too_big(Script *x) {
+        int64_t used = script_number(x, STORE_PAGE_COUNT) - script_number(x, STORE_FREE_COUNT);
+
+        return x->options.max_bytes >= 0 && used * script_number(x, STORE_PAGE_SIZE) > x->options.max_bytes;
+}
+
+/* Where history begins after the next step. */
+static guint script_trim_end(Script *x) {
+        const StoreModel *m = &x->model;
+        guint n = m->events->len, end = m->first;
+        int64_t keep = x->options.max_events;
+
+        if (keep >= 0 && n - m->first > keep)
+                end = n - (guint) keep;
         if (x->options.max_age != USEC_INFINITY) {
                 Timestamp oldest = { .s = x->time.s - (int64_t) (x->options.max_age / USEC_PER_SEC), .us = x->time.us };
 
-                while (m->first < m->events->len &&
-                       timestamp_compare(&store_model_event(m, m->first)->timestamp, &oldest) < 0)
-                        m->first++;
+                while (end < n && timestamp_compare(&store_model_event(m, end)->timestamp, &oldest) < 0)
+                        end++;
         }
+        if (script_is_too_big(x))
+                end = n;
+        return MIN(end, m->first + x->store->trim_rows);
+}
+
+/* A step takes no more than the bounds ask for, and the last one leaves nothing that they forbid. */
+static void script_trim(Script *x) {
+        StoreModel *m = &x->model;
+        int64_t unused;
+        int r;
+
+        script_commit(x);
+        do {
+                m->first = script_trim_end(x);
+                r = store_trim(x->store, x->time);
+                g_assert_cmpint(x->store->now.first, ==, m->first + 1);
+        } while (r > 0);
+        g_assert_cmpint(r, ==, 0);
+        g_assert_true(m->first == m->events->len || !script_is_too_big(x));
+        unused = script_number(x, STORE_FREE_COUNT);
+        g_assert_cmpint(unused, <=, MAX(script_number(x, STORE_PAGE_COUNT) / STORE_FREE_PART, x->store->free_pages));
         x->trimmed = true;
 }
 
@@ -635,9 +669,12 @@ static void script_step(Script *x) {
 void store_script(Choices *c, const char *path, unsigned steps) {
         static const int64_t limits[] = { -1, -1, 0, 1, 5, 30, 100 };
         static const usec_t ages[] = { USEC_INFINITY, USEC_INFINITY, 0, 5 * USEC_PER_SEC, 50 * USEC_PER_SEC };
+        static const int64_t sizes[] = { -1, -1, 1, 12 << 12, 15 << 12, 20 << 12, 30 << 12 };
         Script x = { .c = c, .path = path };
 
-        x.options = (StoreOptions) { .max_events = PICK(c, limits), .max_age = PICK(c, ages), .max_bytes = -1 };
+        x.options.max_events = PICK(c, limits);
+        x.options.max_age = PICK(c, ages);
+        x.options.max_bytes = PICK(c, sizes);
         store_model_init(&x.model);
         script_open(&x);
         for (unsigned i = 0; i < steps && choices_left(c); i++)
