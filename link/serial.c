@@ -286,7 +286,7 @@ static void serial_deliver(Serial *s, Buffer *input, const uint8_t *data, size_t
                 buffer_consume(input, consumed);
         s->input = *input;
 
-        if (buffer_size(&s->input) > s->options.receive_max)
+        if (s->reading && buffer_size(&s->input) > s->options.receive_max)
                 serial_end(s, -EMSGSIZE);
 }
 

@@ -36,7 +36,7 @@ typedef struct SerialOptions {
         usec_t silence_after_sent;      /* from the end of a transmission to the next one */
         usec_t silence_after_received;  /* from the last byte heard to the next transmission */
         SerialRs485 rs485;
-        size_t receive_max;             /* most unconsumed bytes kept; beyond: closed(-EMSGSIZE) */
+        size_t receive_max;             /* most unconsumed bytes kept while reading is on; beyond: closed(-EMSGSIZE) */
 } SerialOptions;
 
 /* Lives as long as the lines that use it: a static const table. Each callback comes from the loop, never

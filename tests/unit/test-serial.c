@@ -117,7 +117,7 @@ typedef struct Fixture {
         unsigned n_opened, n_received, n_drained, n_closed;
         int error;
         usec_t drained_at;
-        bool discard_in_received;
+        bool discard_in_received, stop_in_received;
         const char *write_in_drained;
         When free_in;
 } Fixture;
@@ -142,6 +142,8 @@ static size_t on_received(Serial *s, const uint8_t *data, size_t size, void *use
         g_assert_cmpuint(f->n_closed, ==, 0);
         f->n_received++;
         f->last_size = size;
+        if (f->stop_in_received)
+                serial_set_reading(s, false);
         if (f->discard_in_received)
                 serial_discard_input(s);
         maybe_free(f, IN_RECEIVED);
@@ -352,6 +354,22 @@ static void test_too_much(Fixture *f, gconstpointer unused) {
         far_write(f, "abcd");
         LOOP_UNTIL(f->event, f->n_closed == 1);
         g_assert_cmpint(f->error, ==, -EMSGSIZE);
+}
+
+/* Who is not ready for more is not to blame for what came with the last. */
+static void test_too_much_for_now(Fixture *f, gconstpointer unused) {
+        f->options.receive_max = 3;
+        f->stop_in_received = true;
+        f->leave = 4;
+        open_line(f);
+        far_write(f, "abcde");
+        expect_received(f, "a");
+        loop_settle(f->event);
+        g_assert_cmpuint(f->n_closed, ==, 0);
+        f->stop_in_received = false;
+        f->leave = 0;
+        serial_set_reading(f->serial, true);
+        expect_received(f, "bcde");
 }
 
 /* More than the kernel takes at once. */
@@ -842,6 +860,7 @@ int main(int argc, char *argv[]) {
                 { "discard", test_discard },
                 { "reading-off", test_reading_off },
                 { "too-much", test_too_much },
+                { "too-much-for-now", test_too_much_for_now },
                 { "bulk", test_bulk },
                 { "silence-after-sent", test_silence_after_sent },
                 { "silence-between", test_silence_between },
