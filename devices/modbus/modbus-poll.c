@@ -339,9 +339,9 @@ static const uint8_t *group_bits(const ModbusGroup *g, const uint8_t *data, size
  * differs when it has changed since. */
 static bool item_differs(const ModbusItem *item, double value) {
         const ModbusReported *r = item->reported;
-        double band = fmax(r->conf->deadband, fabs(r->value) * r->conf->deadband_percent / 100);
+        double band = fmax(r->conf->deadband, fabs(r->value) * (r->conf->deadband_percent / 100));
 
-        if (!r->pending || isnan(value) || isnan(r->value) || (item->n_bits > DOUBLE_BITS && !(band > 0)))
+        if (!r->pending || !isfinite(value) || !isfinite(r->value) || (item->n_bits > DOUBLE_BITS && !(band > 0)))
                 return r->pending;
         return fabs(value - r->value) > band;
 }

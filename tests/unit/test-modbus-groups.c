@@ -455,6 +455,33 @@ static void test_reports_of_others(void) {
         modbus_poll_done(&f->poll);
 }
 
+/* Nothing is within a band around what is no number. */
+static void test_reports_of_infinities(void) {
+        static const uint8_t reads[][4] = {
+                { 0x3f, 0x80, 0, 0 }, /* 1 */
+                { 0x7f, 0x80, 0, 0 }, /* infinity */
+                { 0x40, 0, 0, 0 },    /* 2 */
+                { 0xff, 0x80, 0, 0 }, /* the other one */
+                { 0x7f, 0xc0, 0, 0 }, /* NaN */
+                { 0x40, 0, 0, 0 },
+        };
+        g_autofree Fixture *f = g_new0(Fixture, 1);
+
+        fixture_add(f, MODBUS_HOLDING_REGISTER, 1, 0, 0, 32);
+        f->data[0].value = (ModbusValueConf) { .given = true, .type = MODBUS_VALUE_FLOAT, .scale = 1 };
+        f->data[0].report = (ModbusReportConf) {
+                .given = true, .deadband = 1, .deadband_percent = 10, .max_interval = USEC_INFINITY
+        };
+        fixture_init(f);
+        for (size_t i = 0; i < G_N_ELEMENTS(reads); i++) {
+                g_autoptr(GString) log = g_string_new(NULL);
+
+                modbus_group_set_data(&f->poll.groups[0], reads[i], sizeof(reads[i]), i + 1, on_changed, log);
+                g_assert_cmpuint(log->len, >, 0);
+        }
+        modbus_poll_done(&f->poll);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 
@@ -464,6 +491,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-groups/split-offsets", test_split_offsets);
         g_test_add_func("/modbus-groups/reports", test_reports);
         g_test_add_func("/modbus-groups/reports-of-others", test_reports_of_others);
+        g_test_add_func("/modbus-groups/reports-of-infinities", test_reports_of_infinities);
         g_test_add_func("/modbus-groups/partitions", test_partitions);
         g_test_add_func("/modbus-groups/offsets", test_offsets);
         g_test_add_func("/modbus-groups/nothing", test_nothing);
