@@ -250,7 +250,7 @@ static int parse_read_response(const ModbusExpect *expect, const uint8_t *pdu, s
 
         if (size < 2 || size != 2U + pdu[1])
                 return -EBADMSG;
-        if (pdu[1] < least || (!bits && pdu[1] % 2 != 0))
+        if (quantity == 0 || pdu[1] < least || (!bits && pdu[1] % 2 != 0)) /* 0: 65536 were meant */
                 return -EBADMSG;
 
         *ret = (ModbusResponse) { .data = pdu + 2, .size = pdu[1] };

@@ -395,6 +395,8 @@ static void test_bad_responses(void) {
                 { "03 0000 0002", "83 02 00", -EBADMSG },
                 { "01 0000 0009", "01 02 ff01", 0 },
                 { "01 0000 0009", "01 01 ff", -EBADMSG },
+                { "01 0000 0000", "01 01 ff", -EBADMSG },               /* 65536 coils, which no answer has */
+                { "03 0000 0000", "03 00", -EBADMSG },
                 { "05 0005 ff00", "05 0005 0000", -EBADMSG },           /* echoes */
                 { "05 0005 ff00", "05 0006 ff00", -EBADMSG },
                 { "06 0005 1234", "06 0005 1235", -EBADMSG },
