@@ -4,7 +4,6 @@
 #include "devices/modbus/modbus-value.h"
 
 #include <errno.h>
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +14,9 @@
 #define DIGITS 15               /* decimal digits that a double keeps whatever they are */
 #define DIGITS_FLOAT 9
 #define WORD_BITS 16U
-#define HALF_OVERFLOW 65520.0   /* rounds to infinity from here on */
+/* What rounds to infinity from here on. */
+#define HALF_OVERFLOW 65520.0
+#define SINGLE_OVERFLOW 0x1.ffffffp127
 
 /* ---- bits -------------------------------------------------------------------------------------------- */
 
@@ -115,7 +116,7 @@ static int float_to_bits(double d, size_t n_bits, uint64_t *ret) {
                 uint64_t u64;
         } full = { .d = d };
 
-        if (!isfinite(d) || (n_bits == 16 && fabs(d) >= HALF_OVERFLOW) || (n_bits == 32 && fabs(d) > FLT_MAX))
+        if (!isfinite(d) || (n_bits == 16 && fabs(d) >= HALF_OVERFLOW) || (n_bits == 32 && fabs(d) >= SINGLE_OVERFLOW))
                 return -ERANGE;
 
         single.f = n_bits == 32 ? (float) d : 0;

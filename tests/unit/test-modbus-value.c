@@ -229,6 +229,8 @@ static void test_limits(void) {
         } rows[] = {
                 { MODBUS_VALUE_FLOAT, 32, 1, 0.3, "0.3", "3e99999a" },
                 { MODBUS_VALUE_FLOAT, 16, 1, 50.55, "50.55", NULL }, /* it would be 50.56 */
+                { MODBUS_VALUE_FLOAT, 32, 1, NAN, "3.4028235e38", "7f7fffff" }, /* as everybody writes it: rounded up */
+                { MODBUS_VALUE_FLOAT, 32, 1, NAN, "3.4028236e38", NULL },
                 { MODBUS_VALUE_FLOAT, 64, 1, NAN, "1.7976931348623157e308", "7fefffffffffffff" },
                 { MODBUS_VALUE_FLOAT, 64, 2, NAN, "1.7976931348623157e308", "7fdfffffffffffff" },
                 { MODBUS_VALUE_INT, 16, 0.1, 7.7, "7.7", "004d" },
