@@ -16,7 +16,8 @@ typedef struct History {
         const Options *options;
         int64_t left; /* events still wanted */
         size_t n;     /* events of the page */
-        EventId last; /* of the last of them */
+        EventId last; /* of the last event … */
+        Timestamp time;
         bool more;
 } History;
 
@@ -29,8 +30,21 @@ static void print_page(const Event *events, size_t n, bool more_follows, void *u
         h->left -= (int64_t) n;
         h->n = n;
         h->more = more_follows;
-        if (n > 0)
+        if (n > 0) {
                 h->last = events[n - 1].id;
+                h->time = events[n - 1].timestamp;
+        }
+}
+
+/* Returns whether another page is to be asked for. When the server has removed the event behind which it was to begin, nothing comes: of
+ * the oldest first that means that everything up to it is gone, and what is left begins at its time. */
+static bool next_page(const History *h, EventerQuery *query) {
+        bool removed = h->n == 0 && query->last_event_id && query->order == QUERY_ASCENDING;
+
+        query->last_event_id = removed ? NULL : &h->last;
+        if (removed)
+                query->t_from = &h->time;
+        return removed || (h->more && h->n > 0 && h->left > 0);
 }
 
 static ExitStatus print_pages(EventConnection *c, const Options *o, const EventerQuery *first) {
@@ -45,10 +59,9 @@ static ExitStatus print_pages(EventConnection *c, const Options *o, const Evente
                 r = event_connection_query(c, &query, print_page, &h);
                 if (r < 0)
                         return event_connection_complain(c, r);
-                query.last_event_id = &h.last;
                 if (fflush(stdout) != 0)
                         return complain(CTL_FAILED, "Cannot write: %s", g_strerror(errno));
-        } while (h.more && h.n > 0 && h.left > 0);
+        } while (next_page(&h, &query));
         return CTL_OK;
 }
 

@@ -176,6 +176,29 @@ def test_history_in_pages(ctl, past):
     assert ctl.lines('history', 'nothing') == []
 
 
+def test_history_that_is_removed_meanwhile(tmp_path):
+    """Who reads slowly finds that the next page begins behind an event that is no longer there: what is left follows."""
+    with EmbeddedServer(tmp_path, options={'history': {'max_events': 1500}}) as server, Eventer(server.port, subscriptions=()) as eventer:
+        def number(event):
+            return int(event['Payload'].split()[0])
+
+        def register(begin, end, size):
+            for i in range(begin, end, 250):
+                eventer.register_many([('a', f'{j} {"x" * size}') for j in range(i, i + 250)])
+
+        register(0, 1500, 200)
+        with subprocess.Popen([CTL, f'--server=tcp:127.0.0.1:{server.port}', 'event', 'history', 'a', '--reverse', '--json=short'],
+                              stdout=subprocess.PIPE, text=True, env=ENV) as history:
+            lines = [history.stdout.readline()]         # the rest of a page does not fit in a pipe
+            register(1500, 3000, 4000)                  # so much is trimmed at once
+            wait_until(lambda: 1000 < number(Ctl(server.port).json('history', 'a', '--reverse', '--limit=1')[0]), 'the first page is gone')
+            lines += history.stdout.readlines()
+        assert history.returncode == 0
+        numbers = [number(json.loads(i)) for i in lines]
+        assert numbers[:1000] == list(range(1000)) and 1000 < numbers[1000]
+        assert numbers[1000:] == list(range(numbers[1000], 3000))
+
+
 def test_history_bounds(ctl, eventer):
     first = eventer.register('a', 1)
     wait_until(lambda: common.now() > first.timestamp.add(0.002), 'the clock goes on')
