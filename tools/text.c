@@ -66,7 +66,7 @@ char *text_printable(const char *text) {
                 uint32_t c = 0;
                 size_t length = utf8_decode(text, left, &c), n = length > 0 ? length : 1;
 
-                if (length > 0 && c >= 0x20 && !(c >= 0x7f && c < 0xa0))
+                if (length > 0 && g_unichar_isprint(c))
                         g_string_append_len(s, text, (gssize) n);
                 else
                         for (size_t i = 0; i < n; i++)

@@ -10,8 +10,8 @@
 size_t text_width(const char *text);
 /* text, or as much of it as fits with a `…` at its end; columns is at least 1. */
 char *text_ellipsize(const char *text, size_t columns);
-/* Control characters (C0, DEL, C1) and bytes that are no UTF-8 as \xNN of their bytes: nothing that a
- * terminal obeys. */
+/* Control characters, also those that turn the direction of a line or have no width of their own, and bytes that
+ * are no UTF-8 as \xNN of their bytes: nothing that a terminal obeys. */
 char *text_printable(const char *text);
 
 /* Order of a listing: by type, then by name with numbers compared as numbers (plc-2 before plc-10). */

@@ -55,9 +55,11 @@ static void test_ellipsize(void) {
 }
 
 static void test_printable(void) {
-        g_autofree char *s = text_printable("a\x1b[31mž\n\x7f\xc2\x9b\xff");
+        g_autofree char *s = text_printable("a\x1b[31mž\n\x7f\xc2\x9b\xff"),
+                        *turned = text_printable("日\u0301 \u202egnp\u2066\u200b");
 
         g_assert_cmpstr(s, ==, "a\\x1b[31mž\\x0a\\x7f\\xc2\\x9b\\xff");
+        g_assert_cmpstr(turned, ==, "日\u0301 \\xe2\\x80\\xaegnp\\xe2\\x81\\xa6\\xe2\\x80\\x8b");
 }
 
 static void test_order(void) {
