@@ -295,6 +295,20 @@ def test_same_refusals(servers):
     assert not different, '\n'.join(different)
 
 
+@pytest.mark.timeout(300)
+def test_same_half_closes(servers):
+    """Who ends his own direction is heard to the end, and then both are closed (wire.md 2.5). hat-event hears less; it keeps no
+    more and no less than is said of it."""
+    reference, embedded = servers
+    different = []
+    for case in malformed.half_closes():
+        one = malformed.half_close(reference.process, reference.port, case)
+        two = [malformed.half_close(embedded.process, i, case) for i in (embedded.unix, embedded.port)]
+        if one != case.reference or two != [case.kept] * 2:
+            different.append(f'{case.name}: expected {case.reference} and {case.kept}, hat-event {one}, embedded {two}')
+    assert not different, '\n'.join(different)
+
+
 def test_same_refused_inits(servers):
     """An error with the same text, then, half a second later, the end of the connection."""
     reference, embedded = servers

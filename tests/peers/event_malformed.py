@@ -3,6 +3,8 @@
 
 import json
 import pathlib
+import signal
+import socket
 import typing
 
 from harness import wire
@@ -178,6 +180,53 @@ def queries():
 def cases():
     for part in (framing, sequence, init_requests, registrations, queries):
         yield from part()
+
+
+class HalfClose(typing.NamedTuple):
+    """A client that ends its own direction behind `data`, which is sent at the beginning or behind the handshake. kept: of the
+    registrations in it; reference: by hat-event, which hears nothing behind the first request that it cannot answer any more."""
+
+    name: str
+    data: bytes
+    kept: int
+    reference: int
+    accepted: bool = True
+
+
+def half_closes():
+    def register(i, response=False):
+        return frame(message(2 + i, REGISTER, array([register_event(f'half/{i}')]), last=not response))
+
+    query = frame(message(500, QUERY, choice(0, optional(array([]))), last=False))
+    init = frame(message(1, INIT, wire.init_body('half'), last=False))
+    hundred = b''.join(register(i) for i in range(100))
+    yield HalfClose('nothing', b'', 0, 0)
+    yield HalfClose('registrations', hundred, 100, 100)
+    yield HalfClose('a part of one more', hundred + register(100)[:-1], 100, 100)
+    yield HalfClose('something malformed behind them', hundred + b'\x00', 100, 100)
+    yield HalfClose('a query behind them', hundred + query, 100, 100)
+    yield HalfClose('queries among them', b''.join(register(i) + query for i in range(10)), 10, 1)
+    yield HalfClose('one with response among them', register(0) + register(1, True) + register(2), 3, 2)
+    yield HalfClose('registrations, at the beginning', init + hundred, 100, 0, accepted=False)
+
+
+def half_close(process, address, case):
+    """How many registrations the server at the address kept. It is stopped until all has come, the end too."""
+    with wire.RawConnection(address) as witness, wire.RawConnection(address) as c:
+        witness.init(name='witness', subscriptions=['half/*', 'event/1/eventer/half'])
+        if case.accepted:
+            c.init(name='half')
+        process.signal(signal.SIGSTOP)
+        try:
+            c.send(case.data)
+            c.socket.shutdown(socket.SHUT_WR)
+        finally:
+            process.signal(signal.SIGCONT)
+        c.wait_closed()
+        events = []
+        while not any(i.payload == '"DISCONNECTED"' for i in events):
+            events += wire.read_events(wire.Reader(witness.receive().body))
+        return sum(i.type[0] == 'half' for i in events)
 
 
 def closes(address, case):
