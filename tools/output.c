@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
+#include "tools/json-text.h"
 #include "tools/output.h"
 #include "tools/text.h"
 
@@ -87,8 +88,15 @@ const char *colour_end(const char *start) {
 
 /* ---- JSON -------------------------------------------------------------------------------------------- */
 
+/* json-glib leaves the control characters C1 as they are. */
+static char *node_text(JsonNode *node, JsonTextFlags flags) {
+        g_autofree char *text = json_to_string(node, false);
+
+        return json_text((JsonSpan){ .text = text, .size = strlen(text) }, flags);
+}
+
 void output_json(JsonNode *node, JsonMode mode) {
-        g_autofree char *text = json_to_string(node, mode == JSON_PRETTY);
+        g_autofree char *text = node_text(node, mode == JSON_PRETTY ? JSON_TEXT_INDENT : 0);
 
         puts(text);
 }
@@ -97,10 +105,10 @@ char *output_value(JsonNode *value) {
         if (!value || JSON_NODE_HOLDS_NULL(value))
                 return g_strdup("");
         if (!JSON_NODE_HOLDS_VALUE(value))
-                return json_to_string(value, false);
+                return node_text(value, 0);
         if (json_node_get_value_type(value) == G_TYPE_STRING)
                 return text_printable(json_node_get_string(value));
         if (json_node_get_value_type(value) == G_TYPE_BOOLEAN)
                 return g_strdup(json_node_get_boolean(value) ? "yes" : "no");
-        return json_to_string(value, false);
+        return node_text(value, 0);
 }

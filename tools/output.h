@@ -20,8 +20,8 @@ const char *colour_of_link(const char *link);
 const char *colour_bold(void);
 const char *colour_end(const char *start);
 
-/* As --json= asks, one line end after it. */
+/* As --json= asks, harmless, one line end after it. */
 void output_json(JsonNode *node, JsonMode mode);
-/* A text of one line for a value: strings harmless, yes and no, numbers, "" for null, JSON for what has
- * parts. Caller frees. */
+/* A text of one line for a value: strings harmless, yes and no, numbers, "" for null, harmless
+ * JSON for what has parts. Caller frees. */
 char *output_value(JsonNode *value);

@@ -44,11 +44,11 @@ static usec_t edge_realtime(const WatchEdge *e, const Clocks *now) {
 static void print_edge(const WatchEdge *e, const char *type, const char *name, usec_t realtime) {
         const char *(*colour_of)(const char *word) = e->link ? colour_of_link : colour_of_state;
         const char *old = colour_of(e->old), *new = colour_of(e->new);
-        g_autofree char *printable = text_printable(name);
+        g_autofree char *title = g_strdup_printf("%s/%s", type, name), *printable = text_printable(title);
 
         print_time(realtime);
-        printf("%s/%s: %s%s%s%s → %s%s%s", type, printable, e->link ? "link " : "", old, e->old,
-               colour_end(old), new, e->new, colour_end(new));
+        printf("%s: %s%s%s%s → %s%s%s", printable, e->link ? "link " : "", old, e->old, colour_end(old), new,
+               e->new, colour_end(new));
         if (!streq(e->reason, "none"))
                 printf(" (%s)", e->reason);
         putchar('\n');
@@ -128,7 +128,7 @@ static void print_snapshot_line(const DeviceView *v, const Clocks *now) {
 static void show_device(Monitor *m, const DeviceView *v, const Clocks *now) {
         Shown *s = g_new(Shown, 1);
 
-        *s = (Shown) { .state = v->state_monotonic, .link = v->link_monotonic };
+        *s = (Shown){ .state = v->state_monotonic, .link = v->link_monotonic };
         g_hash_table_replace(m->shown, g_strconcat(v->type, "/", v->name, NULL), s);
         if (m->options->json != JSON_OFF) {
                 g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);

@@ -30,7 +30,7 @@ typedef struct Found {
 typedef struct Scan {
         const Options *options;
         const DeviceView *device;
-        int64_t from, to, unit; /* unit: under way */
+        int64_t from, to, unit;         /* unit: under way */
         char *endpoint, *draft, *parts; /* of the line `begin`; NULL: it did not come */
         GArray *found;
         char *reason, *detail; /* of the line `end`; NULL: it did not come */
@@ -108,7 +108,8 @@ static char *get_identity(JsonSpan line) {
 static void show_progress(Scan *s) {
         if (s->options->quiet || !isatty(STDERR_FILENO))
                 return;
-        fprintf(stderr, "\r%" PRIi64 " of %" PRIi64 " to %" PRIi64 ", %u found ", s->unit, s->from, s->to, s->found->len);
+        fprintf(stderr, "\r%" PRIi64 " of %" PRIi64 " to %" PRIi64 ", %u found ", s->unit, s->from, s->to,
+                s->found->len);
         s->progress = true;
 }
 
@@ -132,7 +133,8 @@ static void take_line(Scan *s, JsonSpan line) {
                 s->unit = get_number(line, "Unit");
                 show_progress(s);
         } else if (streq(event, "found")) {
-                f = (Found) { get_number(line, "Unit"), get_text(line, "Answer"), get_identity(line), get_json(line, "Draft") };
+                f = (Found){ get_number(line, "Unit"), get_text(line, "Answer"), get_identity(line),
+                             get_json(line, "Draft") };
                 g_array_append_val(s->found, f);
         } else if (streq(event, "end")) {
                 s->reason = get_text(line, "Reason");
@@ -141,7 +143,8 @@ static void take_line(Scan *s, JsonSpan line) {
 }
 
 static void print_line(const Scan *s, JsonSpan line) {
-        g_autofree char *text = json_text(line, s->options->json == JSON_PRETTY ? JSON_TEXT_INDENT | JSON_TEXT_LETTERS : 0);
+        g_autofree char *text = json_text(
+                        line, s->options->json == JSON_PRETTY ? JSON_TEXT_INDENT | JSON_TEXT_LETTERS : 0);
 
         puts(text);
         (void) fflush(stdout);
@@ -179,7 +182,8 @@ static int read_lines(Scan *s, int fd, usec_t deadline) {
 
                 if (interrupted)
                         return -EINTR;
-                r = poll(&p, 1, deadline == USEC_INFINITY ? -1 : (int) MIN(left / USEC_PER_MSEC + 1, INT_MAX));
+                r = poll(&p, 1,
+                         deadline == USEC_INFINITY ? -1 : (int) MIN(left / USEC_PER_MSEC + 1, INT_MAX));
                 if (r == 0 && now_usec(CLOCK_MONOTONIC) >= deadline)
                         return -ETIMEDOUT;
                 if (r <= 0)
@@ -200,9 +204,11 @@ static int read_lines(Scan *s, int fd, usec_t deadline) {
 
 /* As comments, so that all of it is one configuration. */
 static void print_table(const Scan *s) {
+        g_autofree char *device = g_strdup_printf("%s/%s", s->device->type, s->device->name),
+                        *printable = text_printable(device);
         int width = (int) strlen("ANSWER");
 
-        printf("# %s/%s at %s: %u of %" PRIi64 " to %" PRIi64 " answered.\n", s->device->type, s->device->name, s->endpoint,
+        printf("# %s at %s: %u of %" PRIi64 " to %" PRIi64 " answered.\n", printable, s->endpoint,
                s->found->len, s->from, s->to);
         if (s->found->len == 0)
                 return;
@@ -246,7 +252,7 @@ static void write_device(const Scan *s, JsonWriter *w) {
                 const char *part = g_array_index(s->found, Found, i).draft;
 
                 if (part)
-                        json_raw(w, (JsonSpan) { part, strlen(part) });
+                        json_raw(w, (JsonSpan){ part, strlen(part) });
         }
         json_close_array(w);
         json_close_object(w);
@@ -267,7 +273,7 @@ static void print_draft(const Scan *s) {
         json_close_array(&w);
         json_close_object(&w);
         json = json_writer_steal(&w);
-        yaml_text_append(text, (JsonSpan) { json, strlen(json) }, 0);
+        yaml_text_append(text, (JsonSpan){ json, strlen(json) }, 0);
         printf("#\n# A draft of a configuration: what is read of each is yours to say.\n%s", text->str);
 }
 
@@ -290,16 +296,17 @@ static ExitStatus begin(Client *bus, const Scan *s, int *ret_fd) {
         int fd = -EBADF, r;
 
         if (!bus->local || sd_bus_can_send(bus->bus, 'h') <= 0)
-                return complain(CTL_FAILED, "A pipe cannot be passed over this bus: scan on the daemon's own host");
+                return complain(CTL_FAILED,
+                                "A pipe cannot be passed over this bus: scan on the daemon's own host");
         status = client_call(bus,
-                             &(Call) { .path = s->device->path,
+                             &(Call){ .path = s->device->path,
                                       .interface = BUS_DEVICE_INTERFACE,
                                       .member = "Scan",
                                       .what = what,
                                       .timeout = CONTROL_USEC,
                                       .start = true },
-                             &reply, "a{sv}", 3, "from", "u", o->units_from, "to", "u", o->units_to, "timeout", "t",
-                             o->unit_timeout);
+                             &reply, "a{sv}", 3, "from", "u", o->units_from, "to", "u", o->units_to,
+                             "timeout", "t", o->unit_timeout);
         if (status != CTL_OK)
                 return status;
         r = sd_bus_message_read(reply, "h", &fd);
@@ -322,11 +329,15 @@ static ExitStatus say_end(const Scan *s, int r) {
         if (r == -EINTR)
                 return complain(CTL_FAILED, "The scan of %s/%s was ended at %" PRIi64, type, name, s->unit);
         if (r == -ETIMEDOUT)
-                return complain(CTL_TIMEOUT, "The scan of %s/%s was not over in time, but at %" PRIi64, type, name, s->unit);
+                return complain(CTL_TIMEOUT, "The scan of %s/%s was not over in time, but at %" PRIi64, type,
+                                name, s->unit);
         if (r < 0)
-                return complain(CTL_FAILED, "The scan of %s/%s cannot be read: %s", type, name, g_strerror(-r));
+                return complain(CTL_FAILED, "The scan of %s/%s cannot be read: %s", type, name,
+                                g_strerror(-r));
         if (!s->reason)
-                return complain(CTL_NO_DAEMON, "gatewayd went away while it scanned %s/%s, or was read too slowly", type, name);
+                return complain(CTL_NO_DAEMON,
+                                "gatewayd went away while it scanned %s/%s, or was read too slowly", type,
+                                name);
         if (!streq(s->reason, "none"))
                 return complain(CTL_FAILED, "The scan of %s/%s ended: %s", type, name, s->detail);
         return CTL_OK;

@@ -59,7 +59,7 @@ static void print_edge(const char *label, const char *word, const char *colour, 
 static void print_traffic(const DeviceView *v, const Clocks *now) {
         JsonObject *o = v->object;
         g_autofree char *last = moment_text(member_number(o, "LastMessageTimestamp"), 0,
-                                            &(Clocks) { .realtime = now->realtime });
+                                            &(Clocks){ .realtime = now->realtime });
 
         print_label("Messages");
         printf("%" PRIu64 " received, %" PRIu64 " sent, %" PRIu64 " errors%s%s\n",
@@ -177,7 +177,8 @@ static void print_devices_line(JsonObject *m) {
 
 /* "waiting, rank 2; gw-a is blessed" */
 static void print_monitor_line(JsonObject *m) {
-        const char *state = member_string(m, "MonitorState"), *blessed = member_string(m, "MonitorBlessed");
+        const char *state = member_string(m, "MonitorState");
+        g_autofree char *blessed = text_printable(member_string(m, "MonitorBlessed"));
 
         if (streq(state, "none") || streq(state, ""))
                 return;

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real hat-monitor server, and hat-event servers that take part in it."""
 
+import contextlib
 import json
 import pathlib
 
 from hat import juggler
 from hat.drivers import chatter, net
-from hat.monitor.observer import common
+from hat.monitor.observer import client, common
 
 from harness import background
 from harness.event_server import EventServer
@@ -93,13 +94,26 @@ class Monitor:
         cid = next(i.cid for i in self.components() if i.name == name)
 
         async def ask():
-            client = await juggler.connect(f'ws://127.0.0.1:{self.ui_port}/ws')
+            page = await juggler.connect(f'ws://127.0.0.1:{self.ui_port}/ws')
             try:
-                await client.send('set_rank', {'cid': cid, 'rank': rank})
+                await page.send('set_rank', {'cid': cid, 'rank': rank})
             finally:
-                await client.async_close()
+                await page.async_close()
 
         background.run(ask())
+
+    @contextlib.contextmanager
+    def other_gateway(self, name):
+        """A component of the gateways' group that takes every blessing."""
+        async def take(component, state):
+            token = state.info and state.info.blessing_req.token
+            await component.set_blessing_res(common.BlessingRes(token=token, ready=True))
+
+        component = background.run(client.connect(net.TcpAddress(self.place.host, self.port), name, GATEWAY_GROUP, state_cb=take))
+        try:
+            yield
+        finally:
+            background.run(component.async_close())
 
     def wait_ready(self, *names, timeout=DEADLINE):
         wait_until(lambda: set(names) <= self.ready(), lambda: f'{names} are ready: {self.ready()}', timeout, 0.05)

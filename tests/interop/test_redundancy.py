@@ -221,6 +221,18 @@ def test_standby_on_dbus(installation, bus, bus_client, gatewayctl):
         assert site.device.owners() == ['127.0.0.1', '127.0.0.2', '127.0.0.1']
 
 
+def test_name_of_the_blessed_is_harmless(tmp_path, gatewayd, bus, bus_client, gatewayctl):
+    """Another component chooses it, and no terminal obeys it."""
+    name = 'gw \x1b[31mred \x9b31m'
+    with Monitor(tmp_path / 'monitor') as monitor, monitor.other_gateway(name):
+        gatewayd(FORMS[1].config([], event_server={'monitor_component': monitor.component('127.0.0.1')}), bus)
+        wait_until(lambda: bus_client.manager('MonitorBlessed') == name, 'it knows who is blessed')
+        assert r'; gw \x1b[31mred \xc2\x9b31m is blessed' in gatewayctl('status').stdout
+        shown = gatewayctl('status', '--json=short').stdout
+    assert json.loads(shown)['Manager']['MonitorBlessed'] == name
+    assert not {'\x1b', '\x9b'} & set(shown)
+
+
 @pytest.mark.timeout(300)
 def test_freeze(installation, capsys):
     """A frozen gateway is given up by the monitor; when it wakes it says nothing and ends with 69."""
