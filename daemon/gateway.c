@@ -127,6 +127,7 @@ void gateway_proxy_changed(Proxy *p, ProxyField what) {
 void gateway_proxy_share(Proxy *p, const ProxyShare *old, const ProxyShare *now) {
         Gateway *g = p->gateway;
 
+        g->totals.busy += now->busy - old->busy;
         g->totals.enabled += now->enabled - old->enabled;
         g->totals.running += now->running - old->running;
         g->totals.failed += now->failed - old->failed;
@@ -238,14 +239,11 @@ static void gateway_close_north(Gateway *g) {
 
 /* When the last device is gone, what it registered is flushed, then the connection closes. */
 static void gateway_check_idle(Gateway *g) {
-        if (!g->stopping && !north_is_leaving(g->north))
+        if (g->totals.busy > 0)
                 return;
-        for (unsigned i = 0; i < g->proxies->len; i++)
-                if (!proxy_is_idle(g->proxies->pdata[i]))
-                        return;
         if (g->stopping)
                 gateway_close_north(g);
-        else
+        else if (north_is_leaving(g->north))
                 north_left(g->north);
 }
 
@@ -391,8 +389,7 @@ void gateway_stop(Gateway *g, void (*stopped)(void *userdata), void *userdata) {
         gateway_begin_stop(g, EXIT_FLUSH_USEC);
         for (unsigned i = 0; i < g->proxies->len; i++)
                 proxy_exit(g->proxies->pdata[i]);
-        if (g->proxies->len == 0)
-                gateway_close_north(g);
+        gateway_check_idle(g);
 }
 
 /* ---- what others read --------------------------------------------------------------------------------------------- */

@@ -35,11 +35,12 @@ static void edge_stamp(ProxyEdge *e) {
         e->monotonic = now_usec(CLOCK_MONOTONIC);
 }
 
-static void proxy_update_share(Proxy *p) {
+void proxy_update_share(Proxy *p) {
         const ProxyView *v = &p->view;
         ProxyShare old = p->share;
 
         p->share = (ProxyShare) {
+                .busy = !proxy_is_idle(p),
                 .enabled = v->enabled,
                 .running = v->state == PROXY_RUNNING,
                 .failed = v->state == PROXY_FAILED,
@@ -279,6 +280,7 @@ void proxy_reconcile(Proxy *p) {
         } else if (p->phase != RUN_STOPPING && !proxy_is_wanted(p))
                 proxy_halt(p);
         proxy_settle(p);
+        proxy_update_share(p);
         if (proxy_is_idle(p))
                 gateway_proxy_idle(p);
 }
