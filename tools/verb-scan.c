@@ -2,11 +2,7 @@
 /* gatewayctl scan DEVICE: what answers on the link of a disabled device. The daemon looks and tells through a pipe; here are progress, a
  * table, and a draft of a configuration, which the daemon has made for each that it found. Closing the pipe ends the scan. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -15,11 +11,10 @@
 #include "base/json.h"
 #include "tools/device-view.h"
 #include "tools/json-text.h"
+#include "tools/line-reader.h"
 #include "tools/text.h"
 #include "tools/verbs.h"
 #include "tools/yaml-text.h"
-
-#define LINE_MAX_SIZE (64U << 10) /* more than the daemon writes */
 
 typedef struct Found {
         int64_t unit;
@@ -30,26 +25,12 @@ typedef struct Found {
 typedef struct Scan {
         const Options *options;
         const DeviceView *device;
-        int64_t from, to, unit;         /* unit: under way */
+        int64_t from, to, unit; /* unit: under way */
         char *endpoint, *draft, *parts; /* of the line `begin`; NULL: it did not come */
         GArray *found;
         char *reason, *detail; /* of the line `end`; NULL: it did not come */
         bool progress;         /* a line of it stands on the terminal */
 } Scan;
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number) {
-        interrupted = 1;
-}
-
-static void catch_signals(void) {
-        static const int signals[] = { SIGINT, SIGTERM };
-        struct sigaction action = { .sa_handler = on_signal }; /* read(2) and poll(2) end */
-
-        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
-                (void) sigaction(signals[i], &action, NULL);
-}
 
 static void found_clear(void *data) {
         Found *f = data;
@@ -108,8 +89,7 @@ static char *get_identity(JsonSpan line) {
 static void show_progress(Scan *s) {
         if (s->options->quiet || !isatty(STDERR_FILENO))
                 return;
-        fprintf(stderr, "\r%" PRIi64 " of %" PRIi64 " to %" PRIi64 ", %u found ", s->unit, s->from, s->to,
-                s->found->len);
+        fprintf(stderr, "\r%" PRIi64 " of %" PRIi64 " to %" PRIi64 ", %u found ", s->unit, s->from, s->to, s->found->len);
         s->progress = true;
 }
 
@@ -133,8 +113,7 @@ static void take_line(Scan *s, JsonSpan line) {
                 s->unit = get_number(line, "Unit");
                 show_progress(s);
         } else if (streq(event, "found")) {
-                f = (Found){ get_number(line, "Unit"), get_text(line, "Answer"), get_identity(line),
-                             get_json(line, "Draft") };
+                f = (Found) { get_number(line, "Unit"), get_text(line, "Answer"), get_identity(line), get_json(line, "Draft") };
                 g_array_append_val(s->found, f);
         } else if (streq(event, "end")) {
                 s->reason = get_text(line, "Reason");
@@ -143,61 +122,26 @@ static void take_line(Scan *s, JsonSpan line) {
 }
 
 static void print_line(const Scan *s, JsonSpan line) {
-        g_autofree char *text = json_text(
-                        line, s->options->json == JSON_PRETTY ? JSON_TEXT_INDENT | JSON_TEXT_LETTERS : 0);
+        g_autofree char *text = json_text(line, s->options->json == JSON_PRETTY ? JSON_TEXT_INDENT | JSON_TEXT_LETTERS : 0);
 
         puts(text);
         (void) fflush(stdout);
 }
 
-/* All whole lines of the input. */
-static int take_input(Scan *s, GString *input) {
-        const char *end;
+/* Up to the end of the pipe. -EINTR: a signal came; -ETIMEDOUT: --timeout. */
+static int read_lines(Scan *s, LineReader *reader) {
+        JsonSpan line;
+        char *text;
+        int r;
 
-        while ((end = memchr(input->str, '\n', input->len))) {
-                size_t size = (size_t) (end - input->str);
-                JsonSpan line;
-
-                if (json_check(input->str, size, &line) < 0)
+        while ((r = line_reader_next(reader, &text)) > 0) {
+                if (json_check(text, strlen(text), &line) < 0)
                         return -EBADMSG;
                 if (s->options->json != JSON_OFF)
                         print_line(s, line);
                 take_line(s, line);
-                g_string_erase(input, 0, (gssize) size + 1);
         }
-        return input->len > LINE_MAX_SIZE ? -EBADMSG : 0;
-}
-
-/* Up to the end of the pipe. -EINTR: a signal came; -ETIMEDOUT: --timeout. */
-static int read_lines(Scan *s, int fd, usec_t deadline) {
-        g_autoptr(GString) input = g_string_new(NULL);
-        struct pollfd p = { .fd = fd, .events = POLLIN };
-        char buffer[4096];
-        ssize_t n;
-        int r;
-
-        for (;;) {
-                usec_t now = now_usec(CLOCK_MONOTONIC);
-                usec_t left = usec_sub(deadline, now);
-
-                if (interrupted)
-                        return -EINTR;
-                r = poll(&p, 1,
-                         deadline == USEC_INFINITY ? -1 : (int) MIN(left / USEC_PER_MSEC + 1, INT_MAX));
-                if (r == 0 && now_usec(CLOCK_MONOTONIC) >= deadline)
-                        return -ETIMEDOUT;
-                if (r <= 0)
-                        continue;
-                n = read(fd, buffer, sizeof(buffer));
-                if (n == 0)
-                        return 0;
-                if (n < 0)
-                        return errno == EINTR ? -EINTR : -errno;
-                g_string_append_len(input, buffer, n);
-                r = take_input(s, input);
-                if (r < 0)
-                        return r;
-        }
+        return r;
 }
 
 /* ---- what is printed --------------------------------------------------------------------------------- */
@@ -208,8 +152,8 @@ static void print_table(const Scan *s) {
                         *printable = text_printable(device);
         int width = (int) strlen("ANSWER");
 
-        printf("# %s at %s: %u of %" PRIi64 " to %" PRIi64 " answered.\n", printable, s->endpoint,
-               s->found->len, s->from, s->to);
+        printf("# %s at %s: %u of %" PRIi64 " to %" PRIi64 " answered.\n", printable, s->endpoint, s->found->len, s->from,
+               s->to);
         if (s->found->len == 0)
                 return;
 
@@ -252,7 +196,7 @@ static void write_device(const Scan *s, JsonWriter *w) {
                 const char *part = g_array_index(s->found, Found, i).draft;
 
                 if (part)
-                        json_raw(w, (JsonSpan){ part, strlen(part) });
+                        json_raw(w, (JsonSpan) { part, strlen(part) });
         }
         json_close_array(w);
         json_close_object(w);
@@ -273,7 +217,7 @@ static void print_draft(const Scan *s) {
         json_close_array(&w);
         json_close_object(&w);
         json = json_writer_steal(&w);
-        yaml_text_append(text, (JsonSpan){ json, strlen(json) }, 0);
+        yaml_text_append(text, (JsonSpan) { json, strlen(json) }, 0);
         printf("#\n# A draft of a configuration: what is read of each is yours to say.\n%s", text->str);
 }
 
@@ -288,37 +232,33 @@ static void print_result(const Scan *s) {
 
 /* ---- the verb ---------------------------------------------------------------------------------------- */
 
-static ExitStatus begin(Client *bus, const Scan *s, int *ret_fd) {
+static ExitStatus begin(Client *bus, const Scan *s, LineReader **ret) {
         const Options *o = s->options;
         g_autofree char *what = g_strdup_printf("scan %s/%s", s->device->type, s->device->name);
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         ExitStatus status;
-        int fd = -EBADF, r;
+        int fd, r;
 
         if (!bus->local || sd_bus_can_send(bus->bus, 'h') <= 0)
-                return complain(CTL_FAILED,
-                                "A pipe cannot be passed over this bus: scan on the daemon's own host");
+                return complain(CTL_FAILED, "A pipe cannot be passed over this bus: scan on the daemon's own host");
         status = client_call(bus,
-                             &(Call){ .path = s->device->path,
+                             &(Call) { .path = s->device->path,
                                       .interface = BUS_DEVICE_INTERFACE,
                                       .member = "Scan",
                                       .what = what,
                                       .timeout = CONTROL_USEC,
                                       .start = true },
-                             &reply, "a{sv}", 3, "from", "u", o->units_from, "to", "u", o->units_to,
-                             "timeout", "t", o->unit_timeout);
+                             &reply, "a{sv}", 3, "from", "u", o->units_from, "to", "u", o->units_to, "timeout", "t",
+                             o->unit_timeout);
         if (status != CTL_OK)
                 return status;
         r = sd_bus_message_read(reply, "h", &fd);
-        if (r >= 0) {
-                fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* that one is the message's */
-                r = fd < 0 ? -errno : 0;
-        }
+        if (r >= 0)
+                r = line_reader_new(fd, bus->deadline, ret);
         if (r < 0) {
                 client_complain_answer(what, r);
                 return CTL_FAILED;
         }
-        *ret_fd = fd;
         return CTL_OK;
 }
 
@@ -329,15 +269,11 @@ static ExitStatus say_end(const Scan *s, int r) {
         if (r == -EINTR)
                 return complain(CTL_FAILED, "The scan of %s/%s was ended at %" PRIi64, type, name, s->unit);
         if (r == -ETIMEDOUT)
-                return complain(CTL_TIMEOUT, "The scan of %s/%s was not over in time, but at %" PRIi64, type,
-                                name, s->unit);
+                return complain(CTL_TIMEOUT, "The scan of %s/%s was not over in time, but at %" PRIi64, type, name, s->unit);
         if (r < 0)
-                return complain(CTL_FAILED, "The scan of %s/%s cannot be read: %s", type, name,
-                                g_strerror(-r));
+                return complain(CTL_FAILED, "The scan of %s/%s cannot be read: %s", type, name, g_strerror(-r));
         if (!s->reason)
-                return complain(CTL_NO_DAEMON,
-                                "gatewayd went away while it scanned %s/%s, or was read too slowly", type,
-                                name);
+                return complain(CTL_NO_DAEMON, "gatewayd went away while it scanned %s/%s, or was read too slowly", type, name);
         if (!streq(s->reason, "none"))
                 return complain(CTL_FAILED, "The scan of %s/%s ended: %s", type, name, s->detail);
         return CTL_OK;
@@ -345,9 +281,10 @@ static ExitStatus say_end(const Scan *s, int r) {
 
 ExitStatus verb_scan(Client *bus, const Options *o, char **arguments) {
         _cleanup_(device_view_freep) DeviceView *v = NULL;
+        LineReader *reader = NULL;
         Scan s = { .options = o };
         ExitStatus status;
-        int fd = -EBADF, r;
+        int r;
 
         status = device_find(bus, arguments[0], true, &v);
         if (status != CTL_OK)
@@ -355,11 +292,12 @@ ExitStatus verb_scan(Client *bus, const Options *o, char **arguments) {
         s.device = v;
         s.found = g_array_new(FALSE, FALSE, sizeof(Found));
         g_array_set_clear_func(s.found, found_clear);
-        status = begin(bus, &s, &fd);
+        status = begin(bus, &s, &reader);
         if (status == CTL_OK) {
-                catch_signals();
-                r = read_lines(&s, fd, bus->deadline);
-                safe_close(fd);
+                r = line_reader_catch_signals(reader);
+                if (r >= 0)
+                        r = read_lines(&s, reader);
+                line_reader_free(reader); /* the scan ends */
                 end_progress(&s);
                 status = say_end(&s, r);
                 if (o->json == JSON_OFF && (status == CTL_OK || s.found->len > 0))

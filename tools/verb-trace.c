@@ -2,20 +2,17 @@
 /* gatewayctl trace DEVICE: the frames of a device, as they pass, or the last ones; decoded by gatewayd, as lines, JSON or a
  * capture file. Knows no device type: what is decoded is printed as it stands there. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 
 #include <config.h>
 
+#include "tools/line-reader.h"
 #include "tools/output.h"
 #include "tools/pcap.h"
 #include "tools/text.h"
 #include "tools/verbs.h"
 
-#define READ_SIZE (64U << 10)
 #define VALUES_SHOWN 16U /* of an array, without --full */
 
 /* How the bytes of a `Protocol` stand in a capture. */
@@ -229,20 +226,14 @@ static bool is_enough(const Tracing *t) {
         return !t->options->last && t->options->limit > 0 && t->n >= (uint64_t) t->options->limit;
 }
 
-/* The whole lines of what has been read; the rest stays. */
-static ExitStatus take_lines(Tracing *t, GString *input) {
-        ExitStatus s = CTL_OK;
-        char *line = input->str, *end;
+static ExitStatus take_line(Tracing *t, const char *line) {
+        ExitStatus s;
 
-        while (s == CTL_OK && !is_enough(t) && (end = memchr(line, '\n', input->len - (size_t) (line - input->str)))) {
-                *end = '\0';
-                if (t->options->last && t->options->limit > 0)
-                        keep_record(t, line);
-                else
-                        s = show_record(t, line);
-                line = end + 1;
+        if (t->options->last && t->options->limit > 0) {
+                keep_record(t, line);
+                return CTL_OK;
         }
-        g_string_erase(input, 0, line - input->str);
+        s = show_record(t, line);
         if (s == CTL_OK && fflush(stdout) != 0)
                 return complain(CTL_FAILED, "Cannot write: %s", g_strerror(errno));
         return s;
@@ -250,46 +241,27 @@ static ExitStatus take_lines(Tracing *t, GString *input) {
 
 /* ---- the socket ------------------------------------------------------------------------------------------------------ */
 
-/* 1: readable, 0: the time is over. */
-static int wait_readable(int fd, usec_t deadline) {
-        struct pollfd p = { .fd = fd, .events = POLLIN };
-        int r;
-
-        do {
-                usec_t left = usec_sub(deadline, now_usec(CLOCK_MONOTONIC));
-
-                if (left == 0)
-                        return 0;
-                r = poll(&p, 1, deadline == USEC_INFINITY ? -1 : (int) MIN(left / USEC_PER_MSEC + 1, (usec_t) INT_MAX));
-        } while (r == 0 || (r < 0 && errno == EINTR));
-        return r < 0 ? -errno : 1;
-}
-
-static ExitStatus follow(Tracing *t, int fd, usec_t deadline) {
-        g_autoptr(GString) input = g_string_new(NULL);
-        g_autofree char *piece = g_malloc(READ_SIZE);
-
+static ExitStatus follow(Tracing *t, LineReader *reader) {
         while (!is_enough(t)) {
                 ExitStatus s;
-                ssize_t n;
-                int r = wait_readable(fd, deadline);
+                char *line;
+                int r;
 
-                if (r == 0)
+                r = line_reader_next(reader, &line);
+                if (r == -ETIMEDOUT)
                         break;
-                n = r < 0 ? r : read(fd, piece, READ_SIZE);
-                if (n < 0)
-                        return complain(CTL_FAILED, "Cannot read the trace: %s", g_strerror(r < 0 ? -r : errno));
-                if (n == 0)
+                if (r < 0)
+                        return complain(CTL_FAILED, "Cannot read the trace: %s", g_strerror(-r));
+                if (r == 0)
                         return t->options->last ? show_kept(t) : complain(CTL_NO_DAEMON, "gatewayd ended the trace");
-                g_string_append_len(input, piece, n);
-                s = take_lines(t, input);
+                s = take_line(t, line);
                 if (s != CTL_OK)
                         return s;
         }
         return t->options->last ? show_kept(t) : CTL_OK; /* enough, or the time is over */
 }
 
-static ExitStatus open_trace(Client *c, const Options *o, const char *argument, int *ret_fd) {
+static ExitStatus open_trace(Client *c, const Options *o, const char *argument, LineReader **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(device_view_freep) DeviceView *v = NULL;
         g_autofree char *what = NULL;
@@ -312,25 +284,25 @@ static ExitStatus open_trace(Client *c, const Options *o, const char *argument, 
         if (s != CTL_OK)
                 return s;
         r = sd_bus_message_read(reply, "h", &fd);
-        fd = r < 0 ? r : fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        if (fd < 0) {
-                client_complain_answer(what, r < 0 ? r : -errno);
+        if (r >= 0)
+                r = line_reader_new(fd, c->deadline, ret);
+        if (r < 0) {
+                client_complain_answer(what, r);
                 return CTL_FAILED;
         }
-        *ret_fd = fd;
         return CTL_OK;
 }
 
 ExitStatus verb_trace(Client *c, const Options *o, char **arguments) {
-        _cleanup_(safe_closep) int fd = -EBADF;
+        _cleanup_(line_reader_freep) LineReader *reader = NULL;
         Tracing t = { .options = o, .kept = G_QUEUE_INIT };
         ExitStatus s;
         int r;
 
         g_date_clear(&t.day, 1);
-        s = open_trace(c, o, arguments[0], &fd);
+        s = open_trace(c, o, arguments[0], &reader);
         if (s == CTL_OK)
-                s = follow(&t, fd, c->deadline);
+                s = follow(&t, reader);
         g_queue_clear_full(&t.kept, g_free);
         r = pcap_close(t.pcap);
         if (r < 0 && s == CTL_OK)
