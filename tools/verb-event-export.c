@@ -93,11 +93,9 @@ static int output_finish(Output *out) {
 }
 
 static void output_done(Output *out) {
-        const char *left = unfinished;
-
-        unfinished = NULL;
-        if (left)
-                (void) unlink(left);
+        if (unfinished)
+                (void) unlink(unfinished);
+        unfinished = NULL; /* after it: a signal between the two finds nothing to remove */
         out->fd = safe_close(out->fd);
         g_free(out->written);
 }
