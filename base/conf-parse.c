@@ -3,12 +3,12 @@
  * on. Loop thread. */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/bounds.h"
 #include "base/conf-private.h"
+#include "base/secret.h"
 
 #define STORED_MAX 1000000000000000LL /* 10^15: integers out of range are stored within it */
 
@@ -96,9 +96,7 @@ static void report_missing(Parser *p, const ConfNode *object, const ConfField *f
 
 static int credential_read(const char *id, char **ret) {
         const char *folder = getenv("CREDENTIALS_DIRECTORY");
-        g_autofree char *path = NULL, *text = NULL;
-        _cleanup_(safe_closep) int fd = -EBADF;
-        size_t n = 0;
+        g_autofree char *path = NULL;
 
         if (!folder)
                 return -ENXIO;
@@ -106,33 +104,7 @@ static int credential_read(const char *id, char **ret) {
                 return -EINVAL;
 
         path = g_build_filename(folder, id, NULL);
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-        if (fd < 0)
-                return -errno;
-
-        text = g_malloc0(CONF_CREDENTIAL_MAX + 2);
-        for (;;) {
-                ssize_t got = read(fd, text + n, CONF_CREDENTIAL_MAX + 1 - n);
-
-                if (got < 0 && errno == EINTR)
-                        continue;
-                if (got < 0)
-                        return -errno;
-                n += (size_t) got;
-                if (got == 0 || n > CONF_CREDENTIAL_MAX)
-                        break;
-        }
-        if (n > CONF_CREDENTIAL_MAX)
-                return -EFBIG;
-        if (n > 0 && text[n - 1] == '\n')
-                text[--n] = '\0';
-        if (strlen(text) != n || !g_utf8_validate(text, -1, NULL))
-                return -EILSEQ;
-        if (n == 0)
-                return -ENODATA;
-
-        *ret = TAKE_PTR(text);
-        return 0;
+        return secret_read(path, ret);
 }
 
 static const char *credential_problem(int error) {
@@ -141,14 +113,8 @@ static const char *credential_problem(int error) {
                 return "$CREDENTIALS_DIRECTORY is not set";
         case -EINVAL:
                 return "not the name of a credential";
-        case -EFBIG:
-                return "larger than 64 KiB";
-        case -EILSEQ:
-                return "not UTF-8 text";
-        case -ENODATA:
-                return "empty";
         default:
-                return g_strerror(-error);
+                return secret_problem(error);
         }
 }
 

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which event server a command speaks to. */
-#include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
-
 #include <config.h>
 
-#include "base/bounds.h"
 #include "base/sd.h"
+#include "base/secret.h"
 #include "tools/event-server.h"
 #include "tools/text.h"
 
@@ -16,44 +11,11 @@
 
 /* ---- token ------------------------------------------------------------------------------------------- */
 
-static int read_file(const char *path, char **ret) {
-        _cleanup_(safe_closep) int fd = -EBADF;
-        g_autofree char *text = g_malloc0(CONF_CREDENTIAL_MAX + 2);
-        size_t n = 0;
-
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-        if (fd < 0)
-                return -errno;
-        for (;;) {
-                ssize_t got = read(fd, text + n, CONF_CREDENTIAL_MAX + 1 - n);
-
-                if (got < 0 && errno == EINTR)
-                        continue;
-                if (got < 0)
-                        return -errno;
-                n += (size_t) got;
-                if (n > CONF_CREDENTIAL_MAX)
-                        return -EFBIG;
-                if (got == 0)
-                        break;
-        }
-        if (n > 0 && text[n - 1] == '\n')
-                text[--n] = '\0';
-        if (strlen(text) != n || !g_utf8_validate(text, -1, NULL))
-                return -EILSEQ;
-        *ret = TAKE_PTR(text);
-        return 0;
-}
-
 static ExitStatus read_token(const char *path, char **ret) {
         int r;
 
-        r = read_file(path, ret);
-        if (r == -EILSEQ)
-                return complain(CTL_FAILED, "%s: a token is UTF-8 text", path);
-        if (r < 0)
-                return complain(CTL_FAILED, "Cannot read %s: %s", path, g_strerror(-r));
-        return CTL_OK;
+        r = secret_read(path, ret);
+        return r < 0 ? complain(CTL_FAILED, "Cannot read a token from %s: %s", path, secret_problem(r)) : CTL_OK;
 }
 
 /* ---- address ----------------------------------------------------------------------------------------- */
@@ -99,24 +61,7 @@ static ExitStatus set_given(EventServer *s, const char *text) {
 
 /* Whether an address that another host says means that host itself. */
 static bool is_local(const Address *a) {
-        struct addrinfo *list = NULL;
-        bool local = true;
-
-        if (a->kind == ADDRESS_UNIX || streq(a->host, "localhost"))
-                return true;
-        if (address_numeric(a->host, a->port, false, &list) < 0)
-                return false;
-        if (list->ai_family == AF_INET) {
-                const struct sockaddr_in *in = (const struct sockaddr_in *) (const void *) list->ai_addr;
-
-                local = ntohl(in->sin_addr.s_addr) >> 24 == 127;
-        } else if (list->ai_family == AF_INET6) {
-                const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) (const void *) list->ai_addr;
-
-                local = IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
-        }
-        freeaddrinfo(list);
-        return local;
+        return a->kind == ADDRESS_UNIX || host_is_loopback(a->host);
 }
 
 /* ---- what the daemon says ---------------------------------------------------------------------------- */

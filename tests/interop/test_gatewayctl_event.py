@@ -337,6 +337,7 @@ def test_token(tmp_path, token_file):
         assert 'UTF-8' in ctl('latest', token_file(b'\xff'), status=1)
         assert 'UTF-8' in ctl('latest', token_file(b'a\0b'), status=1)
         assert 'large' in ctl('latest', token_file('x' * 70000), status=1)
+        assert 'empty' in ctl('latest', token_file('\n'), status=1)
         assert 'No such file' in ctl('latest', '--token-file=/nonexistent/token', status=1)
 
 
