@@ -136,7 +136,7 @@ static void north_leave_done(North *n) {
         n->handler->changed(n->userdata);
 }
 
-/* The present connection ended by itself. */
+/* The present connection ended by itself, or could not be begun. */
 static void north_try_again(North *n, const char *detail) {
         log_full(n->complained ? LOG_DEBUG : LOG_WARNING, 0, NULL, "Event server %s: %s; trying again every %.1f s.", north_label(n),
                  detail, (double) NORTH_RECONNECT_USEC / USEC_PER_SEC);
@@ -212,12 +212,10 @@ static void north_connect(North *n) {
                 r = north_connect_active(n, &init);
         else
                 r = event_client_new(n->event, n->resolver, &n->config->event_server, &init, &client_handler, n, &n->client);
-        if (r < 0) {
-                log_warning_errno(r, "Cannot connect to event server %s: %m", north_label(n));
-                deadline_set_relative(n->reconnect, NORTH_RECONNECT_USEC);
-                return;
-        }
-        north_set_state(n, NORTH_CONNECTING);
+        if (r >= 0)
+                north_set_state(n, NORTH_CONNECTING);
+        else
+                north_try_again(n, g_strerror(-r));
 }
 
 static void on_reconnect(void *userdata) {

@@ -2,11 +2,13 @@
 /* The north with a monitor server: when it works, with which event server, in which order it ends. The monitor is a fake one, the
  * event servers are two embedded ones on loopback ports, all in one loop. */
 #include <errno.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/bounds.h"
 #include "daemon/north-monitor.h"
 #include "daemon/north.h"
+#include "tests/unit/capture.h"
 #include "tests/unit/fake-monitor.h"
 #include "tests/unit/trace.h"
 
@@ -257,6 +259,45 @@ static void test_retry(Fixture *f, gconstpointer unused) {
         g_assert_cmpstr(trace->str, ==, "disconnected connecting disconnected leave connecting operational");
 }
 
+static unsigned count_captured(const Capture *c, const char *what) {
+        char text[32768];
+        ssize_t n = pread(c->read_fd, text, sizeof(text) - 1, 0);
+        unsigned count = 0;
+
+        g_assert_cmpint(n, >=, 0);
+        text[n] = '\0';
+        for (const char *at = text; (at = strstr(at, what)); at++)
+                count++;
+        return count;
+}
+
+/* No descriptor is left to connect with: that is said once, and how long it lasted. */
+static void test_no_descriptor(Fixture *f, gconstpointer unused) {
+        g_autofree char *text = NULL;
+        struct rlimit before, limit;
+        Capture log;
+        int lowest;
+
+        bless(f, 0);
+        log_set_max_level(LOG_DEBUG);
+        log = capture_file();
+        lowest = dup(STDERR_FILENO);
+        g_assert_cmpint(lowest, >=, 0);
+        (void) close(lowest);
+        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+        limit = (struct rlimit) { .rlim_cur = (rlim_t) lowest, .rlim_max = before.rlim_max };
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        send_state(f, 7, 7, 1);
+        LOOP_UNTIL(f->event, count_captured(&log, "trying again") == 2);
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+        wait_state(f, NORTH_OPERATIONAL);
+        log_set_max_level(LOG_INFO);
+        g_assert_cmpuint(count_captured(&log, "warning Event server "), ==, 1);
+        g_assert_cmpuint(count_captured(&log, " again after "), ==, 1);
+        text = capture_end(&log);
+        g_test_message("%s", text);
+}
+
 /* ---- the blessing goes -------------------------------------------------------------------------------------------- */
 
 /* The token is held until the devices have ended, what they said has left, and the connection is closed. */
@@ -454,6 +495,7 @@ int main(int argc, char *argv[]) {
         ADD("move", test_move);
         ADD("move-and-back", test_move_and_back);
         ADD("retry", test_retry);
+        ADD("no-descriptor", test_no_descriptor);
         ADD("withdrawn", test_withdrawn);
         ADD("withdrawn/without-server", test_withdrawn_without_server);
         ADD("withdrawn/while-retrying", test_withdrawn_while_retrying);
