@@ -176,7 +176,7 @@ static int store_read_place(Store *s) {
         if (r < 0)
                 return r;
 
-        if (s->now.next < 1 || types != latest || types < 0 || (r > 0 && last.next < s->now.next))
+        if (s->now.next < 1 || types != latest || types < 0 || types > UINT32_MAX || (r > 0 && last.next < s->now.next))
                 return store_error_text(s, -EUCLEAN, "the tables do not agree with each other");
         s->reserved = s->now.id.session;
         if (r > 0)

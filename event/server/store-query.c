@@ -83,7 +83,7 @@ static int query_take_type(Store *s, StoreQuery *q, sqlite3_stmt *row, Buffer *o
                 buffer_append(&q->at, key, size);
                 return 1;
         }
-        if (type < 1 || type > UINT32_MAX)
+        if (type < 1 || type >= s->next_type)
                 return store_error_text(s, -EUCLEAN, "a type's number is out of range");
         r = query_matches_key(s, q, key, size);
         if (r < 0)

@@ -241,6 +241,7 @@ static void test_refused(void) {
                 { "UPDATE head SET event = -5", -EUCLEAN },
                 { "DELETE FROM latest", -EUCLEAN },
                 { "DELETE FROM types", -EUCLEAN },
+                { "UPDATE types SET id = 1 << 32 WHERE id = 3; UPDATE latest SET type = 1 << 32 WHERE type = 3", -EUCLEAN },
                 { "DELETE FROM history WHERE id = (SELECT max(id) FROM history)", -EUCLEAN },
                 { "CREATE TABLE other (x)", 0 },
         };
@@ -327,6 +328,34 @@ static void test_damage(void) {
         g_test_message("%u refused, %u failed of %zu", refused, failed, size / 2048);
         g_assert_cmpuint(refused, >, 0);
         g_assert_cmpuint(failed, >, 5);
+}
+
+/* Which types there are is read from an index that has their numbers, too: one of no type is not believed. */
+static void test_damaged_type(void) {
+        const Subtype pattern = { "type-5", 6 };
+        const EventType type = { &pattern, 1 };
+        EventerQuery query = { .kind = QUERY_TIMESERIES, .types = &type, .n_types = 1 };
+        static const char entry[] = "\206type-5\006"; /* the type's bytes, and its number */
+        _cleanup_(store_query_freep) StoreQuery *q = NULL;
+        _cleanup_(buffer_done) Buffer out = { 0 };
+        g_autofree char *file = NULL;
+        _fixture_ f = { 0 };
+        gsize size;
+        char *at;
+
+        fixture_init(&f);
+        fixture_open(&f);
+        fixture_fill(&f, 20, 20);
+        f.store = store_close(f.store);
+        g_assert_true(g_file_get_contents(f.path, &file, &size, NULL));
+        at = memmem(file, size, entry, sizeof(entry) - 1);
+        g_assert_nonnull(at);
+        at[sizeof(entry) - 2] = 21; /* the next one's */
+        g_assert_null(memmem(file, size, entry, sizeof(entry) - 1));
+        g_assert_true(g_file_set_contents(f.path, file, (gssize) size, NULL));
+        g_assert_cmpint(try_open(&f), ==, 0);
+        g_assert_cmpint(store_query_new(&query, &q), ==, 0);
+        g_assert_cmpint(store_query_step(f.store, q, &out), ==, -EUCLEAN);
 }
 
 static void test_cut_off(void) {
@@ -700,6 +729,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/store-files/no-database", test_no_database);
         g_test_add_func("/store-files/refused", test_refused);
         g_test_add_func("/store-files/damage", test_damage);
+        g_test_add_func("/store-files/damaged-type", test_damaged_type);
         g_test_add_func("/store-files/cut-off", test_cut_off);
         g_test_add_func("/store-files/set-aside", test_set_aside);
         g_test_add_func("/store-files/full", test_full);
