@@ -109,6 +109,7 @@ int store_export_step(StoreExport *e) {
                 if (r < 0)
                         return e->store->undone = r;
         }
+        errno = 0; /* for store_errno() */
         rc = sqlite3_backup_step(e->backup, STEP_PAGES);
         if (rc == SQLITE_OK || rc == SQLITE_BUSY)
                 return 1;

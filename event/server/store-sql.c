@@ -42,8 +42,9 @@ static const char *const statement_sql[_STORE_STATEMENT_MAX] = {
 
 /* ---- failures ----------------------------------------------------------------------------------------------------- */
 
-/* An errno that says more than "input or output failed": that of the call that failed, behind which SQLite made none that could.
- * sqlite3_system_errno() does not know it where a commit fails. */
+/* An errno that says more than "input or output failed": that of the call that failed, behind which SQLite made none that could. It is
+ * cleared before what may fail in a running store (a read that ends too soon sets none). sqlite3_system_errno() does not know it where
+ * a commit fails. */
 static int system_errno(int fallback) {
         switch (errno) {
         case ENOSPC:
@@ -133,12 +134,17 @@ sqlite3_stmt *store_statement(Store *s, StoreStatement which) {
         return s->statements[which];
 }
 
+static int statement_step(sqlite3_stmt *statement) {
+        errno = 0;
+        return sqlite3_step(statement);
+}
+
 int store_run(Store *s, StoreStatement which) {
         sqlite3_stmt *statement = s->statements[which];
         int rc, r = 0;
 
         do
-                rc = sqlite3_step(statement);
+                rc = statement_step(statement);
         while (rc == SQLITE_ROW);
         if (rc != SQLITE_DONE)
                 r = store_error(s, rc);
@@ -147,7 +153,7 @@ int store_run(Store *s, StoreStatement which) {
 }
 
 int store_row(Store *s, sqlite3_stmt *statement) {
-        int rc = sqlite3_step(statement), r;
+        int rc = statement_step(statement), r;
 
         if (rc == SQLITE_ROW)
                 return 1;
