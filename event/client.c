@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The glue of event/client.h: one Stream, one Eventer, one Deadline, one eventfd that flushes at the end of
- * a turn. Loop thread. The owner may free the client inside any callback: entry points are bracketed by
+/* The glue of event/client.h: one Stream, one Eventer, one Deadline, one TurnEnd that flushes. Loop thread.
+ * The owner may free the client inside any callback: entry points are bracketed by
  * enter and leave, which frees what was freed meanwhile. */
 
 #include "event/client.h"
 
 #include <errno.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 
 #include "base/bounds.h"
 #include "base/deadline.h"
 #include "base/entered.h"
 #include "base/log.h"
+#include "base/turn-end.h"
 #include "event/chatter.h"
 #include "link/stream.h"
 
@@ -41,9 +40,7 @@ struct EventClient {
         Eventer *eventer;
         Deadline *deadline;
         bool congested;
-        int flush_fd;
-        sd_event_source *flush_event_source;
-        bool flush_armed;
+        TurnEnd *flush;
 
         Entered entered;
         int error;    /* CLIENT_ENDING */
@@ -71,7 +68,6 @@ static void client_destroy(EventClient *c) {
         client_drop_requests(c);
         eventer_free(c->eventer);
         sd_event_unref(c->event);
-        safe_close(c->flush_fd);
         g_free(c->detail);
         g_free(c);
 }
@@ -80,7 +76,7 @@ static void client_destroy(EventClient *c) {
 static void client_detach(EventClient *c) {
         c->stream = stream_free(c->stream);
         c->deadline = deadline_free(c->deadline);
-        c->flush_event_source = sd_event_source_disable_unref(c->flush_event_source);
+        c->flush = turn_end_free(c->flush);
         eventer_end(c->eventer);
 }
 
@@ -174,37 +170,24 @@ static void client_update_congested(EventClient *c) {
                 c->handler.congested(c, congested, c->userdata);
 }
 
-/* The flush is an eventfd, edge triggered, so one system call: it becomes ready in the loop's next wait, so
- * every source of the same priority that is ready in this turn is older and comes first, and nothing that
- * becomes ready later can put it off, as a lower priority would allow. A defer source would not do: its age
- * is that of its creation, so it comes before all others. */
-static void client_arm_flush(EventClient *c) {
-        if (c->flush_armed)
-                return;
-        c->flush_armed = true;
-        (void) eventfd_write(c->flush_fd, 1);
-}
-
 /* What this turn made goes out at its end. */
 static void client_settle(EventClient *c) {
         if (c->entered.freed || c->state >= CLIENT_FLUSHING)
                 return;
         if (eventer_output_size(c->eventer) > 0 || eventer_batch_size(c->eventer) > eventer_held_size(c->eventer))
-                client_arm_flush(c);
+                turn_end_arm(c->flush);
         client_update_deadline(c);
 }
 
-static int client_on_flush(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+static void client_on_flush(void *userdata) {
         EventClient *c = userdata;
 
         client_enter(c);
-        c->flush_armed = false;
         eventer_flush(c->eventer);
         client_write(c);
         client_update_congested(c);
         client_settle(c);
         client_leave(c);
-        return 0;
 }
 
 static void client_on_deadline(void *userdata) {
@@ -348,7 +331,6 @@ static EventClient *client_new(sd_event *event, const EventerInit *init, const E
                                void *userdata) {
         EventClient *c = g_new0(EventClient, 1);
 
-        c->flush_fd = -EBADF;
         c->event = sd_event_ref(event);
         c->handler = *handler;
         c->userdata = userdata;
@@ -364,15 +346,7 @@ static int client_set_up(EventClient *c) {
         r = deadline_new(c->event, "event-client", client_on_deadline, c, &c->deadline);
         if (r < 0)
                 return r;
-        c->flush_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (c->flush_fd < 0)
-                return -errno;
-        r = sd_event_add_io(c->event, &c->flush_event_source, c->flush_fd, EPOLLIN | EPOLLET,
-                            client_on_flush, c);
-        if (r < 0)
-                return r;
-        (void) sd_event_source_set_description(c->flush_event_source, "event-client-flush");
-        return 0;
+        return turn_end_new(c->event, "event-client-flush", client_on_flush, c, &c->flush);
 }
 
 int event_client_new(sd_event *event, Resolver *resolver, const Address *address, const EventerInit *init,
@@ -408,7 +382,7 @@ int event_client_new_fd(sd_event *event, int fd, const EventerInit *init, const 
         c->state = CLIENT_HANDSHAKE;
         eventer_connected(c->eventer, client_now(c));
         client_update_deadline(c);
-        client_arm_flush(c);
+        turn_end_arm(c->flush);
 
         *ret = TAKE_PTR(c);
         return 0;
@@ -444,7 +418,7 @@ void event_client_close(EventClient *c, usec_t limit) {
 static void client_registered(EventClient *c) {
         if (eventer_output_size(c->eventer) >= EVENTER_BATCH_MAX / 2)
                 client_write(c);
-        client_arm_flush(c);
+        turn_end_arm(c->flush);
 }
 
 void event_client_register(EventClient *c, EventType prefix, const char *const *subtypes,

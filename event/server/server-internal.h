@@ -4,6 +4,7 @@
 
 #include "base/deadline.h"
 #include "base/ratelimit.h"
+#include "base/turn-end.h"
 #include "event/eventer-codec.h"
 #include "event/server/connection.h"
 #include "event/server/server.h"
@@ -24,9 +25,7 @@ struct EventServer {
         GQueue connections, dirty; /* by their links */
         unsigned n_persisted;   /* clients that want to know what is on disk */
         ConnectionPool pool;
-        int flush_fd;           /* an eventfd, see client.c */
-        sd_event_source *flush_event_source;
-        bool flush_armed;
+        TurnEnd *flush;         /* of the dirty ones, and of what the owner is to hear */
         EventServerCounters counters;
         RateLimit client_lines, disk_lines;
         char *trouble;
@@ -71,7 +70,5 @@ void server_log_set_aside(const char *path, const char *aside);
 
 /* ---- server.c ----------------------------------------------------------------------------------------------------- */
 
-/* The flush comes at the end of this turn. */
-void server_arm_flush(EventServer *s);
 /* The client registered `what`, which was not taken. */
 void server_log_refused(EventServer *s, const Connection *c, const char *what);

@@ -9,8 +9,6 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -30,16 +28,9 @@ static usec_t server_now(const EventServer *s) {
         return now;
 }
 
-void server_arm_flush(EventServer *s) {
-        if (s->flush_armed)
-                return;
-        s->flush_armed = true;
-        (void) eventfd_write(s->flush_fd, 1);
-}
-
 static void server_changed(EventServer *s) {
         s->changed = true;
-        server_arm_flush(s);
+        turn_end_arm(s->flush);
 }
 
 /* Whether one more line about clients may be written. */
@@ -226,7 +217,7 @@ static void server_on_dirty(Connection *c, void *userdata) {
                 return;
         c->is_dirty = true;
         g_queue_push_tail_link(&s->dirty, &c->dirty_link);
-        server_arm_flush(s);
+        turn_end_arm(s->flush);
 }
 
 static const ConnectionHandler server_connection_handler = {
@@ -404,11 +395,10 @@ static void tell(EventServer *s, bool *news, void (*handler)(void *userdata)) {
                 handler(s->userdata);
 }
 
-static int server_on_flush(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+static void server_on_flush(void *userdata) {
         EventServer *s = userdata;
         GList *link;
 
-        s->flush_armed = false;
         while ((link = g_queue_pop_head_link(&s->dirty))) {
                 Connection *c = link->data;
 
@@ -419,11 +409,10 @@ static int server_on_flush(sd_event_source *source, int fd, uint32_t revents, vo
                         connection_flush(c);
         }
         if (server_go_on_stopping(s))
-                return 0;
+                return;
         tell(s, &s->emptied, s->handler.emptied);
         tell(s, &s->damaged, s->handler.damaged);
         tell(s, &s->changed, s->handler.changed);
-        return 0;
 }
 
 static void server_on_limit(void *userdata) {
@@ -450,7 +439,7 @@ static void server_on_damaged(const char *aside, const char *detail, void *userd
         for (GList *l = s->connections.head; l; l = l->next)
                 connection_end(l->data, -ECANCELED);
         s->emptied = true;
-        server_arm_flush(s);
+        turn_end_arm(s->flush);
 }
 
 static char *export_path(const char *path) {
@@ -488,14 +477,7 @@ static int set_up_flush(EventServer *s) {
         r = deadline_new(s->event, "event-server-stop", server_on_limit, s, &s->limit);
         if (r < 0)
                 return r;
-        s->flush_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (s->flush_fd < 0)
-                return -errno;
-        r = sd_event_add_io(s->event, &s->flush_event_source, s->flush_fd, EPOLLIN | EPOLLET, server_on_flush, s);
-        if (r < 0)
-                return r;
-        (void) sd_event_source_set_description(s->flush_event_source, "event-server-flush");
-        return 0;
+        return turn_end_new(s->event, "event-server-flush", server_on_flush, s, &s->flush);
 }
 
 static void listener_destroy(gpointer l) {
@@ -515,7 +497,6 @@ int event_server_new(sd_event *event, const EventServerOptions *options, const E
         s->client_token = g_strdup(options->client_token);
         s->path = g_strdup(options->store.path);
         s->status = EVENTER_OPERATIONAL;
-        s->flush_fd = -EBADF;
         s->listeners = g_ptr_array_new_with_free_func(listener_destroy);
         s->client_lines = (RateLimit) { .burst = EVENT_SERVER_LINES_MAX, .interval = EVENT_SERVER_LINES_USEC };
         s->disk_lines = (RateLimit) { .burst = 1, .interval = EVENT_SERVER_LINES_USEC };
@@ -550,8 +531,7 @@ EventServer *event_server_free(EventServer *s) {
         if (s->ends)
                 sessions_tear_down(s);
         s->storage = storage_close(s->storage, usec_add(now_usec(CLOCK_MONOTONIC), EXIT_FLUSH_USEC));
-        s->flush_event_source = sd_event_source_disable_unref(s->flush_event_source);
-        s->flush_fd = safe_close(s->flush_fd);
+        s->flush = turn_end_free(s->flush);
         s->limit = deadline_free(s->limit);
         sd_event_unref(s->event);
         g_free(s->client_token);
@@ -716,5 +696,5 @@ void event_server_stop(EventServer *s, usec_t limit, void (*stopped)(void *userd
         (void) register_state(s, "engine", (Subtype) { 0 }, "\"STOPPED\"");
         update_prompt(s);
         deadline_set_relative(s->limit, limit);
-        server_arm_flush(s);
+        turn_end_arm(s->flush);
 }

@@ -134,7 +134,7 @@ void sessions_on_written(Session *session, int error, void *userdata) {
         else
                 (void) session_free(session);
         if (s->stopping)
-                server_arm_flush(s);
+                turn_end_arm(s->flush);
 }
 
 void sessions_forget(EventServer *s, Connection *c) {

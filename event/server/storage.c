@@ -4,12 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 
 #include "base/bounds.h"
 #include "base/deadline.h"
+#include "base/turn-end.h"
 #include "event/server/copier.h"
 #include "event/server/storage-job.h"
 
@@ -32,9 +31,7 @@ struct Storage {
         Worker *worker;
         Copier *copier;
         Deadline *deadline;
-        int kick_fd; /* an eventfd: the rest of this turn comes first, see client.c */
-        sd_event_source *kick_event_source;
-        bool kicked;
+        TurnEnd *turn_end;
 
         bool running; /* a scheduled job */
         StorageTask last;
@@ -279,23 +276,8 @@ static void storage_turn(Storage *s) {
         storage_next(s);
 }
 
-static int storage_on_kick(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        Storage *s = userdata;
-
-        s->kicked = false;
-        storage_turn(s);
-        return 0;
-}
-
-static void storage_on_deadline(void *userdata) {
+static void storage_on_time(void *userdata) {
         storage_turn(userdata);
-}
-
-static void storage_kick(Storage *s) {
-        if (s->kicked)
-                return;
-        s->kicked = true;
-        (void) eventfd_write(s->kick_fd, 1);
 }
 
 /* ---- the end of a job --------------------------------------------------------------------------------------------- */
@@ -448,7 +430,7 @@ static void storage_on_job(WorkerJob *job) {
                 if (j->result > 0)
                         storage_turn(s);
                 else
-                        storage_kick(s);
+                        turn_end_arm(s->turn_end);
                 export_stepped(s, j);
                 return;
         }
@@ -468,17 +450,12 @@ static void storage_on_job(WorkerJob *job) {
 static int storage_set_up(Storage *s) {
         int r;
 
-        r = deadline_new(s->event, "event-storage", storage_on_deadline, s, &s->deadline);
+        r = deadline_new(s->event, "event-storage", storage_on_time, s, &s->deadline);
         if (r < 0)
                 return r;
-        s->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (s->kick_fd < 0)
-                return -errno;
-        r = sd_event_add_io(s->event, &s->kick_event_source, s->kick_fd, EPOLLIN | EPOLLET, storage_on_kick,
-                            s);
+        r = turn_end_new(s->event, "event-storage-turn", storage_on_time, s, &s->turn_end);
         if (r < 0)
                 return r;
-        (void) sd_event_source_set_description(s->kick_event_source, "event-storage-kick");
         r = copier_new(s->event, &s->copier);
         if (r < 0)
                 return r;
@@ -491,8 +468,7 @@ static int storage_set_up(Storage *s) {
 
 static Storage *storage_free(Storage *s) {
         s->deadline = deadline_free(s->deadline);
-        s->kick_event_source = sd_event_source_disable_unref(s->kick_event_source);
-        s->kick_fd = safe_close(s->kick_fd);
+        s->turn_end = turn_end_free(s->turn_end);
         s->copier = copier_free(s->copier);
         s->worker = worker_free(s->worker);
         queue_free_sessions(&s->waiting);
@@ -515,7 +491,7 @@ int storage_new(sd_event *event, Store *store, const StoreOptions *replacement, 
         s->handler = *handler;
         s->userdata = userdata;
         s->core = storage_core_new(store, replacement, export_path);
-        s->kick_fd = s->export.fd = -EBADF;
+        s->export.fd = -EBADF;
         s->commit_at = USEC_INFINITY;
         s->trim_at = storage_now(s);
         g_queue_init(&s->waiting);
@@ -582,13 +558,13 @@ void storage_write(Storage *s, Session *session) {
                         deadline_set(s->deadline, MIN(deadline_get(s->deadline), s->commit_at));
         }
         if (s->n_wanting > 0 || s->prompt || s->waiting_bytes >= STORAGE_WRITE_BYTES)
-                storage_kick(s);
+                turn_end_arm(s->turn_end);
 }
 
 void storage_set_prompt(Storage *s, bool on) {
         s->prompt = on;
         if (on)
-                storage_kick(s);
+                turn_end_arm(s->turn_end);
 }
 
 bool storage_is_failing(const Storage *s) {
