@@ -166,6 +166,12 @@ static int run(EventConnection *c, const bool *done, usec_t until) {
         }
 }
 
+/* The loop's clock stands still while it does not run, and whoever asks may have printed into a pager since. What fails here fails again
+ * where it is waited for. */
+static void catch_up(EventConnection *c) {
+        (void) sd_event_run(c->event, 0);
+}
+
 int event_connection_wait(EventConnection *c, const bool *done) {
         return run(c, done, USEC_INFINITY);
 }
@@ -194,6 +200,7 @@ int event_connection_open(EventConnection *c, const EventType *subscriptions, si
         int r;
 
         drop_client(c);
+        catch_up(c);
         r = event_client_new(c->event, c->resolver, &c->server->address, &init, &client_handler, c,
                              &c->client);
         if (r < 0) {
@@ -236,6 +243,7 @@ int event_connection_query(EventConnection *c, const EventerQuery *query, EventA
         EventRequest *request;
         int r;
 
+        catch_up(c);
         r = event_client_request_query(c->client, query, on_answer, &a, &request);
         return r < 0 ? r : wait_answer(c, &a, request);
 }
@@ -247,6 +255,7 @@ int event_connection_register(EventConnection *c, EventType type, const Timestam
         EventRequest *request;
         int r;
 
+        catch_up(c);
         r = event_client_request_register(c->client, type, nothing, source, payload, on_answer, &a,
                                           &request);
         return r < 0 ? r : wait_answer(c, &a, request);
@@ -256,6 +265,10 @@ int event_connection_register(EventConnection *c, EventType type, const Timestam
 
 bool event_connection_is_over(const EventConnection *c) {
         return c->expired;
+}
+
+bool event_connection_is_lost(const EventConnection *c) {
+        return c->ended && !c->expired;
 }
 
 const char *event_connection_name(const EventConnection *c) {
@@ -287,7 +300,8 @@ static ExitStatus complain_end(const EventConnection *c) {
                 return complain(CTL_FAILED, "Event server %s: %s", name, c->reason);
         default:
                 return complain(CTL_NO_DAEMON, "Event server %s: %s%s", name, c->reason,
-                                c->server->guessed ? "; gatewayd does not run, and no --server= is given" : "");
+                                c->server->guessed ? "; gatewayd does not run, and no --server= is given"
+                                                   : "");
         }
 }
 

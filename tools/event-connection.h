@@ -39,6 +39,8 @@ int event_connection_pause(EventConnection *c, usec_t delay);
 
 /* The time of the command is over: nothing works any more. */
 bool event_connection_is_over(const EventConnection *c);
+/* It is closed, or was not made: opening it may help. */
+bool event_connection_is_lost(const EventConnection *c);
 /* The server's address; why the connection was lost, or was not made. Harmless text. */
 const char *event_connection_name(const EventConnection *c);
 const char *event_connection_reason(const EventConnection *c);

@@ -47,6 +47,18 @@ static bool next_page(const History *h, EventerQuery *query) {
         return removed || (h->more && h->n > 0 && h->left > 0);
 }
 
+/* Whoever reads slowly, with a pager, holds us up for longer than the server waits for a sign of life: then the next page is asked for on
+ * another connection. */
+static int ask(EventConnection *c, const EventerQuery *query, History *h) {
+        int r;
+
+        r = event_connection_query(c, query, print_page, h);
+        if (r >= 0 || h->n == 0 || !event_connection_is_lost(c))
+                return r;
+        r = event_connection_open(c, NULL, 0);
+        return r < 0 ? r : event_connection_query(c, query, print_page, h);
+}
+
 static ExitStatus print_pages(EventConnection *c, const Options *o, const EventerQuery *first) {
         History h = { .options = o, .left = o->limit > 0 ? o->limit : INT64_MAX };
         EventerQuery query = *first;
@@ -56,7 +68,7 @@ static ExitStatus print_pages(EventConnection *c, const Options *o, const Evente
                 int r;
 
                 query.max_results = &page;
-                r = event_connection_query(c, &query, print_page, &h);
+                r = ask(c, &query, &h);
                 if (r < 0)
                         return event_connection_complain(c, r);
                 if (fflush(stdout) != 0)

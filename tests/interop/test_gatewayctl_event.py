@@ -366,12 +366,19 @@ def test_no_event_server(verb):
 
 def test_closes_in_the_middle():
     page = [event('a', wire.json_payload(f'{i}'), i) for i in range(1000)]
-    with RawEventServer(['close', page, 'close', None, b'\x01\x01\x00']) as server:
+    with RawEventServer(['close', page, 'close', 'close', None, b'\x01\x01\x00']) as server:
         ctl = Ctl(server.port)
         assert 'closed the connection' in ctl('latest', status=8)
         assert 'closed the connection' in ctl('history', status=8)
         assert 'in time' in ctl('latest', '--timeout=0.3', status=5)
         assert 'malformed' in ctl('latest', status=1)
+
+
+def test_goes_on_where_the_connection_was_lost():
+    """A server does not wait for a client that somebody else, a pager, keeps from answering its pings."""
+    pages = [[event('a', number=i) for i in range(j, j + 1000)] for j in (0, 1000, 2000)]
+    with RawEventServer([pages[0], 'close', pages[1], 'close', pages[2]]) as server:
+        assert [i['Id']['Session'] for i in Ctl(server.port).json('history')] == list(range(3000))
 
 
 def test_says_that_more_follows_and_has_none():
