@@ -82,7 +82,7 @@ Engine *engine_new(EventLayout layout, EventClient *client, Proxy *const *proxie
 
         e->layout = layout;
         e->client = client;
-        e->proxies = g_hash_table_new(event_type_hash, event_type_equal_key);
+        e->proxies = g_hash_table_new(event_type_key_hash, event_type_key_equal);
         for (size_t i = 0; i < n_proxies; i++) {
                 g_hash_table_insert(e->proxies, (gpointer) proxy_system_prefix(proxies[i]), proxies[i]);
                 proxy_attach(proxies[i], e);

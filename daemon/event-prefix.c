@@ -51,19 +51,3 @@ EventType event_prefix_subscription(EventLayout layout, const char *gateway, Sub
         ret_text[n++] = SUBTYPE("*");
         return (EventType) { ret_text, n };
 }
-
-unsigned event_type_hash(gconstpointer type) {
-        const EventType *t = type;
-        uint32_t h = 2166136261U; /* FNV-1a, a zero between the subtypes */
-
-        for (size_t i = 0; i < t->n; i++) {
-                for (size_t j = 0; j < t->subtypes[i].size; j++)
-                        h = (h ^ (uint8_t) t->subtypes[i].text[j]) * 16777619U;
-                h *= 16777619U;
-        }
-        return h;
-}
-
-gboolean event_type_equal_key(gconstpointer a, gconstpointer b) {
-        return event_type_equal(*(const EventType *) a, *(const EventType *) b);
-}

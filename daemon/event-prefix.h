@@ -22,6 +22,3 @@ EventType event_prefix_get(const EventPrefix *p);
 bool event_prefix_split(EventLayout layout, EventType type, EventType *ret_system, EventType *ret_rest);
 /* The one subscription that brings every device's system events. ret_text: room for EVENT_PREFIX_MAX + 2. */
 EventType event_prefix_subscription(EventLayout layout, const char *gateway, Subtype *ret_text);
-
-unsigned event_type_hash(gconstpointer type);
-gboolean event_type_equal_key(gconstpointer a, gconstpointer b);

@@ -314,7 +314,7 @@ int gateway_new(sd_event *event, Config *config, const ListenFds *fds, Gateway *
         g->config = config_ref(config);
         g->fds = fds;
         g->proxies = g_ptr_array_new();
-        g->by_name = g_hash_table_new(event_type_hash, event_type_equal_key);
+        g->by_name = g_hash_table_new(event_type_key_hash, event_type_key_equal);
         g->watches = g_array_new(FALSE, FALSE, sizeof(Watch));
         r = resolver_new(event, RESOLVER_THREADS, &g->resolver);
         if (r < 0)

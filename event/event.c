@@ -119,6 +119,40 @@ char *event_type_format(EventType type) {
         return g_string_free(s, FALSE);
 }
 
+/* ---- keys ------------------------------------------------------------------------------------------------------------ */
+
+#define FNV_PRIME 16777619U
+#define FNV_BASIS 2166136261U
+
+static uint32_t hash_subtype(uint32_t h, Subtype s) {
+        for (size_t i = 0; i < s.size; i++)
+                h = (h ^ (uint8_t) s.text[i]) * FNV_PRIME;
+        return h;
+}
+
+unsigned subtype_key_hash(gconstpointer subtype) {
+        return hash_subtype(FNV_BASIS, *(const Subtype *) subtype);
+}
+
+gboolean subtype_key_equal(gconstpointer a, gconstpointer b) {
+        return subtype_equal(*(const Subtype *) a, *(const Subtype *) b);
+}
+
+unsigned event_type_key_hash(gconstpointer type) {
+        const EventType *t = type;
+        uint32_t h = FNV_BASIS;
+
+        for (size_t i = 0; i < t->n; i++)
+                h = hash_subtype(h, t->subtypes[i]) * FNV_PRIME; /* a zero between them */
+        return h;
+}
+
+gboolean event_type_key_equal(gconstpointer a, gconstpointer b) {
+        return event_type_equal(*(const EventType *) a, *(const EventType *) b);
+}
+
+/* ---- timestamps, order, payloads ------------------------------------------------------------------------------------- */
+
 Timestamp timestamp_now(void) {
         usec_t now = now_usec(CLOCK_REALTIME);
 

@@ -35,6 +35,11 @@ bool event_query_type_valid(EventType query);
 bool event_query_types_valid(const EventType *queries, size_t n);
 /* `a/b/c`, a slash inside a subtype as `\/`; for logs and people. Caller frees. */
 char *event_type_format(EventType type);
+/* For a GHashTable whose keys are Subtype, or EventType. */
+unsigned subtype_key_hash(gconstpointer subtype);
+gboolean subtype_key_equal(gconstpointer a, gconstpointer b);
+unsigned event_type_key_hash(gconstpointer type);
+gboolean event_type_key_equal(gconstpointer a, gconstpointer b);
 
 typedef struct Timestamp {
         int64_t s;

@@ -112,19 +112,3 @@ void event_type_key_free(gpointer type) {
         event_type_done(type);
         g_free(type);
 }
-
-unsigned event_type_key_hash(gconstpointer type) {
-        const EventType *t = type;
-        unsigned h = 5381;
-
-        for (size_t i = 0; i < t->n; i++) {
-                for (size_t j = 0; j < t->subtypes[i].size; j++)
-                        h = h * 33 + (unsigned char) t->subtypes[i].text[j];
-                h = h * 33 + '/';
-        }
-        return h;
-}
-
-gboolean event_type_key_equal(gconstpointer a, gconstpointer b) {
-        return event_type_equal(*(const EventType *) a, *(const EventType *) b);
-}

@@ -16,8 +16,6 @@ int event_type_parse(const char *text, EventType *ret);
 /* EventType elements that the array frees. */
 GArray *event_types_new(void);
 
-/* For a GHashTable whose keys are EventType. */
-unsigned event_type_key_hash(gconstpointer type);
-gboolean event_type_key_equal(gconstpointer a, gconstpointer b);
-void event_type_key_free(gpointer type);
+/* A key of a GHashTable with memory of its own. */
 EventType *event_type_key_new(EventType type);
+void event_type_key_free(gpointer type);

@@ -133,24 +133,11 @@ static void store_add_item(ModbusStore *s, const ModbusSlaveData *conf, ModbusSt
                 modbus_units_add(&s->units, (uint8_t) conf->device_id);
 }
 
-static guint subtype_hash(gconstpointer key) {
-        const Subtype *s = key;
-        guint h = 5381;
-
-        for (size_t i = 0; i < s->size; i++)
-                h = h * 33 + (guchar) s->text[i];
-        return h;
-}
-
-static gboolean subtype_keys_equal(gconstpointer a, gconstpointer b) {
-        return subtype_equal(*(const Subtype *) a, *(const Subtype *) b);
-}
-
 ModbusStore *modbus_store_new(const ModbusSlaveData *data, size_t n) {
         ModbusStore *s = g_new0(ModbusStore, 1);
         size_t longest = 1;
 
-        s->by_name = g_hash_table_new(subtype_hash, subtype_keys_equal);
+        s->by_name = g_hash_table_new(subtype_key_hash, subtype_key_equal);
         store_make_areas(s, data, n);
 
         s->items = g_new(ModbusStoreItem, MAX(n, 1U));

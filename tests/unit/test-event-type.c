@@ -88,6 +88,24 @@ static void test_invalid_subscription_bound(void) {
         g_assert_cmpint(g_get_monotonic_time() - begin, <, 10 * G_USEC_PER_SEC);
 }
 
+/* Equal text elsewhere is the same key; where a subtype ends is part of it. */
+static void test_key(void) {
+        char text[] = "ab";
+        EventType type = { (Subtype[]) { SUBTYPE("a"), SUBTYPE("b") }, 2 },
+                  again = { (Subtype[]) { { text, 1 }, { text + 1, 1 } }, 2 },
+                  others[] = { { (Subtype[]) { SUBTYPE("ab") }, 1 },
+                               { (Subtype[]) { SUBTYPE("ab"), SUBTYPE("") }, 2 },
+                               { (Subtype[]) { SUBTYPE("a") }, 1 },
+                               {} };
+
+        g_assert_true(event_type_key_equal(&type, &again));
+        g_assert_cmpuint(event_type_key_hash(&type), ==, event_type_key_hash(&again));
+        for (size_t i = 0; i < ELEMENTSOF(others); i++) {
+                g_assert_false(event_type_key_equal(&type, &others[i]));
+                g_assert_cmpuint(event_type_key_hash(&type), !=, event_type_key_hash(&others[i]));
+        }
+}
+
 static void test_order(void) {
         _vectors_ v = { 0 };
 
@@ -174,6 +192,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/event-type/subscription", test_subscription);
         g_test_add_func("/event-type/invalid-subscription", test_invalid_subscription);
         g_test_add_func("/event-type/invalid-subscription-bound", test_invalid_subscription_bound);
+        g_test_add_func("/event-type/key", test_key);
         g_test_add_func("/event-type/order", test_order);
         g_test_add_func("/event-type/timestamps", test_timestamps);
         g_test_add_func("/event-type/prefix", test_prefix);
