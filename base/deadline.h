@@ -26,3 +26,11 @@ void deadline_set_relative(Deadline *d, usec_t delay);
 usec_t deadline_get(const Deadline *d);
 /* sd_event_source_set_priority(). */
 void deadline_set_priority(Deadline *d, int64_t priority);
+
+/* The monotonic time at which this turn began: what happens in one turn happens at once, and the clock is not asked. When the loop has ended,
+ * the clock's. */
+static inline usec_t loop_now(sd_event *event) {
+        uint64_t now;
+
+        return sd_event_now(event, CLOCK_MONOTONIC, &now) >= 0 ? now : now_usec(CLOCK_MONOTONIC);
+}

@@ -47,14 +47,6 @@ struct EventClient {
         char *detail; /* the server's words when it refused */
 };
 
-static usec_t client_now(const EventClient *c) {
-        usec_t now;
-
-        if (sd_event_now(c->event, CLOCK_MONOTONIC, &now) < 0)
-                return now_usec(CLOCK_MONOTONIC);
-        return now;
-}
-
 /* ---- life --------------------------------------------------------------------------------------------------------- */
 
 static void client_drop_requests(EventClient *c) {
@@ -217,7 +209,7 @@ static void client_on_connected(Stream *s, void *userdata) {
         client_enter(c);
         if (c->state == CLIENT_CONNECTING) {
                 c->state = CLIENT_HANDSHAKE;
-                eventer_connected(c->eventer, client_now(c));
+                eventer_connected(c->eventer, loop_now(c->event));
                 client_write(c);
                 client_update_deadline(c);
         }
@@ -230,7 +222,7 @@ static size_t client_on_received(Stream *s, const uint8_t *data, size_t size, vo
 
         client_enter(c);
         if (c->state == CLIENT_HANDSHAKE || c->state == CLIENT_ESTABLISHED) {
-                used = eventer_receive(c->eventer, data, size, client_now(c));
+                used = eventer_receive(c->eventer, data, size, loop_now(c->event));
                 if (used < 0 && !c->entered.freed)
                         client_finish(c, c->state == CLIENT_ENDING ? c->error : (int) used);
                 client_settle(c);
@@ -380,7 +372,7 @@ int event_client_new_fd(sd_event *event, int fd, const EventerInit *init, const 
         if (r < 0)
                 return r;
         c->state = CLIENT_HANDSHAKE;
-        eventer_connected(c->eventer, client_now(c));
+        eventer_connected(c->eventer, loop_now(c->event));
         client_update_deadline(c);
         turn_end_arm(c->flush);
 
@@ -459,7 +451,7 @@ int event_client_request_register(EventClient *c, EventType prefix, const char *
         if (c->state != CLIENT_ESTABLISHED)
                 return -ENOTCONN;
         request = request_new(callback, userdata);
-        r = eventer_request_register(c->eventer, prefix, subtypes, source, payload, client_now(c),
+        r = eventer_request_register(c->eventer, prefix, subtypes, source, payload, loop_now(c->event),
                                      &request->request);
         if (r < 0)
                 return r;
@@ -476,7 +468,7 @@ int event_client_request_query(EventClient *c, const EventerQuery *query, EventR
         if (c->state != CLIENT_ESTABLISHED)
                 return -ENOTCONN;
         request = request_new(callback, userdata);
-        r = eventer_request_query(c->eventer, query, client_now(c), &request->request);
+        r = eventer_request_query(c->eventer, query, loop_now(c->event), &request->request);
         if (r < 0)
                 return r;
         client_registered(c);

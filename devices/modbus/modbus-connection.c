@@ -18,12 +18,6 @@ typedef struct Batch {
 
 static Batch batch;
 
-static usec_t connection_now(const ModbusConnection *c) {
-        uint64_t now;
-
-        return sd_event_now(c->server->event, CLOCK_MONOTONIC, &now) >= 0 ? now : now_usec(CLOCK_MONOTONIC);
-}
-
 static void connection_update_deadline(ModbusConnection *c) {
         usec_t when = MIN(c->answer_until, c->pause_until);
 
@@ -157,7 +151,7 @@ static void connection_set_active(ModbusConnection *c, bool active) {
 
 /* A request for one of our units: the peer is there. */
 static void connection_alive(ModbusConnection *c) {
-        c->alive_until = usec_add(connection_now(c), c->server->keep_alive);
+        c->alive_until = usec_add(loop_now(c->server->event), c->server->keep_alive);
         if (c->server->line)
                 connection_set_active(c, true);
 }
@@ -192,7 +186,7 @@ static int connection_take(ModbusConnection *c, const uint8_t *data, size_t size
         LinkTap *tap = c->server->tap;
         uint32_t number = connection_number(c);
         uint8_t scratch[MODBUS_PDU_MAX];
-        usec_t now = connection_now(c);
+        usec_t now = loop_now(c->server->event);
         size_t at = 0;
         int r = 0;
 
@@ -232,14 +226,14 @@ static size_t connection_on_received(const uint8_t *data, size_t size, void *use
         if (size != c->left)
                 c->paused = false; /* something came after all */
         if (connection_take(c, data, size, &consumed) < 0) {
-                tap_failed(c->server->tap, 1, TAP_GARBAGE, connection_now(c), connection_number(c), data, size);
+                tap_failed(c->server->tap, 1, TAP_GARBAGE, loop_now(c->server->event), connection_number(c), data, size);
                 connection_closed(c, -EBADMSG);
                 return size;
         }
 
         c->left = size - consumed;
         c->paused = false;
-        c->pause_until = c->left > 0 ? usec_add(connection_now(c), c->server->pause) : USEC_INFINITY;
+        c->pause_until = c->left > 0 ? usec_add(loop_now(c->server->event), c->server->pause) : USEC_INFINITY;
         connection_update_reading(c);
         connection_update_deadline(c);
         return consumed;

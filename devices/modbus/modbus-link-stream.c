@@ -226,12 +226,6 @@ static const ModbusLinkVTable stream_link_vtable = {
 
 /* ---- the channel's side ------------------------------------------------------------------------------ */
 
-static usec_t loop_now(StreamLink *l) {
-        uint64_t now;
-
-        return sd_event_now(l->event, CLOCK_MONOTONIC, &now) >= 0 ? now : now_usec(CLOCK_MONOTONIC);
-}
-
 static void link_connected(void *userdata) {
         StreamLink *l = userdata;
 
@@ -333,7 +327,7 @@ static bool link_answered(StreamLink *l, usec_t now, size_t which, const ModbusR
 static size_t link_received(const uint8_t *data, size_t size, void *userdata) {
         StreamLink *l = userdata;
         uint8_t scratch[MODBUS_PDU_MAX];
-        usec_t now = loop_now(l);
+        usec_t now = loop_now(l->event);
         ModbusResponse response;
         size_t at = 0;
 

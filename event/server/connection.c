@@ -9,14 +9,6 @@
 
 #define OUTPUT_KEEP (16U << 10) /* memory that an idle client may hold */
 
-static usec_t connection_now(const Connection *c) {
-        usec_t now;
-
-        if (sd_event_now(c->event, CLOCK_MONOTONIC, &now) < 0)
-                return now_usec(CLOCK_MONOTONIC);
-        return now;
-}
-
 static void connection_mark(Connection *c) {
         c->handler->dirty(c, c->userdata);
 }
@@ -136,7 +128,7 @@ static size_t connection_receive(Connection *c, const uint8_t *data, size_t size
         }
 
         c->inside = true;
-        used = peer_receive(c->peer, data, size, connection_now(c));
+        used = peer_receive(c->peer, data, size, loop_now(c->event));
         c->inside = false;
         if (used < 0) {
                 connection_end(c, (int) used);
@@ -358,7 +350,7 @@ int connection_new(sd_event *event, int fd, ConnectionKind kind, char *who, Conn
         c->kind = kind;
         c->who = who;
         c->link.data = c->dirty_link.data = c;
-        c->peer = peer_new(connection_now(c), &connection_peer_handler, c);
+        c->peer = peer_new(loop_now(c->event), &connection_peer_handler, c);
         r = deadline_new(event, "event-server-client", connection_on_deadline, c, &c->deadline);
         if (r < 0)
                 return r;

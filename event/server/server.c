@@ -20,14 +20,6 @@
 
 #define NAME_SHOWN_MAX 128U /* bytes of a client's name in a log line */
 
-static usec_t server_now(const EventServer *s) {
-        usec_t now;
-
-        if (sd_event_now(s->event, CLOCK_MONOTONIC, &now) < 0)
-                return now_usec(CLOCK_MONOTONIC);
-        return now;
-}
-
 static void server_changed(EventServer *s) {
         s->changed = true;
         turn_end_arm(s->flush);
@@ -37,7 +29,7 @@ static void server_changed(EventServer *s) {
 static bool may_log(EventServer *s) {
         unsigned suppressed;
 
-        if (!rate_limit_take(&s->client_lines, server_now(s), &suppressed))
+        if (!rate_limit_take(&s->client_lines, loop_now(s->event), &suppressed))
                 return false;
         if (suppressed > 0)
                 log_warning("Event server: %u more lines about clients were not written.", suppressed);
@@ -338,7 +330,7 @@ static void server_on_failing(bool failing, const char *detail, void *userdata) 
         }
 
         s->trouble = g_strdup_printf("The event database %s takes no events: %s.", s->path, detail);
-        s->trouble_logged = rate_limit_take(&s->disk_lines, server_now(s), &suppressed);
+        s->trouble_logged = rate_limit_take(&s->disk_lines, loop_now(s->event), &suppressed);
         if (s->trouble_logged)
                 log_error("The event database %s takes no events: %s. Registrations that want a response fail, others are "
                           "kept in memory for a while. Check the space and the health of its file system; "
@@ -370,7 +362,7 @@ static void server_finish_stop(EventServer *s) {
 static void close_clients(EventServer *s) {
         s->closing = true;
         for (GList *l = s->connections.head; l; l = l->next)
-                connection_close_flushed(l->data, usec_sub(deadline_get(s->limit), server_now(s)));
+                connection_close_flushed(l->data, usec_sub(deadline_get(s->limit), loop_now(s->event)));
 }
 
 /* Returns whether the owner was told that we have stopped. */

@@ -53,14 +53,6 @@ struct Storage {
         size_t trim_bytes;
 };
 
-static usec_t storage_now(const Storage *s) {
-        usec_t now;
-
-        if (sd_event_now(s->event, CLOCK_MONOTONIC, &now) < 0)
-                return now_usec(CLOCK_MONOTONIC);
-        return now;
-}
-
 static size_t session_cost(const Session *session) {
         return sizeof(Session) + session->size;
 }
@@ -229,7 +221,7 @@ static int storage_submit(Storage *s, StorageJob *job) {
 }
 
 static void storage_next(Storage *s) {
-        usec_t now = storage_now(s), next = s->trim_at;
+        usec_t now = loop_now(s->event), next = s->trim_at;
         StorageJob *job;
 
         if (s->running || s->damaged)
@@ -287,7 +279,7 @@ static void write_succeeded(Storage *s, StorageJob *j) {
 
         s->trim_bytes += j->bytes;
         if (s->trim_bytes >= STORAGE_TRIM_BYTES)
-                s->trim_at = MIN(s->trim_at, storage_now(s));
+                s->trim_at = MIN(s->trim_at, loop_now(s->event));
         if (!j->commit) {
                 s->written_bytes += j->bytes;
                 queue_move(&s->written, &j->sessions);
@@ -299,7 +291,7 @@ static void write_succeeded(Storage *s, StorageJob *j) {
         s->written_bytes = 0;
         if (s->failing && j->all) {
                 s->failing = false;
-                s->commit_at = s->waiting.head ? storage_now(s) : USEC_INFINITY;
+                s->commit_at = s->waiting.head ? loop_now(s->event) : USEC_INFINITY;
                 s->handler.failing(false, NULL, s->userdata);
         } else if (s->failing)
                 s->retry_at = 0;
@@ -331,7 +323,7 @@ static void write_failed(Storage *s, StorageJob *j) {
         GQueue failed = G_QUEUE_INIT;
 
         put_back(s, j, &failed);
-        s->retry_at = usec_add(storage_now(s), STORAGE_RETRY_USEC);
+        s->retry_at = usec_add(loop_now(s->event), STORAGE_RETRY_USEC);
         if (!s->failing) {
                 s->failing = true;
                 s->handler.failing(true, j->detail ?: g_strerror(-j->result), s->userdata);
@@ -371,7 +363,7 @@ static void storage_on_damage(Storage *s, StorageJob *j) {
 
         s->damaged = !j->aside;
         put_back(s, j, s->damaged ? &failed : NULL);
-        s->commit_at = s->waiting.head ? storage_now(s) : USEC_INFINITY;
+        s->commit_at = s->waiting.head ? loop_now(s->event) : USEC_INFINITY;
         s->retry_at = 0;
         fail_queries(s, -EUCLEAN);
         if (!known)
@@ -382,7 +374,7 @@ static void storage_on_damage(Storage *s, StorageJob *j) {
 static void trimmed(Storage *s, const StorageJob *j) {
         if (j->result > 0)
                 return;
-        s->trim_at = usec_add(storage_now(s), STORAGE_TRIM_USEC);
+        s->trim_at = usec_add(loop_now(s->event), STORAGE_TRIM_USEC);
         s->trim_bytes = 0;
 }
 
@@ -493,7 +485,7 @@ int storage_new(sd_event *event, Store *store, const StoreOptions *replacement, 
         s->core = storage_core_new(store, replacement, export_path);
         s->export.fd = -EBADF;
         s->commit_at = USEC_INFINITY;
-        s->trim_at = storage_now(s);
+        s->trim_at = loop_now(s->event);
         g_queue_init(&s->waiting);
         g_queue_init(&s->written);
         g_queue_init(&s->queries);
@@ -553,7 +545,7 @@ void storage_write(Storage *s, Session *session) {
         waiting_push(s, session);
         s->n_in++;
         if (s->commit_at == USEC_INFINITY) {
-                s->commit_at = usec_add(storage_now(s), STORAGE_COMMIT_USEC);
+                s->commit_at = usec_add(loop_now(s->event), STORAGE_COMMIT_USEC);
                 if (!s->running && !s->failing)
                         deadline_set(s->deadline, MIN(deadline_get(s->deadline), s->commit_at));
         }
