@@ -437,10 +437,9 @@ static void master_init_bus(ModbusMaster *m) {
                 .probe_budget = c->probe_budget,
         };
         ModbusClock clock = { .now = master_now, .wake_at = master_wake_at, .userdata = m };
+        SerialOptions line = modbus_serial_options(&c->transport.serial, m->line.framing->kind);
 
-        if (c->transport.kind == MODBUS_TRANSPORT_SERIAL && c->transport.serial.baudrate > 0) {
-                SerialOptions line = modbus_serial_options(&c->transport.serial, m->line.framing->kind);
-
+        if (c->transport.kind == MODBUS_TRANSPORT_SERIAL && line.baudrate > 0) {
                 m->counters.wire_time = serial_chars_usec(&line, 1000);
                 if (c->write_priority)
                         options.request_delay = MAX(options.request_delay,

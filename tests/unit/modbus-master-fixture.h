@@ -36,7 +36,7 @@ typedef struct Settings {
         unsigned immediate, delayed;
         ModbusFramingKind framing;
         bool line;              /* serial, without parity */
-        unsigned baudrate;      /* 0: 115200 */
+        uint64_t baudrate;      /* 0: 115200 */
         const char *silent_interval;
         unsigned max_outstanding; /* 0: 1 */
         bool beyond;            /* with what the native form adds to the specification */
@@ -50,9 +50,9 @@ typedef struct Fixture {
 static _unused_ char *transport_text(const Settings *s, const Peer *peer) {
         if (!s->line)
                 return g_strdup_printf("{type: TCP, host: 127.0.0.1, port: %u}", peer->port);
-        return g_strdup_printf("{type: SERIAL, port: '%s', baudrate: %u, bytesize: EIGHTBITS, parity: NONE, "
+        return g_strdup_printf("{type: SERIAL, port: '%s', baudrate: %" PRIu64 ", bytesize: EIGHTBITS, parity: NONE, "
                                "stopbits: ONE, flow_control: {xonxoff: false, rtscts: false, dsrdtr: false}%s%s}",
-                               peer->pty->path, s->baudrate ?: 115200U, s->silent_interval ? ", silent_interval: " : "",
+                               peer->pty->path, s->baudrate ?: UINT64_C(115200), s->silent_interval ? ", silent_interval: " : "",
                                s->silent_interval ?: "");
 }
 

@@ -302,6 +302,18 @@ static void test_busy(void) {
         fixture_done(&f);
 }
 
+/* No line has such a speed: it cannot be opened, and nobody divides by it. */
+static void test_impossible_speed(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .line = true, .framing = MODBUS_FRAMING_RTU, .baudrate = UINT64_C(1) << 32 },
+                     POLLED_ONCE);
+        fake_host_start(f.host);
+        fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
+        wait_link(&f, DEVICE_LINK_DOWN);
+        fixture_done(&f);
+}
+
 /* Between two transmissions, whether the first one was answered or not. */
 static void test_silent_interval(void) {
         for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
@@ -381,6 +393,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-master-serial/port-returns-meanwhile", test_port_returns_meanwhile);
         g_test_add_func("/modbus-master-serial/stop-while-opening", test_stop_while_opening);
         g_test_add_func("/modbus-master-serial/busy", test_busy);
+        g_test_add_func("/modbus-master-serial/impossible-speed", test_impossible_speed);
         g_test_add_func("/modbus-master-serial/silent-interval", test_silent_interval);
         g_test_add_func("/modbus-master-serial/write-in-silence", test_write_in_silence);
         g_test_add_func("/modbus-master-serial/wire-load", test_wire_load);
