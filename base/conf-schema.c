@@ -18,16 +18,11 @@ static void write_strings(JsonWriter *w, const char *key, const char *const *wor
         json_close_array(w);
 }
 
-static void write_string(JsonWriter *w, const char *key, const char *value) {
-        json_key(w, key);
-        json_string(w, value);
-}
-
 static void write_type(JsonWriter *w, const ConfField *field, const char *type) {
         if (field->flags & CONF_NULLABLE)
                 write_strings(w, "type", (const char *const[]) { type, "null", NULL }, false);
         else
-                write_string(w, "type", type);
+                json_member_string(w, "type", type);
 }
 
 static void write_limit(JsonWriter *w, const char *key, double value) {
@@ -55,9 +50,9 @@ static void write_documentation(JsonWriter *w, const ConfField *field, ConfForm 
         if (field->help && field->unit) {
                 g_autofree char *text = g_strdup_printf("%s (%s)", field->help, field->unit);
 
-                write_string(w, "description", text);
+                json_member_string(w, "description", text);
         } else if (field->help)
-                write_string(w, "description", field->help);
+                json_member_string(w, "description", field->help);
         if (fallback) {
                 json_key(w, "default");
                 json_raw(w, (JsonSpan) { fallback, strlen(fallback) });
@@ -182,7 +177,7 @@ static void write_members(JsonWriter *w, const ConfField *fields, const char *ta
         if (tag) {
                 json_key(w, tag);
                 json_open_object(w);
-                write_string(w, "const", value);
+                json_member_string(w, "const", value);
                 json_close_object(w);
         }
         for (const ConfField *f = fields; f->name; f++)
@@ -208,7 +203,7 @@ static void write_members(JsonWriter *w, const ConfField *fields, const char *ta
 }
 
 void conf_schema_write(JsonWriter *w, const ConfField *fields, ConfForm form) {
-        write_string(w, "type", "object");
+        json_member_string(w, "type", "object");
         write_members(w, fields, NULL, NULL, form);
 }
 
@@ -216,12 +211,12 @@ static void write_variant(JsonWriter *w, const ConfField *field, const ConfVaria
         json_open_object(w);
         json_key(w, "if");
         json_open_object(w);
-        write_string(w, "type", "object");
+        json_member_string(w, "type", "object");
         json_key(w, "properties");
         json_open_object(w);
         json_key(w, field->tag);
         json_open_object(w);
-        write_string(w, "const", variant->name);
+        json_member_string(w, "const", variant->name);
         json_close_object(w);
         json_close_object(w);
         json_close_object(w);
@@ -229,7 +224,7 @@ static void write_variant(JsonWriter *w, const ConfField *field, const ConfVaria
         json_key(w, "then");
         json_open_object(w);
         if (variant->help)
-                write_string(w, "description", variant->help);
+                json_member_string(w, "description", variant->help);
         write_members(w, variant->fields, field->tag, variant->name, form);
         json_close_object(w);
         json_close_object(w);
@@ -265,11 +260,11 @@ static void write_text(JsonWriter *w, const ConfField *field, ConfForm form) {
         write_type(w, field, "string");
         write_range(w, field, "minLength", "maxLength");
         if (field->pattern)
-                write_string(w, "pattern", field->pattern);
+                json_member_string(w, "pattern", field->pattern);
         else if (field->flags & CONF_NAME)
-                write_string(w, "pattern",
-                             form == CONF_FORM_HAT ? "^[^\\x00-\\x1f\\x7f-\\x9f]*$"
-                                                   : "^[^/?*\\x00-\\x1f\\x7f-\\x9f]*$");
+                json_member_string(w, "pattern",
+                                   form == CONF_FORM_HAT ? "^[^\\x00-\\x1f\\x7f-\\x9f]*$"
+                                                         : "^[^/?*\\x00-\\x1f\\x7f-\\x9f]*$");
 }
 
 static void write_value(JsonWriter *w, const ConfField *field, ConfForm form) {
@@ -306,7 +301,7 @@ static void write_value(JsonWriter *w, const ConfField *field, ConfForm form) {
                 break;
         case CONF_TYPE_ANY:
                 if (field->ref)
-                        write_string(w, "$ref", field->ref);
+                        json_member_string(w, "$ref", field->ref);
                 break;
         case CONF_TYPE_JSON:
                 break;

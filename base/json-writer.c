@@ -251,6 +251,11 @@ void json_key(JsonWriter *w, const char *key) {
         w->after_key = true;
 }
 
+void json_member_string(JsonWriter *w, const char *key, const char *text) {
+        json_key(w, key);
+        json_string(w, text);
+}
+
 /* ---- the rest ----------------------------------------------------------------------------------------- */
 
 void json_bool(JsonWriter *w, bool value) {

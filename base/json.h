@@ -85,6 +85,7 @@ void json_open_array(JsonWriter *w);
 void json_close_array(JsonWriter *w);
 void json_key(JsonWriter *w, const char *key);
 void json_string(JsonWriter *w, const char *text); /* UTF-8; NULL writes null; ill-formed bytes as U+FFFD */
+void json_member_string(JsonWriter *w, const char *key, const char *text);
 void json_string_n(JsonWriter *w, const char *text, size_t size);
 void json_bool(JsonWriter *w, bool value);
 void json_null(JsonWriter *w);

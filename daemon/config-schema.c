@@ -6,11 +6,6 @@
 
 #include "daemon/config-tables.h"
 
-static void write_string(JsonWriter *w, const char *key, const char *value) {
-        json_key(w, key);
-        json_string(w, value);
-}
-
 /* if selector is this type, then the object of its keys. */
 static void write_device(JsonWriter *w, const DeviceType *type, ConfForm form) {
         g_autofree ConfField *fields = config_device_fields(type, form);
@@ -22,7 +17,7 @@ static void write_device(JsonWriter *w, const DeviceType *type, ConfForm form) {
         json_open_object(w);
         json_key(w, config_selector(form));
         json_open_object(w);
-        write_string(w, "const", config_selector_value(type, form));
+        json_member_string(w, "const", config_selector_value(type, form));
         json_close_object(w);
         json_close_object(w);
         json_close_object(w);
@@ -30,7 +25,7 @@ static void write_device(JsonWriter *w, const DeviceType *type, ConfForm form) {
         json_key(w, "then");
         json_open_object(w);
         if (type->help)
-                write_string(w, "description", type->help);
+                json_member_string(w, "description", type->help);
         conf_schema_write(w, fields, form);
         json_close_object(w);
         json_close_object(w);
@@ -40,7 +35,7 @@ static void write_devices(JsonWriter *w, ConfForm form) {
         g_autofree const char **values = config_selector_values(form);
 
         json_open_object(w);
-        write_string(w, "type", "object");
+        json_member_string(w, "type", "object");
         json_key(w, "properties");
         json_open_object(w);
         json_key(w, config_selector(form));
@@ -70,10 +65,10 @@ static void write_devices(JsonWriter *w, ConfForm form) {
 
 static void write_schema(JsonWriter *w, ConfForm form) {
         json_open_object(w);
-        write_string(w, "$schema", "https://json-schema.org/draft/2020-12/schema");
-        write_string(w, "title",
-                     form == CONF_FORM_HAT ? "Configuration of gatewayd, hat form"
-                                           : "Configuration of gatewayd, native form");
+        json_member_string(w, "$schema", "https://json-schema.org/draft/2020-12/schema");
+        json_member_string(w, "title",
+                           form == CONF_FORM_HAT ? "Configuration of gatewayd, hat form"
+                                                 : "Configuration of gatewayd, native form");
         conf_schema_write(w, config_main_fields(form), form);
         json_key(w, "$defs");
         json_open_object(w);

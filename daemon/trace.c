@@ -42,11 +42,6 @@ static void write_number(JsonWriter *w, const char *key, uint64_t value) {
         json_uint(w, value);
 }
 
-static void write_text(JsonWriter *w, const char *key, const char *value) {
-        json_key(w, key);
-        json_string(w, value);
-}
-
 static void write_hex(JsonWriter *w, const uint8_t *data, size_t size) {
         static const char digits[] = "0123456789abcdef";
         char text[2 * TAP_BYTES_MAX];
@@ -60,7 +55,7 @@ static void write_hex(JsonWriter *w, const uint8_t *data, size_t size) {
 }
 
 static void write_wire(JsonWriter *w, const DeviceConfig *c, const TapRecord *r) {
-        write_text(w, "Direction", tap_direction_to_string((TapDirection) r->header.direction));
+        json_member_string(w, "Direction", tap_direction_to_string((TapDirection) r->header.direction));
         write_hex(w, r->data, r->header.size);
         c->type->trace(c->conf, r, w);
 }
@@ -75,7 +70,7 @@ static void write_record(Trace *t, const TapRecord *r, uint64_t missed) {
         write_number(w, "Number", r->number);
         if (missed > 0)
                 write_number(w, "Missed", missed);
-        write_text(w, "Kind", tap_kind_to_string(kind));
+        json_member_string(w, "Kind", tap_kind_to_string(kind));
         if (r->header.connection > 0)
                 write_number(w, "Connection", r->header.connection);
         if (kind == TAP_OPENED || kind == TAP_CLOSED) {

@@ -5,12 +5,9 @@
 #include "devices/gpio/gpio-chip.h"
 #include "devices/gpio/gpio-device.h"
 
-static void write_string(JsonWriter *w, const char *key, const char *value) {
-        json_key(w, key);
-        if (value && *value)
-                json_string(w, value);
-        else
-                json_null(w);
+/* Empty is what nobody knows. */
+static void write_known(JsonWriter *w, const char *key, const char *value) {
+        json_member_string(w, key, value && *value ? value : NULL);
 }
 
 /* The line of a run that holds this one; NULL: none does. */
@@ -35,8 +32,8 @@ static void write_holder(JsonWriter *w, const char *path, size_t offset, const D
                         point = l->conf->name;
                 }
         }
-        write_string(w, "Device", device);
-        write_string(w, "Point", point);
+        write_known(w, "Device", device);
+        write_known(w, "Point", point);
 }
 
 static void write_line(JsonWriter *w, const char *path, size_t offset, const GpioLineInfo *l,
@@ -44,14 +41,14 @@ static void write_line(JsonWriter *w, const char *path, size_t offset, const Gpi
         json_open_object(w);
         json_key(w, "Offset");
         json_uint(w, offset);
-        write_string(w, "Name", l->name);
-        write_string(w, "Direction", gpio_direction_to_string(l->output ? GPIO_OUTPUT : GPIO_INPUT));
+        write_known(w, "Name", l->name);
+        write_known(w, "Direction", gpio_direction_to_string(l->output ? GPIO_OUTPUT : GPIO_INPUT));
         json_key(w, "ActiveLow");
         json_bool(w, l->active_low);
-        write_string(w, "Bias", gpio_bias_to_string(l->bias));
+        write_known(w, "Bias", gpio_bias_to_string(l->bias));
         json_key(w, "Used");
         json_bool(w, l->used);
-        write_string(w, "Consumer", l->consumer);
+        write_known(w, "Consumer", l->consumer);
         write_holder(w, path, offset, runs, n);
         json_close_object(w);
 }
@@ -63,10 +60,10 @@ static void write_chip(JsonWriter *w, const char *path, const Device *const *run
 
         r = gpio_lines_inspect(path, &info);
         json_open_object(w);
-        write_string(w, "Name", name);
-        write_string(w, "Path", path);
-        write_string(w, "Label", info.label);
-        write_string(w, "Error", r < 0 ? g_strerror(-r) : NULL);
+        write_known(w, "Name", name);
+        write_known(w, "Path", path);
+        write_known(w, "Label", info.label);
+        write_known(w, "Error", r < 0 ? g_strerror(-r) : NULL);
         json_key(w, "Lines");
         json_open_array(w);
         for (size_t i = 0; i < info.n; i++)
