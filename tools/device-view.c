@@ -35,6 +35,12 @@ bool member_boolean(JsonObject *o, const char *name) {
         return n && json_node_get_boolean(n);
 }
 
+JsonArray *member_array(JsonObject *o, const char *name) {
+        JsonNode *n = o ? json_object_get_member(o, name) : NULL;
+
+        return n && JSON_NODE_HOLDS_ARRAY(n) ? json_node_get_array(n) : NULL;
+}
+
 /* ---- views ------------------------------------------------------------------------------------------- */
 
 static DeviceView *device_view_new(JsonObject *o) {
@@ -125,19 +131,19 @@ static void update_root(GatewayView *v) {
 int gateway_view_parse(const char *text, GatewayView **ret) {
         g_autoptr(JsonNode) root = parse_object(text);
         JsonObject *o = root ? json_node_get_object(root) : NULL;
-        JsonNode *devices = o ? json_object_get_member(o, "Devices") : NULL;
+        JsonArray *devices = member_array(o, "Devices");
         JsonNode *manager = o ? json_object_get_member(o, "Manager") : NULL;
         GatewayView *v;
 
-        if (!devices || !JSON_NODE_HOLDS_ARRAY(devices) || !manager || !JSON_NODE_HOLDS_OBJECT(manager))
+        if (!devices || !manager || !JSON_NODE_HOLDS_OBJECT(manager))
                 return -EBADMSG;
 
         v = g_new0(GatewayView, 1);
         v->root = TAKE_PTR(root);
         v->manager = json_node_get_object(manager);
         v->devices = g_ptr_array_new_with_free_func(free_device_view);
-        for (guint i = 0; i < json_array_get_length(json_node_get_array(devices)); i++) {
-                JsonNode *n = json_array_get_element(json_node_get_array(devices), i);
+        for (guint i = 0; i < json_array_get_length(devices); i++) {
+                JsonNode *n = json_array_get_element(devices, i);
 
                 if (JSON_NODE_HOLDS_OBJECT(n))
                         g_ptr_array_add(v->devices, device_view_new(json_node_get_object(n)));

@@ -30,10 +30,13 @@ DEFINE_CLEANUP(DeviceView, device_view_free);
 GatewayView *gateway_view_free(GatewayView *v);
 DEFINE_CLEANUP(GatewayView, gateway_view_free);
 
-/* Value of a member as text, number or boolean; "", 0, false when it is missing, null or of another type. */
+/* Value of a member as text, number or boolean; "", 0, false when it is missing, null or of another type, or
+ * o is NULL. */
 const char *member_string(JsonObject *o, const char *name);
 uint64_t member_number(JsonObject *o, const char *name);
 bool member_boolean(JsonObject *o, const char *name);
+/* The same as an array; NULL. */
+JsonArray *member_array(JsonObject *o, const char *name);
 
 /* A text that is one JSON object; NULL: it is not. Caller frees. */
 JsonNode *parse_object(const char *text);

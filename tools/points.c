@@ -14,12 +14,6 @@ DEFINE_STRING_TABLE(point_kind, PointKind, point_kind_table);
 
 /* ---- from the description ---------------------------------------------------------------------------- */
 
-static JsonArray *member_array(JsonObject *o, const char *name) {
-        JsonNode *n = json_object_get_member(o, name);
-
-        return n && JSON_NODE_HOLDS_ARRAY(n) ? json_node_get_array(n) : NULL;
-}
-
 /* Appends the strings of the list; false: it holds something else. */
 static bool append_strings(GArray *subtypes, JsonArray *list) {
         for (guint i = 0; i < json_array_get_length(list); i++) {

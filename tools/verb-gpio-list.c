@@ -44,13 +44,6 @@ static JsonObject *object_at(JsonArray *a, guint i) {
         return JSON_NODE_HOLDS_OBJECT(n) ? json_node_get_object(n) : NULL;
 }
 
-/* NULL: it has none. */
-static JsonArray *member_array(JsonObject *o, const char *name) {
-        JsonNode *n = o ? json_object_get_member(o, name) : NULL;
-
-        return n && JSON_NODE_HOLDS_ARRAY(n) ? json_node_get_array(n) : NULL;
-}
-
 static guint length(JsonArray *a) {
         return a ? json_array_get_length(a) : 0;
 }
