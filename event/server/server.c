@@ -16,6 +16,7 @@
 
 #include "base/bounds.h"
 #include "base/log.h"
+#include "event/chatter.h"
 #include "event/server/server-internal.h"
 
 #define NAME_SHOWN_MAX 128U /* bytes of a client's name in a log line */
@@ -59,24 +60,13 @@ static void update_prompt(EventServer *s) {
 }
 
 static const char *end_describe(const Connection *c) {
-        switch (c->error) {
-        case -EBADMSG:
-                return "sent a malformed message";
-        case -EMSGSIZE:
-                return "sent a message that is too large";
-        case -EPROTO:
-                return "sent a message that does not belong there";
-        case -ETIMEDOUT:
-                if (c->flushing)
-                        return "did not take the rest in time";
-                return c->name ? "does not answer" : "did not say in time who it is";
-        case -ENOBUFS:
-                return "does not read what it asked for";
-        case -EDQUOT:
+        if (c->error == -EDQUOT)
                 return "held more than its share of the memory for all clients";
-        default:
-                return g_strerror(-c->error);
-        }
+        if (c->error == -ETIMEDOUT && c->flushing)
+                return "did not take the rest in time";
+        if (c->error == -ETIMEDOUT && !c->name)
+                return "did not say in time who it is";
+        return chatter_describe_end(c->error);
 }
 
 static Subtype client_name(const Connection *c) {
