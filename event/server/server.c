@@ -657,8 +657,7 @@ static bool is_database(const EventServer *s, int fd) {
         return false;
 }
 
-int event_server_export(EventServer *s, int fd, void (*callback)(int error, const char *detail, void *userdata),
-                        void *userdata) {
+int event_server_export(EventServer *s, int fd, CopierCallback callback, void *userdata) {
         if (is_database(s, fd))
                 return -ETXTBSY;
         return storage_export(s->storage, fd, callback, userdata);

@@ -59,7 +59,7 @@ typedef struct EventServerCounters {
 EventServerCounters event_server_get_counters(const EventServer *s);
 
 /* As storage_export(). -ETXTBSY: fd is the database itself, or a file that belongs to it. */
-int event_server_export(EventServer *s, int fd, void (*callback)(int error, const char *detail, void *userdata), void *userdata);
+int event_server_export(EventServer *s, int fd, CopierCallback callback, void *userdata);
 
 /* Orderly end: no new clients, status stopping, `engine` STOPPED, everything committed and written out, then stopped(), in a later turn, at the latest
  * after limit. */

@@ -9,7 +9,6 @@
 #include "base/bounds.h"
 #include "base/deadline.h"
 #include "base/turn-end.h"
-#include "event/server/copier.h"
 #include "event/server/storage-job.h"
 
 #define JOBS_MAX 4 /* the one that runs, one that somebody waits for, the last one */
@@ -19,7 +18,7 @@ typedef struct Export {
         bool running;   /* until called back */
         bool copying;   /* the copy is complete and on its way into fd */
         int fd;
-        void (*callback)(int error, const char *detail, void *userdata);
+        CopierCallback callback;
         void *userdata;
 } Export;
 
@@ -594,8 +593,7 @@ StorageQuery *storage_query_cancel(StorageQuery *q) {
         return NULL;
 }
 
-int storage_export(Storage *s, int fd, void (*callback)(int error, const char *detail, void *userdata),
-                   void *userdata) {
+int storage_export(Storage *s, int fd, CopierCallback callback, void *userdata) {
         struct stat st;
         int flags, duplicate;
 

@@ -10,6 +10,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "event/server/copier.h"
 #include "event/server/store.h"
 
 #define STORAGE_COMMIT_USEC (1 * USEC_PER_SEC)          /* what nobody waits for is on disk after that */
@@ -80,4 +81,4 @@ StorageQuery *storage_query(Storage *s, StoreQuery *query, StorageQueryCallback 
 StorageQuery *storage_query_cancel(StorageQuery *q); /* no callback; NULL accepted, returns NULL */
 /* Copies the database into a regular file (a duplicate of fd is used), by way of a file beside it that is deleted. -EBUSY: one is under
  * way; -EINVAL: not a regular file that can be written anywhere. The callback comes in a later turn, unless the storage is closed; the callee may close it. */
-int storage_export(Storage *s, int fd, void (*callback)(int error, const char *detail, void *userdata), void *userdata);
+int storage_export(Storage *s, int fd, CopierCallback callback, void *userdata);

@@ -23,7 +23,7 @@ static North north;
 static bool embedded;
 static const char *trouble;
 static int export_answer;
-static void (*exported)(int error, const char *detail, void *userdata);
+static CopierCallback exported;
 static void *exported_userdata;
 static EventRequestCallback query_callback, register_callback;
 static void *query_userdata, *register_userdata;
@@ -84,7 +84,7 @@ const char *event_server_get_trouble(const EventServer *s) {
         return trouble;
 }
 EventServerCounters event_server_get_counters(const EventServer *s) { return (EventServerCounters) { 0 }; }
-int event_server_export(EventServer *s, int fd, void (*callback)(int error, const char *detail, void *userdata), void *userdata) {
+int event_server_export(EventServer *s, int fd, CopierCallback callback, void *userdata) {
         if (export_answer < 0)
                 return export_answer;
         exported = callback;
