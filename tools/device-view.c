@@ -4,7 +4,7 @@
 
 #include <config.h>
 
-#include "tools/address.h"
+#include "tools/device-name.h"
 #include "tools/device-view.h"
 #include "tools/text.h"
 
@@ -186,7 +186,7 @@ static bool selects_any(const GatewayView *v, const char *argument) {
         for (guint i = 0; i < v->devices->len; i++) {
                 const DeviceView *d = v->devices->pdata[i];
 
-                if (address_matches(argument, d->type, d->name))
+                if (device_name_matches(argument, d->type, d->name))
                         return true;
         }
         return false;
@@ -196,13 +196,13 @@ ExitStatus gateway_select(GatewayView *v, char *const *arguments) {
         ExitStatus s = CTL_OK;
 
         for (char *const *a = arguments; a && *a; a++)
-                if (!address_is_glob(*a) && !selects_any(v, *a))
+                if (!device_name_is_glob(*a) && !selects_any(v, *a))
                         s = complain(CTL_NO_DEVICE, "No such device: '%s'", *a);
 
         for (guint i = v->devices->len; i > 0; i--) {
                 const DeviceView *d = v->devices->pdata[i - 1];
 
-                if (!addresses_match(arguments, d->type, d->name))
+                if (!device_names_match(arguments, d->type, d->name))
                         g_ptr_array_remove_index(v->devices, i - 1);
         }
         update_root(v);
@@ -296,7 +296,7 @@ static ExitStatus find_by_name(Client *c, const char *name, bool start, DeviceVi
         for (guint i = 0; i < v->devices->len; i++) {
                 DeviceView *d = v->devices->pdata[i];
 
-                if (!address_names(name, d->type, d->name))
+                if (!device_name_is(name, d->type, d->name))
                         continue;
                 several = first;
                 g_string_append_printf(found, "%s%s/%s", first ? ", " : "", d->type, d->name);
@@ -312,7 +312,7 @@ static ExitStatus find_by_name(Client *c, const char *name, bool start, DeviceVi
 ExitStatus device_find(Client *c, const char *argument, bool start, DeviceView **ret) {
         g_autofree char *type = NULL, *name = NULL;
 
-        if (address_split(argument, &type, &name))
+        if (device_name_split(argument, &type, &name))
                 return get_device(c, type, name, start, ret);
         return find_by_name(c, argument, start, ret);
 }

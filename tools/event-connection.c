@@ -15,7 +15,7 @@
 #define TOKEN_REFUSED "invalid client token" /* wire.md 3.6 */
 
 struct EventConnection {
-        EventServer *server;
+        ServerChoice *server;
         usec_t deadline;
         EventNotified notified;
         void *userdata;
@@ -89,7 +89,7 @@ ExitStatus event_connection_new(const Options *o, Client *bus, usec_t timeout, E
         c->deadline = timeout > 0 ? usec_add(now_usec(CLOCK_MONOTONIC), timeout) : USEC_INFINITY;
         c->notified = notified;
         c->userdata = userdata;
-        s = event_server_find(o, bus, &c->server);
+        s = server_choice_new(o, bus, &c->server);
         if (s != CTL_OK)
                 return s;
         r = sd_event_new(&c->event);
@@ -109,7 +109,7 @@ EventConnection *event_connection_free(EventConnection *c) {
         for (size_t i = 0; i < ELEMENTSOF(c->signal_event_sources); i++)
                 sd_event_source_disable_unref(c->signal_event_sources[i]);
         sd_event_unref(c->event);
-        event_server_free(c->server);
+        server_choice_free(c->server);
         g_free(c->reason);
         g_free(c);
         return NULL;

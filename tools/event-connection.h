@@ -6,7 +6,7 @@
 #pragma once
 
 #include "event/client.h"
-#include "tools/event-server.h"
+#include "tools/server-choice.h"
 
 typedef struct EventConnection EventConnection;
 
@@ -14,7 +14,7 @@ typedef struct EventConnection EventConnection;
 typedef void (*EventAnswer)(const Event *events, size_t n, bool more_follows, void *userdata);
 typedef void (*EventNotified)(const Event *events, size_t n, void *userdata);
 
-/* Finds the server (event_server_find()) and complains when there is none; does not connect yet. bus: may be
+/* Finds the server (server_choice_new()) and complains when there is none; does not connect yet. bus: may be
  * NULL. timeout: of everything that follows, 0: no limit beside that of each step. notified may be NULL; it is
  * called inside the other functions only. */
 ExitStatus event_connection_new(const Options *o, Client *bus, usec_t timeout, EventNotified notified,

@@ -2,7 +2,7 @@
 /* Points of a device. No state. */
 #include <errno.h>
 
-#include "tools/address.h"
+#include "tools/device-name.h"
 #include "tools/points.h"
 #include "tools/text.h"
 
@@ -159,7 +159,7 @@ ExitStatus points_split(const GatewayView *g, const char *argument, const Device
                 const DeviceView *d = g->devices->pdata[i];
                 g_autofree char *start = g_strconcat(d->type, "/", d->name, "/", NULL);
 
-                if (address_names(argument, d->type, d->name))
+                if (device_name_is(argument, d->type, d->name))
                         return CTL_OK;
                 try_start(&whole, d, argument, start);
                 try_start(&bare, d, argument, start + strlen(d->type) + 1);

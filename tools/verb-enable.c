@@ -2,8 +2,8 @@
 /* gatewayctl enable, disable DEVICE… [--wait[=STATE]]: done when the event server has accepted it; with
  * --wait when the devices have reached what is waited for. TYPE/NAME/PART means a part of a device: its event is
  * registered at the event server by ourselves, for D-Bus knows no parts. */
-#include "tools/address.h"
 #include "tools/control.h"
+#include "tools/device-name.h"
 #include "tools/event-connection.h"
 #include "tools/points.h"
 #include "tools/verbs.h"
@@ -59,7 +59,7 @@ static ExitStatus find_part(Enabling *e, const char *argument, const DeviceView 
         ExitStatus s;
 
         *ret_device = NULL;
-        if (argument[0] == '/' || !address_split(argument, &type, &name))
+        if (argument[0] == '/' || !device_name_split(argument, &type, &name))
                 return CTL_OK;
         s = device_is_there(e->bus, type, name, true, &there);
         if (s != CTL_OK || there)

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "tools/address.h"
+#include "tools/device-name.h"
 #include "tools/device-text.h"
 #include "tools/output.h"
 #include "tools/text.h"
@@ -97,7 +97,7 @@ static void on_edge(const WatchEdge *e, void *userdata) {
         g_autofree char *type = NULL, *name = NULL;
         Clocks now = clocks_now(m->client);
 
-        if (!address_split(e->path, &type, &name) || !addresses_match(m->patterns, type, name) ||
+        if (!device_name_split(e->path, &type, &name) || !device_names_match(m->patterns, type, name) ||
             in_snapshot(m, e, type, name))
                 return;
         if (m->options->json != JSON_OFF)

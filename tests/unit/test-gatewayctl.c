@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tools/: what gatewayctl decides without a bus: addresses, order, cutting, times, goals, exit statuses, descriptions,
+/* tools/: what gatewayctl decides without a bus: names of devices, order, cutting, times, goals, exit statuses, descriptions,
  * event types, moments, events as text, points. */
 #include <errno.h>
 
 #include <config.h>
 
-#include "tools/address.h"
+#include "tools/device-name.h"
 #include "tools/device-text.h"
 #include "tools/event-text.h"
 #include "tools/event-types.h"
@@ -123,12 +123,12 @@ static void test_seconds(void) {
         g_assert_cmpuint(t, ==, UINT64_C(10000000000000));
 }
 
-/* ---- addresses --------------------------------------------------------------------------------------- */
+/* ---- names of devices -------------------------------------------------------------------------------- */
 
 static void assert_split(const char *text, const char *type, const char *name) {
         g_autofree char *t = NULL, *n = NULL;
 
-        g_assert_cmpint(address_split(text, &t, &n), ==, type != NULL);
+        g_assert_cmpint(device_name_split(text, &t, &n), ==, type != NULL);
         g_assert_cmpstr(t, ==, type);
         g_assert_cmpstr(n, ==, name);
 }
@@ -167,20 +167,20 @@ static void test_matches(void) {
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
                 const char *text = table[i].text;
 
-                g_assert_cmpint(address_names(text, "modbus_master", "plc-1"), ==, table[i].names);
-                g_assert_cmpint(address_matches(text, "modbus_master", "plc-1"), ==, table[i].matches);
+                g_assert_cmpint(device_name_is(text, "modbus_master", "plc-1"), ==, table[i].names);
+                g_assert_cmpint(device_name_matches(text, "modbus_master", "plc-1"), ==, table[i].matches);
         }
-        g_assert_true(address_matches("a*[", "modbus_master", "a*[")); /* a name that looks like a pattern */
-        g_assert_true(address_matches("modbus_master/a/b", "modbus_master", "a/b"));
-        g_assert_true(address_is_glob("plc*"));
-        g_assert_false(address_is_glob("modbus_master/plc-1"));
+        g_assert_true(device_name_matches("a*[", "modbus_master", "a*[")); /* a name that looks like a pattern */
+        g_assert_true(device_name_matches("modbus_master/a/b", "modbus_master", "a/b"));
+        g_assert_true(device_name_is_glob("plc*"));
+        g_assert_false(device_name_is_glob("modbus_master/plc-1"));
 }
 
 static void test_several(void) {
-        g_assert_true(addresses_match(NULL, "t", "n"));
-        g_assert_true(addresses_match((char *[]) { NULL }, "t", "n"));
-        g_assert_true(addresses_match((char *[]) { (char *) "x", (char *) "t/n", NULL }, "t", "n"));
-        g_assert_false(addresses_match((char *[]) { (char *) "x", NULL }, "t", "n"));
+        g_assert_true(device_names_match(NULL, "t", "n"));
+        g_assert_true(device_names_match((char *[]) { NULL }, "t", "n"));
+        g_assert_true(device_names_match((char *[]) { (char *) "x", (char *) "t/n", NULL }, "t", "n"));
+        g_assert_false(device_names_match((char *[]) { (char *) "x", NULL }, "t", "n"));
 }
 
 /* ---- exit statuses ----------------------------------------------------------------------------------- */
@@ -717,9 +717,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/text/durations", test_durations);
         g_test_add_func("/text/ago", test_ago);
         g_test_add_func("/text/seconds", test_seconds);
-        g_test_add_func("/address/split", test_split);
-        g_test_add_func("/address/matches", test_matches);
-        g_test_add_func("/address/several", test_several);
+        g_test_add_func("/device-name/split", test_split);
+        g_test_add_func("/device-name/matches", test_matches);
+        g_test_add_func("/device-name/several", test_several);
         g_test_add_func("/exit-status/errors", test_statuses);
         g_test_add_func("/exit-status/sentences", test_sentences);
         g_test_add_func("/view/gateway", test_gateway_view);

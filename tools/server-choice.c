@@ -4,7 +4,7 @@
 
 #include "base/sd.h"
 #include "base/secret.h"
-#include "tools/event-server.h"
+#include "tools/server-choice.h"
 #include "tools/text.h"
 
 #define SOCKET_NAME "eventer.sock" /* in the runtime directory */
@@ -20,7 +20,7 @@ static ExitStatus read_token(const char *path, char **ret) {
 
 /* ---- address ----------------------------------------------------------------------------------------- */
 
-static void set_address(EventServer *s, const Address *a) {
+static void set_address(ServerChoice *s, const Address *a) {
         g_autofree char *text = NULL;
 
         address_done(&s->address);
@@ -36,12 +36,12 @@ static void set_address(EventServer *s, const Address *a) {
         s->name = text_printable(text);
 }
 
-static void set_default(EventServer *s) {
+static void set_default(ServerChoice *s) {
         set_address(s, &(Address) { .kind = ADDRESS_UNIX, .path = (char *) SOCKET_NAME });
 }
 
 /* Of --server=: a relative path is one of the shell's, as every other file of a command line. */
-static ExitStatus set_given(EventServer *s, const char *text) {
+static ExitStatus set_given(ServerChoice *s, const char *text) {
         Address a = {};
 
         if (address_parse(text, &a) < 0 || (a.kind == ADDRESS_TCP && a.port == 0)) {
@@ -91,7 +91,7 @@ static ExitStatus get_property(Client *c, char **ret) {
 }
 
 /* text: the property. */
-static ExitStatus set_named(EventServer *s, const Client *c, const char *text) {
+static ExitStatus set_named(ServerChoice *s, const Client *c, const char *text) {
         ExitStatus status = CTL_OK;
         Address a = {};
         bool known;
@@ -108,7 +108,7 @@ static ExitStatus set_named(EventServer *s, const Client *c, const char *text) {
         return status;
 }
 
-static ExitStatus set_from_daemon(EventServer *s, Client *c) {
+static ExitStatus set_from_daemon(ServerChoice *s, Client *c) {
         g_autofree char *text = NULL;
         ExitStatus status;
 
@@ -116,7 +116,7 @@ static ExitStatus set_from_daemon(EventServer *s, Client *c) {
         return status == CTL_OK ? set_named(s, c, text) : status;
 }
 
-static ExitStatus set_guess(EventServer *s) {
+static ExitStatus set_guess(ServerChoice *s) {
         set_default(s);
         s->guessed = true;
         return CTL_OK;
@@ -124,7 +124,7 @@ static ExitStatus set_guess(EventServer *s) {
 
 /* The same of a daemon that may not be there, over a bus that may not be there: then it is the socket that a
  * daemon of this host would have. */
-static ExitStatus set_from_daemon_or_guess(EventServer *s, const Options *o) {
+static ExitStatus set_from_daemon_or_guess(ServerChoice *s, const Options *o) {
         _cleanup_(client_freep) Client *c = NULL;
         g_autofree char *text = NULL;
         ExitStatus status = CTL_OK;
@@ -146,8 +146,8 @@ static ExitStatus set_from_daemon_or_guess(EventServer *s, const Options *o) {
 
 /* ---- public ------------------------------------------------------------------------------------------ */
 
-ExitStatus event_server_find(const Options *o, Client *c, EventServer **ret) {
-        _cleanup_(event_server_freep) EventServer *s = g_new0(EventServer, 1);
+ExitStatus server_choice_new(const Options *o, Client *c, ServerChoice **ret) {
+        _cleanup_(server_choice_freep) ServerChoice *s = g_new0(ServerChoice, 1);
         ExitStatus status = CTL_OK;
 
         if (o->token_file)
@@ -167,7 +167,7 @@ ExitStatus event_server_find(const Options *o, Client *c, EventServer **ret) {
         return CTL_OK;
 }
 
-EventServer *event_server_free(EventServer *s) {
+ServerChoice *server_choice_free(ServerChoice *s) {
         if (!s)
                 return NULL;
         address_done(&s->address);

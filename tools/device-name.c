@@ -6,11 +6,11 @@
 
 #include <config.h>
 
-#include "tools/address.h"
+#include "tools/device-name.h"
 
 #define DEVICE_PATH BUS_ROOT_PATH "/device/%/%"
 
-bool address_split(const char *text, char **ret_type, char **ret_name) {
+bool device_name_split(const char *text, char **ret_type, char **ret_name) {
         const char *slash = strchr(text, '/');
 
         if (!slash)
@@ -23,32 +23,32 @@ bool address_split(const char *text, char **ret_type, char **ret_name) {
         return true;
 }
 
-bool address_is_glob(const char *text) {
+bool device_name_is_glob(const char *text) {
         return strpbrk(text, "*?[");
 }
 
-bool address_names(const char *text, const char *type, const char *name) {
+bool device_name_is(const char *text, const char *type, const char *name) {
         g_autofree char *t = NULL, *n = NULL;
 
-        if (!address_split(text, &t, &n))
+        if (!device_name_split(text, &t, &n))
                 return streq(text, name);
         return streq(t, type) && streq(n, name);
 }
 
-bool address_matches(const char *text, const char *type, const char *name) {
+bool device_name_matches(const char *text, const char *type, const char *name) {
         g_autofree char *full = NULL;
 
-        if (address_names(text, type, name) || fnmatch(text, name, 0) == 0)
+        if (device_name_is(text, type, name) || fnmatch(text, name, 0) == 0)
                 return true;
         full = g_strconcat(type, "/", name, NULL);
         return strchr(text, '/') && fnmatch(text, full, 0) == 0;
 }
 
-bool addresses_match(char *const *texts, const char *type, const char *name) {
+bool device_names_match(char *const *texts, const char *type, const char *name) {
         if (!texts || !texts[0])
                 return true;
         for (; *texts; texts++)
-                if (address_matches(*texts, type, name))
+                if (device_name_matches(*texts, type, name))
                         return true;
         return false;
 }
