@@ -2,10 +2,12 @@
 /* Opens the embedded event server as the configuration wants it. Keeps nothing. Loop thread, at start. */
 #include <errno.h>
 
+#include <config.h>
+
 #include "base/log.h"
 #include "daemon/north-embedded.h"
 
-#define LISTEN_DEFAULT "unix:eventer.sock"
+#define LISTEN_DEFAULT "unix:" EVENTER_SOCKET
 #define MEMORY_PATH ":memory:"
 #define STATE_MODE 0750
 #define RUNTIME_MODE 0755 /* the sockets in it have a mode of their own */

@@ -7,8 +7,6 @@
 #include "tools/server-choice.h"
 #include "tools/text.h"
 
-#define SOCKET_NAME "eventer.sock" /* in the runtime directory */
-
 /* ---- token ------------------------------------------------------------------------------------------- */
 
 static ExitStatus read_token(const char *path, char **ret) {
@@ -37,7 +35,7 @@ static void set_address(ServerChoice *s, const Address *a) {
 }
 
 static void set_default(ServerChoice *s) {
-        set_address(s, &(Address) { .kind = ADDRESS_UNIX, .path = (char *) SOCKET_NAME });
+        set_address(s, &(Address) { .kind = ADDRESS_UNIX, .path = (char *) EVENTER_SOCKET });
 }
 
 /* Of --server=: a relative path is one of the shell's, as every other file of a command line. */
