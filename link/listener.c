@@ -21,8 +21,8 @@ struct Listener {
         Listener *next; /* of the process */
         int fd;
         sd_event_source *source;
-        Deadline *rest; /* set while accepting rests */
-        bool complained; /* since the last success */
+        Deadline *rest;  /* set while accepting rests */
+        bool complained; /* since everybody who waited was accepted */
         const char *description;
         ListenerAccept accept;
         void *userdata;
@@ -85,12 +85,13 @@ static int listener_on_connection(sd_event_source *source, int listening_fd, uin
                 if (fd < 0) {
                         if (error_is_of_connection(errno))
                                 continue;
-                        if (errno != EAGAIN)
+                        if (errno == EAGAIN)
+                                l->complained = false;
+                        else
                                 listener_rest(l, errno);
                         return 0;
                 }
 
-                l->complained = false;
                 l->freed = &freed;
                 l->accept(l, fd, l->userdata);
                 if (freed)
@@ -107,7 +108,7 @@ static int listener_new(sd_event *event, int fd, const char *description, Listen
         int r;
 
         l = g_new(Listener, 1);
-        *l = (Listener) { .fd = fd, .description = description, .accept = accept, .userdata = userdata };
+        *l = (Listener){ .fd = fd, .description = description, .accept = accept, .userdata = userdata };
 
         r = sd_event_add_io(event, &l->source, fd, EPOLLIN, listener_on_connection, l);
         if (r < 0)
@@ -295,12 +296,12 @@ static bool endpoint_of(const struct sockaddr *sa, Endpoint *ret) {
 
         switch (sa->sa_family) {
         case AF_INET:
-                *ret = (Endpoint) { .port = in->sin_port };
+                *ret = (Endpoint){ .port = in->sin_port };
                 ret->host.s6_addr[10] = ret->host.s6_addr[11] = 0xff;
                 memcpy(&ret->host.s6_addr[12], &in->sin_addr, sizeof(in->sin_addr));
                 return true;
         case AF_INET6:
-                *ret = (Endpoint) { in6->sin6_addr, in6->sin6_port };
+                *ret = (Endpoint){ in6->sin6_addr, in6->sin6_port };
                 return true;
         default:
                 return false;

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "link/listener.h"
+#include "tests/unit/capture.h"
 #include "tests/unit/loop.h"
 
 typedef struct Fixture {
@@ -207,6 +208,34 @@ static void test_out_of_descriptors(Fixture *f, gconstpointer unused) {
         (void) close(b);
 }
 
+/* One line, although now and then one more is accepted. */
+static void test_out_of_descriptors_for_long(Fixture *f, gconstpointer unused) {
+        Capture capture = capture_file();
+        g_autofree char *text = NULL;
+        struct rlimit before, tight;
+        int clients[4];
+
+        g_assert_cmpint(open_tcp(f, "127.0.0.1", 0, &f->listener), ==, 0);
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++)
+                g_assert_cmpint(clients[i] = client("127.0.0.1", listener_port(f->listener)), >=, 0);
+        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+        tight = before;
+        tight.rlim_cur = (rlim_t) clients[ELEMENTSOF(clients) - 1] + 2; /* one more fits */
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &tight), ==, 0);
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                LOOP_UNTIL(f->event, f->accepted->len == 1);
+                close_accepted(f);
+        }
+        (void) loop_settle(f->event);
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+
+        text = capture_end(&capture);
+        g_assert_nonnull(strstr(text, "cannot accept"));
+        g_assert_null(strchr(strchr(text, '\n') + 1, '\n'));
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++)
+                (void) close(clients[i]);
+}
+
 static void test_borrow(Fixture *f, gconstpointer unused) {
         struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         uint16_t port;
@@ -345,6 +374,7 @@ int main(int argc, char *argv[]) {
         ADD("ipv6-only", test_ipv6_only);
         ADD("free-inside", test_free_inside);
         ADD("out-of-descriptors", test_out_of_descriptors);
+        ADD("out-of-descriptors-for-long", test_out_of_descriptors_for_long);
         ADD("borrow", test_borrow);
         ADD("is-at", test_is_at);
         ADD("unix", test_unix);
