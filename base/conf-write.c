@@ -8,13 +8,10 @@
 
 static char *string_text(const char *s) {
         JsonWriter w;
-        char *text;
 
         json_writer_init_growing(&w);
         json_string(&w, s);
-        text = json_writer_steal(&w);
-        json_writer_done(&w);
-        return text;
+        return json_writer_steal(&w);
 }
 
 /* A value is there: not null, and not left out. */

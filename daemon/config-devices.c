@@ -9,7 +9,6 @@ typedef struct DeviceParser {
         Config *config;
         ConfClaims *claims;
         ConfErrors *errors;
-        const ConfNode *devices;
         size_t form_index;      /* the device that said which form the file is in */
         size_t index;           /* the one that is read */
         GHashTable *names;      /* `TYPE NAME` → index + 1 */
@@ -174,7 +173,6 @@ void config_parse_devices(Config *c, const ConfNode *devices, ConfClaims *claims
                 .config = c,
                 .claims = claims,
                 .errors = errors,
-                .devices = devices,
                 .names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
                 .tables = g_hash_table_new_full(NULL, NULL, NULL, g_free),
         };

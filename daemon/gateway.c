@@ -176,7 +176,7 @@ static void on_north_changed(void *userdata) {
                 g->engine = engine_free(g->engine);
         if (!g->engine || north_is_leaving(g->north))
                 for (unsigned i = 0; i < g->proxies->len; i++)
-                        proxy_refresh(g->proxies->pdata[i]);
+                        proxy_settle(g->proxies->pdata[i]);
         NOTIFY(g, gateway_changed, g, GATEWAY_NORTH);
 }
 

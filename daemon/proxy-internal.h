@@ -83,8 +83,8 @@ void proxy_exit(Proxy *p);
 /* The same; the device is told to stop before this returns. Not from inside a callback of a device. */
 void proxy_exit_now(Proxy *p);
 bool proxy_is_idle(const Proxy *p); /* no device, nothing pending */
-/* Why it cannot run has changed north. */
-void proxy_refresh(Proxy *p);
+/* State, link and their reasons from what is; tells the gateway about edges. Also when why it cannot run has changed north. */
+void proxy_settle(Proxy *p);
 const EventType *proxy_system_prefix(const Proxy *p);
 /* Whether a stored descriptor of that name is one of its device's. */
 bool proxy_owns_stored(const Proxy *p, const char *name);
@@ -92,7 +92,6 @@ bool proxy_owns_stored(const Proxy *p, const char *name);
 /* ---- between proxy.c and proxy-host.c ---- */
 void proxy_schedule(Proxy *p);  /* proxy_reconcile() later in this turn */
 void proxy_deliver_queue(Proxy *p);
-void proxy_settle(Proxy *p);    /* state, link and their reasons from what is; tells the gateway about edges */
 void proxy_set_link(Proxy *p, DeviceLink link, DeviceReason reason, const char *detail);
 void proxy_register_running(Proxy *p, bool running);
 void proxy_cancel_queries(Proxy *p);

@@ -438,10 +438,6 @@ int proxy_restart(Proxy *p) {
         return 0;
 }
 
-void proxy_refresh(Proxy *p) {
-        proxy_settle(p);
-}
-
 /* ---- life --------------------------------------------------------------------------------------------------------- */
 
 bool proxy_is_idle(const Proxy *p) {

@@ -163,8 +163,6 @@ int store_reserve(Store *s);
 
 /* The SBS strings of the subtypes one after another, without their count: a beginning of a type is a beginning of its bytes. */
 void store_key(Buffer *b, const Subtype *subtypes, size_t n);
-/* 1: found, 0: never seen, <0. ret_last is the number of its last event that is written or cached. */
-int store_find_type(Store *s, const Buffer *key, uint32_t *ret_id, int64_t *ret_last);
 
 static inline Timestamp column_time(sqlite3_stmt *row) {
         return (Timestamp) { .s = sqlite3_column_int64(row, COLUMN_TIME_S),

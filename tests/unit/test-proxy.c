@@ -440,7 +440,7 @@ static void test_standby(void) {
         setup(CONF_FORM_NATIVE);
         g_assert_cmpint(proxy_view(proxy)->state, ==, PROXY_DISABLED);
         gateway.monitor = MONITOR_WAITING;
-        proxy_refresh(proxy);
+        proxy_settle(proxy);
         g_assert_cmpint(proxy_view(proxy)->state, ==, PROXY_WAITING);
         gateway.monitor = MONITOR_BLESSED;
         attach();
