@@ -644,20 +644,12 @@ const char *conf_node_string(const ConfNode *n) {
         return n->kind == CONF_STRING ? n->string : NULL;
 }
 
-bool conf_node_bool(const ConfNode *n) {
-        return n->kind == CONF_BOOL && n->boolean;
-}
-
 size_t conf_node_length(const ConfNode *n) {
         return n->kind == CONF_ARRAY || n->kind == CONF_OBJECT ? n->children.n : 0;
 }
 
 const ConfNode *conf_node_item(const ConfNode *n, size_t i) {
         return i < conf_node_length(n) ? n->children.items[i] : NULL;
-}
-
-const char *conf_node_key(const ConfNode *n, size_t i) {
-        return i < conf_node_length(n) ? n->children.items[i]->key : NULL;
 }
 
 const ConfNode *conf_node_get(const ConfNode *n, const char *key) {

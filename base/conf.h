@@ -70,10 +70,8 @@ const ConfNode *conf_document_root(const ConfDocument *d);
 
 ConfKind conf_node_kind(const ConfNode *n);
 const char *conf_node_string(const ConfNode *n);        /* CONF_STRING: UTF-8 without NUL; else NULL */
-bool conf_node_bool(const ConfNode *n);
 size_t conf_node_length(const ConfNode *n);             /* CONF_ARRAY, CONF_OBJECT; else 0 */
 const ConfNode *conf_node_item(const ConfNode *n, size_t i);
-const char *conf_node_key(const ConfNode *n, size_t i);
 const ConfNode *conf_node_get(const ConfNode *n, const char *key);      /* NULL: absent or n is no object */
 void conf_node_write_json(const ConfNode *n, JsonWriter *w);            /* the value, any kind */
 

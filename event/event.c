@@ -4,7 +4,6 @@
 #include "event/event.h"
 
 #include <errno.h>
-#include <math.h>
 
 /* Comparisons, each of so many bytes, in which the quirk of order is looked for: the pairs of a million types are too many. */
 #define QUIRK_BUDGET ((size_t) 1 << 20)
@@ -16,10 +15,6 @@ bool subtype_is(Subtype a, const char *text) {
 
 static bool subtype_is_rest(Subtype a) {
         return a.size == 1 && a.text[0] == '*';
-}
-
-static bool subtype_is_any(Subtype a) {
-        return a.size == 1 && a.text[0] == '?';
 }
 
 bool event_type_equal(EventType a, EventType b) {
@@ -38,19 +33,6 @@ bool event_type_has_prefix(EventType type, EventType prefix, EventType *ret_rest
                         .n = type.n - prefix.n,
                 };
         return true;
-}
-
-bool event_type_matches(EventType type, EventType query) {
-        for (size_t i = 0; i < query.n; i++) {
-                if (i + 1 == query.n && subtype_is_rest(query.subtypes[i]))
-                        return true;
-                if (i == type.n)
-                        return false;
-                if (!subtype_is_any(query.subtypes[i]) &&
-                    !subtype_equal(query.subtypes[i], type.subtypes[i]))
-                        return false;
-        }
-        return type.n == query.n;
 }
 
 /* Index of the first `*`, n when there is none. */
@@ -151,32 +133,12 @@ gboolean event_type_key_equal(gconstpointer a, gconstpointer b) {
         return event_type_equal(*(const EventType *) a, *(const EventType *) b);
 }
 
-/* ---- timestamps, order, payloads ------------------------------------------------------------------------------------- */
+/* ---- timestamps, payloads -------------------------------------------------------------------------------------------- */
 
 Timestamp timestamp_now(void) {
         usec_t now = now_usec(CLOCK_REALTIME);
 
         return (Timestamp) { .s = (int64_t) (now / USEC_PER_SEC), .us = (int32_t) (now % USEC_PER_SEC) };
-}
-
-Timestamp timestamp_from_seconds(double seconds) {
-        Timestamp t;
-        double s;
-
-        if (isnan(seconds))
-                return (Timestamp) { 0 };
-        s = floor(seconds);
-        if (s >= 0x1p63)
-                return (Timestamp) { .s = INT64_MAX, .us = 999999 };
-        if (s < -0x1p63)
-                return (Timestamp) { .s = INT64_MIN };
-
-        t = (Timestamp) { .s = (int64_t) s, .us = (int32_t) nearbyint((seconds - s) * 1e6) };
-        if (t.us == 1000000) {
-                t.s++; /* cannot overflow: a double with a fraction is far below 2^63 */
-                t.us = 0;
-        }
-        return t;
 }
 
 int timestamp_compare(const Timestamp *a, const Timestamp *b) {
@@ -189,12 +151,4 @@ int event_payload_json(const Event *e, JsonSpan *ret) {
         if (e->payload.kind != PAYLOAD_JSON)
                 return -ENODATA;
         return json_check(e->payload.json.text, e->payload.json.size, ret);
-}
-
-int event_compare(const Event *a, const Event *b) {
-        if (a->id.server != b->id.server)
-                return timestamp_compare(&a->timestamp, &b->timestamp);
-        if (a->id.session != b->id.session)
-                return a->id.session < b->id.session ? -1 : 1;
-        return (a->id.instance > b->id.instance) - (a->id.instance < b->id.instance);
 }

@@ -27,9 +27,7 @@ bool subtype_is(Subtype a, const char *text);
 bool event_type_equal(EventType a, EventType b);
 /* Whether `type` starts with `prefix`; ret_rest (may be NULL) is what follows. */
 bool event_type_has_prefix(EventType type, EventType prefix, EventType *ret_rest);
-/* query: `?` one arbitrary subtype, `*` at the end any number (wire.md 3.4). */
-bool event_type_matches(EventType type, EventType query);
-/* Refuses a `*` that is not last. */
+/* Of a query's types: `?` is one arbitrary subtype, `*` at the end any number (wire.md 3.4). Refuses a `*` that is not last. */
 bool event_query_type_valid(EventType query);
 /* With the quirk of order (wire.md 3.4), as far as a bounded number of comparisons finds it. */
 bool event_query_types_valid(const EventType *queries, size_t n);
@@ -46,7 +44,6 @@ typedef struct Timestamp {
         int32_t us; /* 0 to 999999 */
 } Timestamp;
 Timestamp timestamp_now(void);
-Timestamp timestamp_from_seconds(double seconds);
 int timestamp_compare(const Timestamp *a, const Timestamp *b);
 
 typedef struct EventId {
@@ -74,5 +71,3 @@ typedef struct Event {
 /* The checked JSON value of a payload. -ENODATA: none or binary, -EBADMSG, -E2BIG: refused (design.md: costs
  * only that event). */
 int event_payload_json(const Event *e, JsonSpan *ret);
-/* Natural order: <0, 0, >0; across servers with equal timestamps 0 (order of arrival decides). */
-int event_compare(const Event *a, const Event *b);

@@ -95,11 +95,6 @@ void address_done(Address *a) {
         *a = (Address) { 0 };
 }
 
-bool address_equal(const Address *a, const Address *b) {
-        return a->kind == b->kind && a->port == b->port && g_strcmp0(a->host, b->host) == 0 &&
-               g_strcmp0(a->path, b->path) == 0;
-}
-
 char *address_format(const Address *a) {
         if (a->kind == ADDRESS_UNIX)
                 return g_strdup_printf("unix:%s", a->path);

@@ -23,7 +23,6 @@ int address_parse(const char *text, Address *ret);
 void address_set_tcp(Address *a, const char *host, uint16_t port);
 void address_copy(Address *to, const Address *from);    /* `to` is overwritten, not freed */
 void address_done(Address *a);
-bool address_equal(const Address *a, const Address *b);
 char *address_format(const Address *a);                 /* `unix:PATH`, `tcp:HOST:PORT`; caller frees */
 
 /* The socket address of a numeric host, without asking anybody. passive: for listening. *ret:

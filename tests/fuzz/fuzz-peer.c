@@ -10,6 +10,7 @@
 
 #include "event/server/peer.h"
 #include "event/server/subscription.h"
+#include "tests/unit/plain-match.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -131,12 +132,11 @@ static void look_at(Run *run, const Event *e) {
 }
 
 static void match(const Run *run, EventType type) {
-        bool matches = false;
+        bool matches;
 
         if (!run->subscription || run->n_subscriptions > PLAIN_MATCHES_MAX)
                 return;
-        for (size_t i = 0; i < run->n_subscriptions && !matches; i++)
-                matches = event_type_matches(type, run->subscriptions[i]);
+        matches = matches_plainly(type, run->subscriptions, run->n_subscriptions);
         check(subscription_matches(run->subscription, type) == matches);
         check(matches || !subscription_is_all(run->subscription));
 }

@@ -74,7 +74,6 @@ static bool read_events(SbsReader *r) {
 
                 check(strlen(text) + 1 >= type.n);
                 check(type.n == 0 || type.subtypes == &g_array_index(list.subtypes, Subtype, n));
-                check(event_type_matches(type, type) || type.n > 0);
                 n += type.n;
         }
         check(!good || n == list.subtypes->len);

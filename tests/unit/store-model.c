@@ -7,6 +7,7 @@
 
 #include "event/server/peer-codec.h"
 #include "event/server/store-internal.h"
+#include "tests/unit/plain-match.h"
 
 /* ---- events ------------------------------------------------------------------------------------------------------- */
 
@@ -89,12 +90,7 @@ static bool is_latest(const StoreModel *m, guint i) {
 }
 
 static bool type_wanted(const EventerQuery *q, EventType type) {
-        if (!q->types)
-                return true;
-        for (size_t i = 0; i < q->n_types; i++)
-                if (event_type_matches(type, q->types[i]))
-                        return true;
-        return false;
+        return !q->types || matches_plainly(type, q->types, q->n_types);
 }
 
 static bool within(const Timestamp *t, const Timestamp *from, const Timestamp *to) {

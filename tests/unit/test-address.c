@@ -30,7 +30,7 @@ static void test_parse(void) {
         Address a = { .port = 7 };
 
         for (size_t i = 0; i < ELEMENTSOF(good); i++) {
-                g_autofree char *text = NULL;
+                g_autofree char *text = NULL, *copied = NULL;
                 Address copy;
 
                 g_assert_cmpint(address_parse(good[i].text, &a), ==, 0);
@@ -42,9 +42,9 @@ static void test_parse(void) {
                 g_assert_cmpstr(text, ==, good[i].text);
 
                 address_copy(&copy, &a);
-                g_assert_true(address_equal(&a, &copy));
-                copy.port++;
-                g_assert_false(address_equal(&a, &copy));
+                g_assert_cmpint((int) copy.kind, ==, (int) a.kind);
+                copied = address_format(&copy);
+                g_assert_cmpstr(copied, ==, text);
                 address_done(&copy);
                 address_done(&a);
         }
@@ -54,19 +54,6 @@ static void test_parse(void) {
                 g_assert_cmpint(address_parse(bad[i], &a), ==, -EINVAL);
         g_assert_cmpint(address_parse(long_path, &a), ==, -EINVAL);
         g_assert_cmpuint(a.port, ==, 7); /* untouched on failure */
-}
-
-static void test_equal(void) {
-        Address a, b;
-
-        address_set_tcp(&a, "a", 1);
-        address_set_tcp(&b, "b", 1);
-        g_assert_false(address_equal(&a, &b));
-        address_done(&b);
-        g_assert_cmpint(address_parse("unix:a", &b), ==, 0);
-        g_assert_false(address_equal(&a, &b));
-        address_done(&a);
-        address_done(&b);
 }
 
 static void test_numeric(void) {
@@ -109,7 +96,6 @@ static void test_socket_name(void) {
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/address/parse", test_parse);
-        g_test_add_func("/address/equal", test_equal);
         g_test_add_func("/address/numeric", test_numeric);
         g_test_add_func("/address/socket-name", test_socket_name);
         return g_test_run();

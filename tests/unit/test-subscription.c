@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Subscriptions against rules.json, against event_type_matches() with random sets, and where size could
+/* Subscriptions against rules.json, against the plain rule with random sets, and where size could
  * hurt. */
 
 #include "event/server/subscription.h"
 #include "tests/unit/eventer-bodies.h"
-
-static bool matches_plainly(EventType type, const EventType *queries, size_t n) {
-        for (size_t i = 0; i < n; i++)
-                if (event_type_matches(type, queries[i]))
-                        return true;
-        return false;
-}
+#include "tests/unit/plain-match.h"
 
 static void assert_matches(const Subscription *s, const BodyTypes *types, bool expected) {
         for (size_t i = 0; i < types->n; i++)
