@@ -21,7 +21,7 @@ struct Listener {
         Listener *next; /* of the process */
         int fd;
         sd_event_source *source;
-        Deadline *rest;  /* set while accepting rests */
+        Deadline *rest; /* set while accepting rests */
         bool complained; /* since everybody who waited was accepted */
         const char *description;
         ListenerAccept accept;
@@ -108,7 +108,7 @@ static int listener_new(sd_event *event, int fd, const char *description, Listen
         int r;
 
         l = g_new(Listener, 1);
-        *l = (Listener){ .fd = fd, .description = description, .accept = accept, .userdata = userdata };
+        *l = (Listener) { .fd = fd, .description = description, .accept = accept, .userdata = userdata };
 
         r = sd_event_add_io(event, &l->source, fd, EPOLLIN, listener_on_connection, l);
         if (r < 0)
@@ -296,12 +296,12 @@ static bool endpoint_of(const struct sockaddr *sa, Endpoint *ret) {
 
         switch (sa->sa_family) {
         case AF_INET:
-                *ret = (Endpoint){ .port = in->sin_port };
+                *ret = (Endpoint) { .port = in->sin_port };
                 ret->host.s6_addr[10] = ret->host.s6_addr[11] = 0xff;
                 memcpy(&ret->host.s6_addr[12], &in->sin_addr, sizeof(in->sin_addr));
                 return true;
         case AF_INET6:
-                *ret = (Endpoint){ in6->sin6_addr, in6->sin6_port };
+                *ret = (Endpoint) { in6->sin6_addr, in6->sin6_port };
                 return true;
         default:
                 return false;
