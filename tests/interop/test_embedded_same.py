@@ -17,11 +17,10 @@ from harness.embedded import EmbeddedServer
 from harness.event_server import EventServer
 
 import event_malformed as malformed
-from event_same import Dice, Pair, Settings, Side, shifted
+from event_same import Dice, Pair, Query, Side, shifted
 
 OPERATIONS = int(os.environ.get('GATEWAYD_TEST_OPERATIONS', '10000'))
 NAMES = ['gateway/one', 'two', 'é/日本', '', 'five']
-WINDOW = 400            # events that most queries look at
 PAGES = 6
 
 
@@ -39,48 +38,67 @@ def servers(tmp_path):
         yield reference, embedded
 
 
-def make_pair(servers):
+def make_pair(servers, alone=None, **options):
     reference, embedded = servers
-    return Pair(Side('hat-event', [reference.port]), Side('embedded', [embedded.unix, embedded.port]))
-
-
-async def start(pair):
-    for side in pair.sides:
-        await side.start()
-
-
-async def end(pair):
-    await pair.both(lambda s: s.close())
+    return Pair(Side('hat-event', [reference.port], alone=alone, **options),
+                Side('embedded', [embedded.unix, embedded.port], **options))
 
 
 # ---- one operation after the other: both servers have everything in the same order
 
 
 class Script:
-    def __init__(self, pair, dice):
+    """The operations of some clients, on types with the pair's prefix."""
+
+    bursts = [1, 1, 2, 5, 20]
+    window = 400            # events that most queries look at
+
+    def __init__(self, pair, dice, names):
         self.pair = pair
         self.dice = dice
         self.r = dice.r
+        self.names = names
+        self.prefix = pair.prefix
 
     def name(self):
-        return self.r.choice(NAMES)
+        return self.r.choice(self.names)
+
+    def recent(self, n):
+        """One of the last n events."""
+        return self.r.randrange(max(0, len(self.pair.record) - n), len(self.pair.record))
+
+    def registration(self):
+        return self.dice.events(self.prefix), self.r.random() < 0.5
+
+    def latest(self):
+        types = self.dice.query_types(self.prefix)
+        return Query(lambda s: common.QueryLatestParams(types), ordered=False)
+
+    def newest(self):
+        """Of the history: also what the same burst registers before."""
+        bounds, types, limit = self.bounds(), self.dice.query_types(self.prefix), self.dice.max_results()
+        return Query(lambda s: common.QueryTimeseriesParams(types, **bounds(s), max_results=limit))
+
+    def newest_of_server(self):
+        last, limit = self.recent(self.window // 8), self.r.choice([10, 100, None])
+        return Query(lambda s: common.QueryServerParams(1, False, limit, s.events[last].id))
 
     async def burst(self):
-        """Some registrations of one client, with and without response."""
-        await self.pair.register(self.name(), [(self.dice.events(), self.r.random() < 0.5)
-                                               for _ in range(self.r.choice([1, 1, 2, 5, 20]))])
+        """What one client has under way at the same time: most are registrations, with and without response."""
+        makers = self.r.choices([self.registration, self.latest, self.newest, self.newest_of_server], [24, 3, 2, 1],
+                                k=self.r.choice(self.bursts))
+        await self.pair.burst(self.name(), [i() for i in makers])
 
-    async def latest(self):
-        types = self.dice.query_types()
-        await self.pair.query(self.name(), lambda s: common.QueryLatestParams(types), ordered=False)
+    async def ask_latest(self):
+        await self.pair.query(self.name(), self.latest())
 
     def bounds(self):
         """make(side) of t_from, t_to, and source bounds. Most look at a part only: the reference reads all it may."""
         n = len(self.pair.record)
-        begin = self.r.randrange(n)
-        end = min(n - 1, begin + self.r.randint(0, WINDOW))
-        whole = self.r.random() < 0.03
+        whole = self.r.random() < 0.02
         has_to = not whole and self.r.random() < 0.8
+        begin = self.r.randrange(n) if has_to else self.recent(self.window)
+        end = min(n - 1, begin + self.r.randint(0, self.window))
         # inclusive, or just behind and before: the only places that mean the same on both sides
         from_, from_us = self.r.choice([(self.pair.session_begin(begin), 0), (self.pair.session_end(begin), 1)])
         to, to_us = self.r.choice([(self.pair.session_end(end), 0), (self.pair.session_begin(end), -1)])
@@ -96,13 +114,13 @@ class Script:
     async def timeseries(self):
         """A query and the pages behind it, also from the middle of a page, and behind an event that does not exist."""
         name, bounds = self.name(), self.bounds()
-        rest = {'event_types': self.dice.query_types(), 'order': self.r.choice(list(common.Order)),
+        rest = {'event_types': self.dice.query_types(self.prefix), 'order': self.r.choice(list(common.Order)),
                 'order_by': self.r.choice(list(common.OrderBy))}
 
         async def ask(max_results, last):
-            return await self.pair.query(name, lambda s: common.QueryTimeseriesParams(
+            return await self.pair.query(name, Query(lambda s: common.QueryTimeseriesParams(
                 **bounds(s), **rest, max_results=max_results,
-                last_event_id=s.events[last].id if last is not None else None))
+                last_event_id=s.events[last].id if last is not None else None)))
 
         limit = self.dice.max_results()
         events, more = await ask(limit, None)
@@ -114,11 +132,11 @@ class Script:
             events, more = await ask(limit, events[-1])
         if self.r.random() < 0.1:
             unknown = common.EventId(self.r.choice([0, 1, 2]), 2 ** 40, 1)
-            await self.pair.query(name, lambda s: common.QueryTimeseriesParams(**bounds(s), **rest, last_event_id=unknown))
+            await self.pair.query(name, Query(lambda s: common.QueryTimeseriesParams(**bounds(s), **rest, last_event_id=unknown)))
 
     async def server(self):
         name, persisted, limit = self.name(), self.r.random() < 0.5, self.dice.max_results()
-        last = self.r.randrange(max(0, len(self.pair.record) - 2 * WINDOW), len(self.pair.record))
+        last = self.recent(2 * self.window)
         gap = self.r.random() < 0.2         # an id that no event has
 
         def make_last(side, last):
@@ -126,8 +144,8 @@ class Script:
             return event_id._replace(instance=event_id.instance + 1000) if gap else event_id
 
         for _ in range(PAGES):
-            events, more = await self.pair.query(name, lambda s: common.QueryServerParams(
-                1, persisted, limit, make_last(s, last)))
+            events, more = await self.pair.query(name, Query(lambda s: common.QueryServerParams(
+                1, persisted, limit, make_last(s, last))))
             if not (more and events):
                 break
             last, gap = events[-1], False
@@ -135,7 +153,7 @@ class Script:
     async def server_of_others(self):
         other = self.r.choice([0, 2, 2 ** 62])
         last = self.r.choice([None, common.EventId(other, 0, 0), common.EventId(other, 5, 5)])
-        await self.pair.query(self.name(), lambda s: common.QueryServerParams(other, False, None, last))
+        await self.pair.query(self.name(), Query(lambda s: common.QueryServerParams(other, False, None, last)))
 
     async def refused(self):
         """Queries for which the connection is closed, and some that only look so."""
@@ -161,22 +179,21 @@ class Script:
             common.QueryServerParams(1, True, None, common.EventId(1, -1, 1)),
             common.QueryServerParams(1, True, None, common.EventId(1, 1, -1)),
             common.QueryServerParams(-1, True, None, None)])
-        await self.pair.query(self.name(), lambda s: params)
+        await self.pair.query(self.name(), Query(lambda s: params))
 
     async def reconnect(self):
-        await self.pair.reconnect(self.name(), self.dice.settings())
+        await self.pair.reconnect(self.name(), self.dice.settings(self.prefix))
 
     async def round(self):
         for _ in range(self.r.randint(5, 25)):
-            await self.r.choices([self.burst, self.latest], [5, 1])[0]()
+            await self.r.choices([self.burst, self.ask_latest], [5, 1])[0]()
         if self.r.random() < 0.5:
             await self.reconnect()
         await self.pair.flush()
-        if self.pair.record:
-            for _ in range(self.r.randint(5, 25)):
-                await self.r.choices([self.latest, self.timeseries, self.server, self.server_of_others, self.refused],
-                                     [4, 8, 4, 1, 1])[0]()
-                await self.pair.flush()
+        for _ in range(self.r.randint(5, 25)):
+            await self.r.choices([self.ask_latest, self.timeseries, self.server, self.server_of_others, self.refused],
+                                 [4, 8, 4, 1, 1])[0]()
+            await self.pair.flush()
         await self.pair.settle()
 
     async def everything(self):
@@ -184,99 +201,64 @@ class Script:
         for order, order_by in itertools.product(common.Order, common.OrderBy):
             last = None
             while True:
-                events, more = await self.pair.query('two', lambda s: common.QueryTimeseriesParams(
+                events, more = await self.pair.query(self.name(), Query(lambda s: common.QueryTimeseriesParams(
                     None, s.events[0].timestamp, order=order, order_by=order_by,
-                    last_event_id=None if last is None else s.events[last].id))
+                    last_event_id=None if last is None else s.events[last].id)))
                 if not more:
                     break
                 assert len(events) == 4096
                 last = events[-1]
-        await self.pair.query('two', lambda s: common.QueryLatestParams(None), ordered=False)
-        events, _ = await self.pair.query('two', lambda s: common.QueryServerParams(1, True, None, s.base))
+        await self.pair.query(self.name(), Query(lambda s: common.QueryLatestParams(None), ordered=False))
+        events, _ = await self.pair.query(self.name(), Query(lambda s: common.QueryServerParams(1, True, None, s.base)))
         assert events == list(range(min(4096, len(self.pair.record))))
 
-
-async def run_script(servers, seed):
-    pair, dice = make_pair(servers), Dice(seed)
-    script = Script(pair, dice)
-    await start(pair)
-    for name in NAMES:
-        await pair.connect(name, dice.settings())
-    while pair.n_operations < OPERATIONS:
-        await script.round()
-    await script.everything()
-    await end(pair)
-    print(f'{pair.n_operations} operations, {len(pair.record)} events')
+    async def run(self, n_operations):
+        await self.pair.both(lambda s: s.start())
+        for name in self.names:
+            await self.pair.connect(name, self.dice.settings(self.prefix))
+        while self.pair.n_operations < n_operations:
+            await self.round()
+        await self.everything()
+        await self.pair.both(lambda s: s.close())
+        print(f'{self.pair.n_operations} operations, {len(self.pair.record)} events')
 
 
 @pytest.mark.timeout(600)
 def test_same_answers(servers, seed):
-    background.run(run_script(servers, seed), 590)
+    background.run(Script(make_pair(servers), Dice(seed), NAMES).run(OPERATIONS), 590)
 
 
 # ---- all clients at once: each has types of its own, of which both servers must tell the same
 
 
-async def run_client(pair, name, prefix, requests):
-    """Everything of one client is under way at the same time."""
-    async def run(side):
-        async def one(request):
-            if isinstance(request, common.QueryLatestParams):
-                result = await side.query(name, request)
-                return sorted((i.type, repr(i.payload), i.source_timestamp) for i in result.events)
-            events, response = request
-            if not response:
-                return await side.clients[name].register(events, False)
-            return [(i.type, repr(i.payload), i.source_timestamp, i.id.instance)
-                    for i in await side.register(name, events, True)]
+class ScriptAtOnce(Script):
+    """Between the events of the pair lie those of others, more of them on the one side or the other."""
 
-        return await asyncio.gather(*[one(i) for i in requests])
+    bursts = [1, 2, 5, 20, 60]
+    window = 40
 
-    one, two = await pair.both(run)
-    assert one == two
+    async def server(self):
+        await self.pair.server_pages(self.name(), self.r.random() < 0.5, self.r.choice([200, 1000, 4096]),
+                                     self.recent(self.window))
+
+    async def everything(self):
+        types = [(*self.prefix, '*')]
+        await self.pair.query(self.name(), Query(lambda s: common.QueryTimeseriesParams(types, order=common.Order.ASCENDING)))
+        await self.pair.query(self.name(), Query(lambda s: common.QueryLatestParams(types), ordered=False))
+        await self.pair.server_pages(self.name(), True, 4096, 0)
 
 
-async def run_at_once(servers, seed, n_operations):
-    pair, dice = make_pair(servers), Dice(seed)
-    await start(pair)
-    for i, name in enumerate(NAMES):
-        await pair.both(lambda s: s.connect(name, Settings(((f'client {i}', '*'),), None, i % 2 == 1)))
-
-    works, n_events = [], {}
-    for i, name in enumerate(NAMES):
-        prefix = (f'client {i}',)
-        requests = [common.QueryLatestParams([dice.query_type(prefix)]) if dice.r.random() < 0.2 else
-                    (dice.events(prefix), dice.r.random() < 0.5) for _ in range(n_operations // len(NAMES))]
-        works.append(run_client(pair, name, prefix, requests))
-        n_events[name] = sum(len(j[0]) for j in requests if not isinstance(j, common.QueryLatestParams))
-    await asyncio.gather(*works)
-    for name in NAMES:
-        await pair.both(lambda s: s.query(name, common.QueryLatestParams([])))     # answered behind all of it
-    await pair.both(lambda s: s.flush())
-
-    for name in NAMES:
-        await pair.both(lambda s: s.wait(lambda: sum(map(len, s.notified[name])) >= n_events[name],
-                                         f'{name} is notified of {n_events[name]} events'))
-    total = sum(n_events.values())
-    await pair.both(lambda s: s.wait(lambda: s.last_persisted >= max(i.id for i in s.seen) and len(s.seen) >= total,
-                                     f'all {total} events are persisted'))
-
-    histories = []
-    for side in pair.sides:
-        own = {}
+async def run_at_once(servers, seed):
+    alone = asyncio.Lock()
+    async with asyncio.TaskGroup() as group:
         for i, name in enumerate(NAMES):
-            result = await side.query(name, common.QueryTimeseriesParams([(f'client {i}', '*')], order=common.Order.ASCENDING))
-            own[name] = [(e.type, repr(e.payload), e.source_timestamp, e.id.instance) for e in result.events]
-            assert [e.id for e in result.events] == [j for message in side.notified[name] for j in message]
-            assert all(a.timestamp <= b.timestamp and a.id < b.id for a, b in itertools.pairwise(result.events))
-        histories.append(own)
-    assert histories[0] == histories[1]
-    await end(pair)
+            pair = make_pair(servers, prefix=(f'client {i}',), names=[name], alone=alone)
+            group.create_task(ScriptAtOnce(pair, Dice(seed + i), [name]).run(OPERATIONS // len(NAMES)))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_same_answers_at_once(servers, seed):
-    background.run(run_at_once(servers, seed, OPERATIONS), 290)
+    background.run(run_at_once(servers, seed), 590)
 
 
 # ---- what is malformed

@@ -23,6 +23,12 @@ JSON = [None, True, False, 0, -1, 17, 2 ** 63, -2 ** 80, 1.0, 1e-7, 1e16, 123456
         {'result': 'SUCCESS', 'value': 4711, 'cause': 'CHANGE'}]
 
 
+def is_harmless(params):
+    """hat-event 0.9.44 flushes for a query by source time, and may end when it does while it answers an ascending one."""
+    return (not isinstance(params, common.QueryTimeseriesParams) or
+            (params.order, params.order_by) == (common.Order.DESCENDING, common.OrderBy.TIMESTAMP))
+
+
 def address_of(place):
     """A port of the loopback address, or a path."""
     return net.TcpAddress('127.0.0.1', place) if isinstance(place, int) else place
@@ -55,12 +61,26 @@ class Settings(typing.NamedTuple):
     persisted: bool
 
 
-class Side:
-    """One server: its clients by name, and what it gave to every event of the record."""
+class Query(typing.NamedTuple):
+    """make(side) → its parameters there. ordered: as are the results."""
 
-    def __init__(self, name, places):
+    make: typing.Callable
+    ordered: bool = True
+
+
+class Side:
+    """One server: its clients by name, and what it gave to every event of the record.
+
+    Others may use it at the same time: what comes into the record is of types that begin with the prefix, and the clients'
+    own states. alone: a lock of all that use one hat-event (is_harmless())."""
+
+    def __init__(self, name, places, prefix=(), names=(), alone=None):
         self.name = name
         self.places = places            # of its clients in turn
+        self.prefix = prefix
+        self.own = common.create_subscription(
+            [(*prefix, '*'), *[('event', '1', 'eventer', i) for i in names]] if prefix else [('*',)])
+        self.alone = alone or asyncio.Lock()
         self.clients = {}
         self.notified = {}              # of each client: lists of events, one a message
         self.events = []                # of the record, as this server has them
@@ -95,12 +115,13 @@ class Side:
             self.last_persisted = events[-1].id
             self.changed.set()
 
-        self.clients['witness'] = await eventer.connect(address_of(self.places[0]), 'witness', subscriptions=[('*',)],
+        types = list(self.own.get_query_types())
+        self.clients['witness'] = await eventer.connect(address_of(self.places[0]), 'witness', subscriptions=types,
                                                         events_cb=on_events)
-        self.clients['persisted'] = await eventer.connect(address_of(self.places[-1]), 'persisted', subscriptions=[('*',)],
+        self.clients['persisted'] = await eventer.connect(address_of(self.places[-1]), 'persisted', subscriptions=types,
                                                           persisted=True, events_cb=on_persisted)
         # Whoever asked before whether the server is there has gone by now, and this is the last that was not compared.
-        while True:
+        while not self.prefix:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.3):
                     while True:
@@ -108,7 +129,7 @@ class Side:
                         await self.changed.wait()
             if self.seen:
                 break
-        base = await self.register('witness', [common.RegisterEvent(('base',), None, None)], True)
+        base = await self.register('witness', [common.RegisterEvent((*self.prefix, 'base'), None, None)], True)
         self.base = base[0].id
         await self.wait(lambda: self.seen and self.seen[-1].id == self.base, 'the first event')
         await self.flush()
@@ -141,15 +162,26 @@ class Side:
 
     async def query(self, name, params):
         try:
-            return await self.clients[name].query(params)
+            async with contextlib.nullcontext() if is_harmless(params) else self.alone:
+                return await self.clients[name].query(params)
         except ConnectionError:
             raise Refused() from None
 
-    def indexes(self, events):
-        """Of events that the record has; what was there before it is left out."""
+    async def pages(self, name, persisted, limit, last):
+        """Of all that a server query gives behind an event, page by page, what the record has."""
+        result, last, more = [], self.events[last].id, True
+        while more:
+            page = await self.query(name, common.QueryServerParams(1, persisted, limit, last))
+            assert len(page.events) == limit or not page.more_follows
+            result += self.indexes(page.events, others=True)
+            last, more = page.events[-1].id if page.events else last, page.more_follows
+        return result
+
+    def indexes(self, events, others=False):
+        """Of events that the record has; what was there before it is left out. others: so is what others registered."""
         result = []
         for event in events:
-            if event.id > self.base:
+            if event.id > self.base and not (others and not self.own.matches(event.type)):
                 index = self.index.get(event.id)
                 assert index is not None, f'{self.name}: unknown event {event}'
                 assert event == self.events[index], f'{self.name}: {event} was {self.events[index]}'
@@ -165,6 +197,7 @@ class Pair:
 
     def __init__(self, one, two):
         self.sides = (one, two)
+        self.prefix = one.prefix        # not empty: others use the two servers, too
         self.record = []                # of Known
         self.sessions = []              # index of the first event of each session
         self.settings = {}              # of the clients
@@ -198,7 +231,8 @@ class Pair:
         assert one == two
         assert expected is None or one == expected
 
-        shape = [[(i.id.server, i.id.session - s.base.session, i.id.instance) for i in part]
+        # The sessions of others are not the same ones on both sides.
+        shape = [[(i.id.server, None if self.prefix else i.id.session - s.base.session, i.id.instance) for i in part]
                  for s, part in zip(self.sides, parts)]
         assert shape[0] == shape[1]
         for s, part in zip(self.sides, parts):
@@ -248,7 +282,7 @@ class Pair:
             return not side.events or side.last_persisted == side.events[-1].id
 
         if not all(map(done, self.sides)):
-            await self.register('witness', [([common.RegisterEvent(('flush',), None, None)], True)])
+            await self.burst('witness', [([common.RegisterEvent((*self.prefix, 'flush'), None, None)], True)])
             self.n_operations -= 1
             await self.both(lambda s: s.flush())
         await self.both(lambda s: s.wait(lambda: done(s), lambda: f'{s.events[-1]} is persisted, last: {s.last_persisted}'))
@@ -273,40 +307,64 @@ class Pair:
 
     # ---- operations
 
-    async def register(self, name, requests):
-        """requests: of (events, response), sent at once, the answers awaited together."""
+    async def burst(self, name, requests):
+        """Registrations, which are (events, response), and queries, which are a Query: sent at once, answers awaited together."""
+        def send(side, request):
+            if isinstance(request, Query):
+                return side.query(name, request.make(side))
+            return side.register(name, *request)
+
         async def run(side):
-            return await asyncio.gather(*[side.register(name, events, response) for events, response in requests])
+            return await asyncio.gather(*[send(side, i) for i in requests])
 
         answers = await self.both(run)
-        flat = [Known.of(i) for events, _ in requests for i in events]
+        flat = [Known.of(i) for request in requests if not isinstance(request, Query) for i in request[0]]
+        at = len(self.record)
         if flat:
-            begin = len(self.record)
             await self.extend(len(flat), flat)
-            for side, answer in zip(self.sides, answers):
-                at = begin
-                for (events, response), result in zip(requests, answer):
-                    if response:
-                        assert list(result) == side.events[at:at + len(events)]
-                    at += len(events)
+        for request, one, two in zip(requests, *answers):
+            if isinstance(request, Query):
+                self._compare(request, (one, two))
+                continue
+            events, response = request
+            if response:
+                for side, result in zip(self.sides, (one, two)):
+                    assert list(result) == side.events[at:at + len(events)]
+            at += len(events)
         self.n_operations += len(requests)
 
-    async def query(self, name, make, ordered=True):
-        """make(side) → its query parameters. The indexes of the results, None where both closed the connection."""
-        results = await self.both_or_refused(lambda s: s.query(name, make(s)), make(self.sides[0]))
+    async def query(self, name, query):
+        """The indexes of the results and whether more follow, None where both closed the connection."""
+        results = await self.both_or_refused(lambda s: s.query(name, query.make(s)), query.make(self.sides[0]))
         self.n_operations += 1
-        if results is None:
-            await self.extend(1)        # disconnected
-            await self.connect(name, self.settings[name])
-            self.n_operations += 1
-            return None
-        one, two = (s.indexes(r.events) for s, r in zip(self.sides, results))
-        if not ordered:
+        if results is not None:
+            return self._compare(query, results)
+        await self.extend(1)            # disconnected
+        await self.connect(name, self.settings[name])
+        self.n_operations += 1
+        return None
+
+    async def server_pages(self, name, persisted, limit, last):
+        """Everything behind an event of the record."""
+        expected = list(range(last + 1, len(self.record)))
+        for s, told in zip(self.sides, await self.both(lambda s: s.pages(name, persisted, limit, last))):
+            assert told == expected, f'{s.name}: {difference(told, expected)}'
+        self.n_operations += 1
+
+    def _compare(self, query, results):
+        params = [query.make(s) for s in self.sides]
+        more = [i.more_follows for i in results]
+        others = bool(self.prefix) and isinstance(params[0], common.QueryServerParams)
+        one, two = (s.indexes(r.events, others) for s, r in zip(self.sides, results))
+        if not query.ordered:
             one, two = sorted(one), sorted(two)
-        what = [(make(s), len(r.events), r.more_follows) for s, r in zip(self.sides, results)]
+        if others and any(more):        # an answer holds so many events, and those of others are not the same ones
+            n = min(len(one), len(two))
+            one, two = one[:n], two[:n]
+        what = [(p, len(r.events), r.more_follows) for p, r in zip(params, results)]
         assert one == two, f'{what}: {difference(one, two)}'
-        assert results[0].more_follows == results[1].more_follows, what
-        return one, results[0].more_follows
+        assert others or more[0] == more[1], what
+        return one, more[0]
 
     # ---- places in time that both sides agree on
 
@@ -381,8 +439,8 @@ class Dice:
         n = self.r.choices([None, 0, 1, 2, 5], [0 if prefix else 25, 3, 45, 20, 7])[0]
         return None if n is None else [self.query_type(prefix) for _ in range(n)]
 
-    def settings(self):
-        return Settings(tuple(self.query_types() or [('*',)]) if self.r.random() < 0.9 else (),
+    def settings(self, prefix=()):
+        return Settings(tuple(self.query_types(prefix) or [(*prefix, '*')]) if self.r.random() < 0.9 else (),
                         self.r.choice([None, None, None, 1, 2]), self.r.random() < 0.4)
 
     def max_results(self):
