@@ -182,12 +182,15 @@ static bool state_fits(const ModbusValueConf *v, int64_t raw, int64_t bit_count)
 static void verify_states(const ModbusValueConf *v, int64_t bit_count, ConfErrors *e) {
         const ModbusStateConf *states = v->states.items;
         g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+        g_autoptr(GHashTable) raws = g_hash_table_new(g_int64_hash, g_int64_equal);
 
         if (v->states.n > 0 && v->type != MODBUS_VALUE_INT && v->type != MODBUS_VALUE_UINT &&
             v->type != MODBUS_VALUE_BCD)
                 conf_error_at(e, CONF_RANGE, &v->states, "only integers can have names");
         for (size_t i = 0; i < v->states.n; i++) {
                 check_name(names, &states[i].name, e);
+                if (!g_hash_table_add(raws, (void *) &states[i].raw)) /* it would never be read */
+                        conf_error_at(e, CONF_RANGE, &states[i].raw, "duplicate raw %" PRIi64, states[i].raw);
                 if (!state_fits(v, states[i].raw, bit_count))
                         conf_error_at(e, CONF_RANGE, &states[i].raw, "%" PRIi64 " does not fit %" PRIi64 " bits",
                                       states[i].raw, bit_count);

@@ -184,6 +184,8 @@ static void test_master(void) {
                 { "bit_count: 16}", "bit_count: 8, value: {type: bcd, enum: [{raw: 100, name: a}]}}", RANGE, "does not fit" },
                 { "bit_count: 16}", "bit_count: 8, value: {type: uint, enum: [{raw: 1, name: a}, {raw: 2, name: a}]}}",
                   RANGE, "duplicate name" },
+                { "bit_count: 16}", "bit_count: 8, value: {type: int, enum: [{raw: -1, name: a}, {raw: 0, name: b}, {raw: -1, name: c}]}}",
+                  RANGE, "/data/0/value/enum/2/raw: duplicate raw -1" },
                 { "bit_count: 16}", "bit_count: 1, value: {type: bool, enum: [{raw: 1, name: a}]}}", RANGE,
                   "/data/0/value/enum: only integers" },
                 { "modbus_type: TCP", "modbus_type: ASCII", GOOD },
