@@ -361,7 +361,16 @@ static unsigned quantity_max(int type) {
                                                               : MODBUS_READ_REGISTERS_MAX;
 }
 
-static void verify_master_data(const ModbusMasterData *d, ConfErrors *e) {
+/* max_quantity bounds what is read together: what is longer by itself is read all the same. */
+static void verify_read_alone(const ModbusRemoteConf *remote, const ModbusMasterData *d, uint64_t quantity, ConfErrors *e) {
+        if (d->interval != USEC_INFINITY && d->type != MODBUS_QUEUE && remote->max_quantity > 0 &&
+            quantity > (uint64_t) remote->max_quantity)
+                conf_error_at(e, CONF_WARNING, &d->bit_count,
+                              "needs %" PRIu64 " registers or coils, more than the max_quantity of %" PRIi64, quantity,
+                              remote->max_quantity);
+}
+
+static void verify_master_data(const ModbusRemoteConf *remote, const ModbusMasterData *d, ConfErrors *e) {
         uint64_t quantity;
 
         if (!place_valid(d->type, d->start_address, d->bit_offset, d->bit_count))
@@ -383,6 +392,8 @@ static void verify_master_data(const ModbusMasterData *d, ConfErrors *e) {
                 conf_error_at(e, CONF_RANGE, &d->bit_count,
                               "a value of %" PRIi64 " bits, at most %u can be reported", d->bit_count,
                               QUEUE_BITS_MAX);
+        else
+                verify_read_alone(remote, d, quantity, e);
 }
 
 void modbus_master_conf_verify(const void *conf, ConfErrors *e) {
@@ -409,7 +420,7 @@ void modbus_master_conf_verify(const void *conf, ConfErrors *e) {
 
                 for (size_t j = 0; j < remote->data.n; j++) {
                         check_name(names, &data[j].name, e);
-                        verify_master_data(&data[j], e);
+                        verify_master_data(remote, &data[j], e);
                 }
         }
 }
