@@ -5,7 +5,7 @@
 #pragma once
 
 #include "base/deadline.h"
-#include "base/ratelimit.h"
+#include "base/rate-limit.h"
 #include "devices/device.h"
 #include "devices/gpio/gpio-clock.h"
 #include "devices/gpio/gpio-conf.h"

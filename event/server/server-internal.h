@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/deadline.h"
-#include "base/ratelimit.h"
+#include "base/rate-limit.h"
 #include "base/turn-end.h"
 #include "event/eventer-codec.h"
 #include "event/server/connection.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How many lines may be written in which time, with a fake clock. */
 
-#include "base/ratelimit.h"
+#include "base/rate-limit.h"
 
 static void test_rate_limit(void) {
         RateLimit l = { .burst = 2, .interval = 10 };
@@ -21,6 +21,6 @@ static void test_rate_limit(void) {
 
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
-        g_test_add_func("/ratelimit/take", test_rate_limit);
+        g_test_add_func("/rate-limit/take", test_rate_limit);
         return g_test_run();
 }
