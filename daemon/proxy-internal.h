@@ -4,10 +4,10 @@
 #pragma once
 
 #include "base/deadline.h"
-#include "base/line-pipe.h"
 #include "daemon/event-prefix.h"
 #include "daemon/event-queue.h"
 #include "daemon/gateway.h"
+#include "daemon/line-pipe.h"
 #include "daemon/proxy.h"
 #include "event/client.h"
 

@@ -183,7 +183,7 @@ void device_drop_stored(Device *d, const char *const *but);
 /* Inherited listening socket (`listen: fd:NAME`): borrowed, the next run gets it again. -ENOENT: not passed. */
 int device_borrow_fd(Device *d, const char *name);
 
-/* One thing that a scan found or does now: a JSON object for whoever asked, of at most LINE_PIPE_LINE_MAX bytes; dropped when nobody reads. */
+/* One thing that a scan found or does now: a JSON object for whoever asked, of less than 4096 bytes; dropped when nobody reads. */
 void device_scan_tell(Device *d, JsonSpan line);
 /* As device_ended(); NONE: everything was looked through. The host calls scan_done() in a later turn. */
 void device_scan_ended(Device *d, DeviceReason reason, const char *detail);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lines for a reader that is slow, or leaves. Main thread. */
 
-#include "base/line-pipe.h"
+#include "daemon/line-pipe.h"
 
 #include <errno.h>
 #include <signal.h>
