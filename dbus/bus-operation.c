@@ -100,7 +100,8 @@ static int set_export_error(sd_bus_error *ret, int error, const char *detail) {
                 return sd_bus_error_set(ret, SD_BUS_ERROR_INVALID_ARGS,
                                         "The descriptor is not a regular file open for writing, without appending.");
         case -ETXTBSY:
-                return sd_bus_error_set(ret, SD_BUS_ERROR_INVALID_ARGS, "The descriptor is the event database itself.");
+                return sd_bus_error_set(ret, SD_BUS_ERROR_INVALID_ARGS,
+                                        "The descriptor is the event database itself, or a file that belongs to it.");
         case -EBUSY:
                 return sd_bus_error_set(ret, SD_BUS_ERROR_LIMITS_EXCEEDED, "An export is under way already.");
         case -ESHUTDOWN:

@@ -20,6 +20,7 @@
 #include "event/server/server-internal.h"
 
 #define NAME_SHOWN_MAX 128U /* bytes of a client's name in a log line */
+#define EXPORT_SUFFIX "-export" /* like those of SQLite: nobody gives such a name to a file of his own, which would be removed */
 
 static void server_changed(EventServer *s) {
         s->changed = true;
@@ -428,7 +429,7 @@ static char *export_path(const char *path) {
         g_autofree char *name = NULL;
 
         if (!streq(path, ":memory:"))
-                return g_strconcat(path, ".export", NULL);
+                return g_strconcat(path, EXPORT_SUFFIX, NULL);
         name = g_strdup_printf("gatewayd-events-%d.export", (int) getpid());
         return g_build_filename(g_get_tmp_dir(), name, NULL);
 }
@@ -643,7 +644,7 @@ EventServerCounters event_server_get_counters(const EventServer *s) {
 }
 
 static bool is_database(const EventServer *s, int fd) {
-        static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };
+        static const char *const suffixes[] = { "", "-wal", "-shm", "-journal", EXPORT_SUFFIX };
         struct stat target, own;
 
         if (fstat(fd, &target) < 0)

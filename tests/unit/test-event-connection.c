@@ -76,7 +76,7 @@ static void set_up(Fixture *f, gconstpointer data) {
         g_assert_cmpint(listen(f->fd, 5), ==, 0);
         f->thread = g_thread_new("server", serve_all, f);
 
-        f->options = (Options){ .server = f->address };
+        f->options = (Options) { .server = f->address };
         g_assert_cmpint(event_connection_new(&f->options, NULL, 0, NULL, NULL, &f->connection), ==, CTL_OK);
 }
 

@@ -545,9 +545,9 @@ static void test_export(Fixture *f, gconstpointer data) {
         LOOP_UNTIL(f->event, raw_client_has_line(f->clients));
 }
 
-/* A copy over the database that is open would be the end of it. */
+/* A copy over the database that is open would be the end of it, and one in the place of the copy that is made first is removed with that. */
 static void test_export_itself(Fixture *f, gconstpointer data) {
-        static const char *const suffixes[] = { "", "-wal", ".link" };
+        static const char *const suffixes[] = { "", "-wal", "-export", ".link" };
         g_autofree char *other = g_strconcat(f->path, ".link", NULL);
         RawClient *c = client(f, "c", NULL);
         int result = 1;
@@ -557,7 +557,7 @@ static void test_export_itself(Fixture *f, gconstpointer data) {
         g_assert_cmpint(link(f->path, other), ==, 0);
         for (size_t i = 0; i < ELEMENTSOF(suffixes); i++) {
                 g_autofree char *path = g_strconcat(f->path, suffixes[i], NULL);
-                _cleanup_(safe_closep) int fd = open(path, O_RDWR | O_CLOEXEC);
+                _cleanup_(safe_closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
                 g_assert_cmpint(fd, >=, 0);
                 g_assert_cmpint(event_server_export(f->server, fd, on_exported, &result), ==, -ETXTBSY);

@@ -134,7 +134,7 @@ static void fixture_setup(Fixture *f, gconstpointer data) {
         f->event = loop_new();
         f->folder = g_dir_make_tmp("storage-XXXXXX", NULL);
         f->path = g_build_filename(f->folder, "events.db", NULL);
-        f->export_path = g_build_filename(f->folder, "events.db.export", NULL);
+        f->export_path = g_build_filename(f->folder, "events.db-export", NULL);
         f->written = g_array_new(false, false, sizeof(int64_t));
         open_storage(f, -1);
 }
