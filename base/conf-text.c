@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "base/bounds.h"
 #include "base/conf-private.h"
 
 #define QUOTE_MAX 80U /* bytes of a value shown */

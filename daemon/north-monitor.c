@@ -2,7 +2,6 @@
 /* From the monitor's states to where the north may work. Loop thread. */
 #include <errno.h>
 
-#include "base/bounds.h"
 #include "base/deadline.h"
 #include "base/log.h"
 #include "daemon/north-monitor.h"

@@ -6,7 +6,6 @@
 
 #include <config.h>
 
-#include "dbus/bus-error.h"
 #include "dbus/bus-internal.h"
 
 uint64_t bus_unsent(const Bus *b) {

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "base/bounds.h"
+#include "event/chatter.h"
 #include "event/eventer-codec.h"
 
 /* Memory that output buffers keep between uses: a busy turn of the loop fits. */

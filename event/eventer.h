@@ -8,7 +8,6 @@
 
 #include "base/buffer.h"
 #include "base/time.h"
-#include "event/chatter.h"
 #include "event/event.h"
 #include "event/sbs.h"
 

@@ -6,7 +6,6 @@
 #include <config.h>
 
 #include "tools/client.h"
-#include "tools/text.h"
 
 /* ---- connection -------------------------------------------------------------------------------------- */
 

@@ -5,7 +5,6 @@
 
 #include <config.h>
 
-#include "base/bounds.h"
 #include "tools/event-connection.h"
 #include "tools/text.h"
 

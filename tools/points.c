@@ -4,7 +4,6 @@
 
 #include "tools/device-name.h"
 #include "tools/points.h"
-#include "tools/text.h"
 
 static const char *const point_kind_table[_POINT_KIND_MAX] = {
         [POINT_VALUE] = "value",

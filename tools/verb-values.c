@@ -5,7 +5,6 @@
 #include "tools/event-connection.h"
 #include "tools/event-text.h"
 #include "tools/json-text.h"
-#include "tools/output.h"
 #include "tools/points.h"
 #include "tools/table.h"
 #include "tools/text.h"

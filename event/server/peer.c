@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "base/bounds.h"
+#include "event/chatter.h"
 
 typedef enum PeerState {
         PEER_NEW, /* waits for the init request */

@@ -8,7 +8,6 @@
 
 #include "event/server/storage.h"
 #include "link/address.h"
-#include "link/resolver.h"
 
 typedef struct EventServer EventServer;
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/bounds.h"
+#include "event/chatter.h"
 #include "event/eventer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

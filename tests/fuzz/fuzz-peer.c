@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "event/chatter.h"
 #include "event/server/peer.h"
 #include "event/server/subscription.h"
 #include "tests/unit/plain-match.h"

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "event/chatter.h"
 #include "event/eventer-codec.h"
 #include "tests/unit/loop.h"
 

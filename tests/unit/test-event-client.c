@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "base/bounds.h"
+#include "event/chatter.h"
 #include "event/client.h"
 #include "event/sbs.h"
 #include "tests/unit/moved-clock.h"

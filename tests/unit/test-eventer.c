@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/bounds.h"
+#include "event/chatter.h"
 #include "tests/unit/eventer-bodies.h"
 
 #define SECOND USEC_PER_SEC

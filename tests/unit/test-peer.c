@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "base/bounds.h"
+#include "event/chatter.h"
 #include "event/server/peer.h"
 #include "tests/unit/hex.h"
 #include "tests/unit/peer-bodies.h"
