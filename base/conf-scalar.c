@@ -237,7 +237,7 @@ static bool old_float(const char *p, Old *old) {
         return *p == '\0';
 }
 
-/* 1 or 2 digits, or exactly n. */
+/* At least so many digits, and at most. */
 static bool take_digits(const char **p, size_t least, size_t most) {
         size_t n = span(*p, DIGITS);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the service manager hands to the daemon and hears from it: passed sockets by name, directories,
- * notifications; base/fd-store.h is about descriptors that were stored. Loop thread. */
+/* What the service manager hands to the daemon: passed sockets by name, directories;
+ * base/fd-store.h is about descriptors that were stored. Loop thread. */
 #pragma once
 
 #include "base/macros.h"

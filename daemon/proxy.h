@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A configured device's identity: follows the last enable event, starts and stops runs of the device, registers `running`.
  * Lives as long as the device is configured, with or without an engine. This header is what observers read; the machinery
- * is proxy-internal.h. Only proxy.c and proxy-host.c write the struct. Loop thread. */
+ * is proxy-internal.h. Only proxy.c, proxy-host.c, proxy-scan.c and trace.c write the struct. Loop thread. */
 #pragma once
 
 #include "daemon/config.h"
@@ -11,7 +11,8 @@ typedef struct DeviceHost Proxy; /* what a device calls its host */
 
 typedef enum ProxyState {
         PROXY_DISABLED,
-        PROXY_WAITING,  /* last known enabled, but no event server, it is not operational, we are not blessed, or the enable query is unanswered */
+        PROXY_WAITING,  /* last known enabled, but no event server, it is not operational, we are not blessed,
+                         * or the enable query is unanswered */
         PROXY_STARTING,
         PROXY_RUNNING,
         PROXY_STOPPING,

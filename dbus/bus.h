@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The gateway on D-Bus: an observer of it that serves vtables. Connects by itself, starts before the bus, survives its restart.
- * Owns the connection, the name and what was announced. Loop thread. docs/dbus.md, dbus/io.gatewayd.Gateway1.xml. */
+ * Owns the connection, the name and what was announced. Loop thread. docs/gatewayd-dbus.5.rst, dbus/io.gatewayd.Gateway1.xml. */
 #pragma once
 
 #include <systemd/sd-event.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Host names without blocking the loop: getaddrinfo() on a few worker threads, started as they are needed. A name that hangs keeps its
- * thread for as long as the name servers let it, so who must not wait for others' names has a resolver of its own. Numeric addresses never
- * get here (stream.c answers them at once). Loop thread. */
+/* Host names without blocking the loop: getaddrinfo() on a few worker threads, started as they are needed. A
+ * name that hangs keeps its thread for as long as the name servers let it, so who must not wait for others'
+ * names has a resolver of its own. Numeric addresses never get here (connector.c answers them at once). Loop
+ * thread. */
 #pragma once
 
 #include <netdb.h>
