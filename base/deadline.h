@@ -27,8 +27,8 @@ usec_t deadline_get(const Deadline *d);
 /* sd_event_source_set_priority(). */
 void deadline_set_priority(Deadline *d, int64_t priority);
 
-/* The monotonic time at which this turn began: what happens in one turn happens at once, and the clock is not asked. When the loop has ended,
- * the clock's. */
+/* The monotonic time at which this turn began: what happens in one turn happens at once, and the clock is not
+ * asked. When the loop has ended, the clock's. */
 static inline usec_t loop_now(sd_event *event) {
         uint64_t now;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For an object that its owner may free inside any of its callbacks: its entry points are bracketed by enter and leave, and what is freed
- * between them is destroyed by the last leave. Any thread, the object's. */
+/* For an object that its owner may free inside any of its callbacks: its entry points are bracketed by enter
+ * and leave, and what is freed between them is destroyed by the last leave. Any thread, the object's. */
 #pragma once
 
 #include <stdbool.h>

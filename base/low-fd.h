@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Descriptor numbers that select() can wait for, for libraries that do: a greater one ends the process. Some are kept free from the
- * start, so that who opens thousands of others leaves them. Any thread. */
+/* Descriptor numbers that select() can wait for, for libraries that do: a greater one ends the process. Some
+ * are kept free from the start, so that who opens thousands of others leaves them. Any thread. */
 #pragma once
 
 #include "base/macros.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is to be done once at the end of a turn of the loop, however often it was asked for: behind every source of the same priority that
- * is ready in this turn, and before what becomes ready later can put it off, as it could put off a source of a lower priority. To
- * arm it is one system call, and none when it is armed already. Loop thread. */
+/* What is to be done once at the end of a turn of the loop, however often it was asked for: behind every
+ * source of the same priority that is ready in this turn, and before what becomes ready later can put it off,
+ * as it could put off a source of a lower priority. To arm it is one system call, and none when it is armed
+ * already. Loop thread. */
 #pragma once
 
 #include <systemd/sd-event.h>

@@ -43,7 +43,8 @@ typedef struct EmbeddedConfig {
         bool given;
         const char *path;               /* ":memory:", absolute, or below $STATE_DIRECTORY */
         int64_t server_id;
-        ConfArray listen;               /* const char *: unix:PATH, tcp:HOST:PORT, fd:NAME; items NULL: EMBEDDED_PASSED_SOCKET if it is passed, else a unix socket */
+        ConfArray listen;               /* const char *: unix:PATH, tcp:HOST:PORT, fd:NAME; items NULL:
+                                         * EMBEDDED_PASSED_SOCKET if it is passed, else a unix socket */
         const char *client_token;       /* NULL: none */
         ConfArray initial;              /* EmbeddedInitial */
         EmbeddedHistory history;
@@ -77,8 +78,8 @@ typedef struct Config {
         const char *const *listen_names;
 } Config;
 
-/* Reads, parses and checks everything; every error and warning goes to errors. 0: usable (perhaps with range errors in the hat form),
- * -EBADMSG: not. */
+/* Reads, parses and checks everything; every error and warning goes to errors. 0: usable (perhaps with range
+ * errors in the hat form), -EBADMSG: not. */
 int config_load(const char *file, ConfErrors *errors, Config **ret);
 Config *config_ref(Config *c);
 Config *config_unref(Config *c);

@@ -17,8 +17,8 @@ typedef struct EventPrefix {
 void event_prefix_init(EventPrefix *p, EventLayout layout, const char *gateway, const char *type, const char *name);
 /* The prefix itself, borrowed from p. */
 EventType event_prefix_get(const EventPrefix *p);
-/* The prefix of an event that may be for one of our devices (<prefix>/system/…), as a key; false when it cannot be. ret_rest is what follows
- * `system`. */
+/* The prefix of an event that may be for one of our devices (<prefix>/system/…), as a key; false when it
+ * cannot be. ret_rest is what follows `system`. */
 bool event_prefix_split(EventLayout layout, EventType type, EventType *ret_system, EventType *ret_rest);
 /* The one subscription that brings every device's system events. ret_text: room for EVENT_PREFIX_MAX + 2. */
 EventType event_prefix_subscription(EventLayout layout, const char *gateway, Subtype *ret_text);

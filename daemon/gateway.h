@@ -62,18 +62,20 @@ typedef struct GatewayTotals {
 int gateway_new(sd_event *event, Config *config, const ListenFds *fds, Gateway **ret);
 Gateway *gateway_free(Gateway *g);
 DEFINE_CLEANUP(Gateway, gateway_free);
-/* Where devices store descriptors, and theirs of an earlier process; those of devices that are not configured are closed. The caller's, outlives the
- * gateway; set before gateway_start(). */
+/* Where devices store descriptors, and theirs of an earlier process; those of devices that are not configured
+ * are closed. The caller's, outlives the gateway; set before gateway_start(). */
 void gateway_set_fd_store(Gateway *g, FdStore *store);
-/* Opens the embedded event server, if that is configured, connects north and goes on for ever. <0: the server cannot be opened; logged. */
+/* Opens the embedded event server, if that is configured, connects north and goes on for ever. <0: the server
+ * cannot be opened; logged. */
 int gateway_start(Gateway *g);
 /* The state leaves `starting`. */
 void gateway_set_ready(Gateway *g);
-/* Once, when the monitor server is lost or cannot be reached, or the event database is damaged (logged): the devices were stopped and all is closed,
- * only leaving is left (exit status 69; 1 without a monitor server). Set before gateway_start(). */
+/* Once, when the monitor server is lost or cannot be reached, or the event database is damaged (logged): the
+ * devices were stopped and all is closed, only leaving is left (exit status 69; 1 without a monitor server).
+ * Set before gateway_start(). */
 void gateway_on_lost(Gateway *g, void (*lost)(void *userdata), void *userdata);
-/* Stops the devices, registers running false, flushes, closes the event server connection, stops the embedded event server, then stopped(); at the
- * latest after EXIT_FLUSH_USEC. Idempotent. */
+/* Stops the devices, registers running false, flushes, closes the event server connection, stops the embedded
+ * event server, then stopped(); at the latest after EXIT_FLUSH_USEC. Idempotent. */
 void gateway_stop(Gateway *g, void (*stopped)(void *userdata), void *userdata);
 
 sd_event *gateway_get_event(const Gateway *g);
@@ -83,11 +85,14 @@ const GatewayTotals *gateway_get_totals(const Gateway *g);
 NorthState gateway_get_north_state(const Gateway *g);
 MonitorState gateway_get_monitor_state(const Gateway *g);
 const char *gateway_get_monitor_blessed(const Gateway *g); /* component of our group that works; "": none, or not known */
-int64_t gateway_get_monitor_rank(const Gateway *g, bool *ret_known); /* ours there: of those that are ready the lowest is blessed */
-const char *gateway_get_event_server(const Gateway *g); /* `unix:PATH`, `tcp:HOST:PORT`; "": not known yet, or embedded and nowhere to connect to */
+/* Ours there: of those that are ready the lowest is blessed. */
+int64_t gateway_get_monitor_rank(const Gateway *g, bool *ret_known);
+/* `unix:PATH`, `tcp:HOST:PORT`; "": not known yet, or embedded and nowhere to connect to. */
+const char *gateway_get_event_server(const Gateway *g);
 /* ret_detail (borrowed): a sentence about FAILING, else "". */
 EventStorage gateway_get_event_storage(const Gateway *g, const char **ret_detail);
-uint64_t gateway_get_events_lost(const Gateway *g); /* registrations that the embedded event server kept for its disk, and had no more room for */
+/* Registrations that the embedded event server kept for its disk, and had no more room for. */
+uint64_t gateway_get_events_lost(const Gateway *g);
 /* Proxies in the order of the configuration. */
 size_t gateway_n_proxies(const Gateway *g);
 Proxy *gateway_get_proxy(const Gateway *g, size_t i);
@@ -117,7 +122,8 @@ typedef struct GatewayObserver {
         void (*proxy_changed)(Proxy *p, ProxyField what, void *userdata);
         void (*gateway_changed)(Gateway *g, GatewayField what, void *userdata);
 } GatewayObserver;
-/* observer and userdata stay the caller's and outlive the gateway or gateway_remove_observer(). Replays proxy_added for what exists. */
+/* observer and userdata stay the caller's and outlive the gateway or gateway_remove_observer(). Replays
+ * proxy_added for what exists. */
 void gateway_add_observer(Gateway *g, const GatewayObserver *observer, void *userdata);
 void gateway_remove_observer(Gateway *g, const GatewayObserver *observer, void *userdata);
 
@@ -127,22 +133,25 @@ typedef struct Request Request;
 /* Once, in a later turn. detail: NULL, or a sentence about the error. */
 typedef void (*RequestCallback)(int error, const char *detail, void *userdata);
 
-/* error: 0 accepted by the event server; -ENOTCONN, -EHOSTDOWN not operational or it answered failure, -ETIMEDOUT, -ESHUTDOWN. Registers <prefix>/system/enable at the event server. Fails at once with -ENOTCONN, -EHOSTDOWN, -ESHUTDOWN. */
+/* Registers <prefix>/system/enable at the event server. Fails at once with -ENOTCONN, -EHOSTDOWN, -ESHUTDOWN;
+ * error: 0 accepted by the event server; -ENOTCONN, -EHOSTDOWN not operational or it answered failure,
+ * -ETIMEDOUT, -ESHUTDOWN. */
 int proxy_request_enable(Proxy *p, bool enable, RequestCallback callback, void *userdata, Request **ret);
-/* Copies the embedded event server's database, whole and as of one moment, into a regular file open for writing (a duplicate of fd is
- * used). Fails at once with -ENOTCONN there is no embedded event server, -EINVAL not such a file, -EBUSY a copy is under way,
- * -ESHUTDOWN; error: also of the disks. */
+/* Copies the embedded event server's database, whole and as of one moment, into a regular file open for
+ * writing (a duplicate of fd is used). Fails at once with -ENOTCONN there is no embedded event server,
+ * -EINVAL not such a file, -EBUSY a copy is under way, -ESHUTDOWN; error: also of the disks. */
 int gateway_request_export(Gateway *g, int fd, RequestCallback callback, void *userdata, Request **ret);
 Request *request_cancel(Request *r); /* the caller vanished: no callback (what was begun goes on); returns NULL */
 /* Stops and starts the device; a failed one is tried again at once. -ENOTCONN no engine (checked first), -EUNATCH not enabled,
  * -EBADMSG failed with reason config, -ESHUTDOWN. */
 int proxy_restart(Proxy *p);
-/* Somebody looks at what passes the device's tap. last: what the recorder holds now, then the end; else everything from now on, until
- * the reader closes or the proxy is freed. *ret_reader: a socket, the caller closes it. -EOPNOTSUPP: nothing passes a tap of this
- * type; -EUSERS: too many look. */
+/* Somebody looks at what passes the device's tap. last: what the recorder holds now, then the end; else
+ * everything from now on, until the reader closes or the proxy is freed. *ret_reader: a socket, the caller
+ * closes it. -EOPNOTSUPP: nothing passes a tap of this type; -EUSERS: too many look. */
 int proxy_trace(Proxy *p, bool last, int *ret_reader);
-/* Looks for what is on the device's link: lines of JSON (DeviceType.scan_begin), the last one {"Event": "end", Reason, Detail}, into a
- * pipe whose reading end the caller gets; closing it ends the scan, and so does enabling the device. -EOPNOTSUPP the type has no scan,
- * -EBADMSG the configuration of the device is wrong, -EBUSY it is enabled or runs, -EALREADY it is being scanned, -ERANGE not such
- * options, -ESHUTDOWN; or no descriptor is left. */
+/* Looks for what is on the device's link: lines of JSON (DeviceType.scan_begin), the last one {"Event":
+ * "end", Reason, Detail}, into a pipe whose reading end the caller gets; closing it ends the scan, and so
+ * does enabling the device. -EOPNOTSUPP the type has no scan, -EBADMSG the configuration of the device is
+ * wrong, -EBUSY it is enabled or runs, -EALREADY it is being scanned, -ERANGE not such options, -ESHUTDOWN;
+ * or no descriptor is left. */
 int proxy_scan(Proxy *p, const DeviceScanOptions *options, int *ret_reader);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two observers of the gateway for the service manager: the journal (one line an edge, with fields and message ids) and the STATUS=
- * line. Loop thread. */
+/* Two observers of the gateway for the service manager: the journal (one line an edge, with fields and
+ * message ids) and the STATUS= line. Loop thread. */
 #pragma once
 
 #include "daemon/gateway.h"

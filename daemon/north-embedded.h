@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the configuration of the embedded event server to a running one (spec embedded.md 1): its database below the state directory, its
- * sockets below the runtime directory or passed by the service manager. Loop thread, at start. */
+/* From the configuration of the embedded event server to a running one (spec embedded.md 1): its database
+ * below the state directory, its sockets below the runtime directory or passed by the service manager. Loop
+ * thread, at start. */
 #pragma once
 
 #include "base/sd.h"

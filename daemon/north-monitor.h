@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Our part in a monitor server's installation (spec wire.md 7): ready at once, may work while blessed, knows the active event server.
- * Owns the one connection to the monitor server, which is never made again. Loop thread. */
+/* Our part in a monitor server's installation (spec wire.md 7): ready at once, may work while blessed, knows
+ * the active event server. Owns the one connection to the monitor server, which is never made again. Loop
+ * thread. */
 #pragma once
 
 #include "daemon/config.h"

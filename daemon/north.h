@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Our side towards the event server: where it is, and the one connection to it. Connects for ever, every NORTH_RECONNECT_USEC after an end;
- * logs the edges. The embedded event server is connected to like any other, over a socket pair. With a monitor server it works only
- * while we are blessed, and with the event server that is active. Owns the event client, the embedded server, the monitor client. Loop thread. */
+/* Our side towards the event server: where it is, and the one connection to it. Connects for ever, every
+ * NORTH_RECONNECT_USEC after an end; logs the edges. The embedded event server is connected to like any
+ * other, over a socket pair. With a monitor server it works only while we are blessed, and with the event
+ * server that is active. Owns the event client, the embedded server, the monitor client. Loop thread. */
 #pragma once
 
 #include "daemon/gateway.h"
@@ -15,10 +16,12 @@ typedef struct NorthHandler {
         void (*events)(const Event *events, size_t n, void *userdata);
         void (*congested)(bool congested, void *userdata);
         void (*storage)(void *userdata); /* event_server_get_trouble() of north_get_event_server() says something else */
-        /* With this event server, or at all, work must end: stop the devices, register that, then north_left(), also inside this call. */
+        /* With this event server, or at all, work must end: stop the devices, register that, then
+         * north_left(), also inside this call. */
         void (*leave)(void *userdata);
-        /* The monitor server is lost, or the embedded one's database is damaged (logged): the gateway must end, within MONITOR_LOST_USEC. frozen: there is no event client any more,
-         * and the devices must stop before anything else of the loop runs. */
+        /* The monitor server is lost, or the embedded one's database is damaged (logged): the gateway must
+         * end, within MONITOR_LOST_USEC. frozen: there is no event client any more, and the devices must stop
+         * before anything else of the loop runs. */
         void (*lost)(bool frozen, void *userdata);
         void (*closed)(void *userdata); /* after north_close(), never inside it */
 } NorthHandler;
@@ -32,8 +35,8 @@ DEFINE_CLEANUP(North, north_free);
 int north_start(North *n);
 /* No device runs any more and all is registered. Nothing unless leave() was called. */
 void north_left(North *n);
-/* Writes out what was registered, closes, does not connect again; then stops the embedded event server, or gives the blessing back.
- * All of it within limit. */
+/* Writes out what was registered, closes, does not connect again; then stops the embedded event server, or
+ * gives the blessing back. All of it within limit. */
 void north_close(North *n, usec_t limit);
 
 NorthState north_get_state(const North *n);

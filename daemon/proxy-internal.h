@@ -66,7 +66,8 @@ int proxy_new(Gateway *g, const DeviceConfig *config, Proxy **ret);
 /* The device, if any, must have ended. */
 Proxy *proxy_free(Proxy *p);
 
-/* Compares what is wanted with what is, and takes one step. Everything below only sets a field and lets this run, at once or later in the turn. */
+/* Compares what is wanted with what is, and takes one step. Everything below only sets a field and lets this
+ * run, at once or later in the turn. */
 void proxy_reconcile(Proxy *p);
 
 void proxy_attach(Proxy *p, Engine *e);

@@ -25,7 +25,8 @@ typedef struct EventClientHandler {
         /* Once, last; requests have been answered before, with this error (-ESHUTDOWN where it is 0). error:
          * 0 after event_client_close(), else -ECONNREFUSED (nobody listens, or the server refused: then
          * detail has its own words), -ETIMEDOUT, -ECONNRESET, -ENXIO, -EBADMSG, -EPROTO, -EMSGSIZE, -ENOBUFS
-         * (NORTH_UNSENT_MAX) or another of the socket. detail: words for people, to stand behind the server's name. The owner frees the client. */
+         * (NORTH_UNSENT_MAX) or another of the socket. detail: words for people, to stand behind the server's
+         * name. The owner frees the client. */
         void (*closed)(EventClient *c, int error, const char *detail, void *userdata);
 } EventClientHandler;
 

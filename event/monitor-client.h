@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One connection to a monitor server: the glue between Observer, Stream and the loop. It supervises the monitor and our own clock
- * more sharply than others do, because another component may work as soon as the monitor has given us up (wire.md 2.4: 40 s after our
- * last message): its sources come before all others of the loop. It does not reconnect (wire.md 7.1). Loop thread. */
+ * more sharply than others do, because another component may work as soon as the monitor has given us up
+ * (wire.md 2.4: 40 s after our last message): its sources come before all others of the loop. It does not
+ * reconnect (wire.md 7.1). Loop thread. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -20,12 +21,14 @@ typedef struct MonitorClientHandler {
         void (*connected)(void *userdata);
         void (*components)(const ObserverComponent *components, size_t n, const ObserverComponent *own, void *userdata);
         void (*state)(ObserverState state, void *userdata);
-        /* The monitor ends: whatever the state says, the blessing is over. Neither of the above follows. The owner ends its work, then calls
-         * monitor_client_close(); the monitor itself waits for 3 s (wire.md 6.2). */
+        /* The monitor ends: whatever the state says, the blessing is over. Neither of the above follows. The
+         * owner ends its work, then calls monitor_client_close(); the monitor itself waits for 3 s (wire.md
+         * 6.2). */
         void (*asked_to_close)(void *userdata);
-        /* Once, last: the blessing, if there was one, is lost. error: 0 after monitor_client_close(), -ESTALE the loop was frozen for longer than
-         * MonitorClientOptions.late (found before anything else of the loop runs), -ETIMEDOUT the monitor is silent, else as
-         * EventClientHandler.closed. detail: words for people, to stand behind the monitor's name. */
+        /* Once, last: the blessing, if there was one, is lost. error: 0 after monitor_client_close(), -ESTALE
+         * the loop was frozen for longer than MonitorClientOptions.late (found before anything else of the
+         * loop runs), -ETIMEDOUT the monitor is silent, else as EventClientHandler.closed. detail: words for
+         * people, to stand behind the monitor's name. */
         void (*closed)(int error, const char *detail, void *userdata);
 } MonitorClientHandler;
 

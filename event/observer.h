@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Observer, client side (spec wire.md 6 and 7.1): the part of one component in a monitor: what it says of itself, what the monitor
- * says of all, and whether it may work. A pure state machine above Chatter: bytes and time in; bytes and calls of its handler out.
- * monitor-client.c is the glue. */
+/* Observer, client side (spec wire.md 6 and 7.1): the part of one component in a monitor: what it says of
+ * itself, what the monitor says of all, and whether it may work. A pure state machine above Chatter: bytes
+ * and time in; bytes and calls of its handler out. monitor-client.c is the glue. */
 #pragma once
 
 #include "base/buffer.h"
@@ -59,14 +59,16 @@ typedef struct ObserverHandler {
         void (*state)(ObserverState state, void *userdata); /* another one */
 } ObserverHandler;
 
-/* Says at once who we are, not ready. Strings are copied. ping_delay and ping_timeout supervise the monitor: it is gone after both. */
+/* Says at once who we are, not ready. Strings are copied. ping_delay and ping_timeout supervise the monitor:
+ * it is gone after both. */
 Observer *observer_new(usec_t now, usec_t ping_delay, usec_t ping_timeout, const char *name, const char *group,
                        const ObserverHandler *handler, void *userdata);
 Observer *observer_free(Observer *o);
 DEFINE_CLEANUP(Observer, observer_free);
 
-/* Takes whole messages from the front of data; returns the bytes done with. <0: the connection is over: -EBADMSG, -EMSGSIZE, -EPROTO
- * (a message that does not belong here), -ESHUTDOWN (the monitor asked to close). */
+/* Takes whole messages from the front of data; returns the bytes done with. <0: the connection is over:
+ * -EBADMSG, -EMSGSIZE, -EPROTO (a message that does not belong here), -ESHUTDOWN (the monitor asked to
+ * close). */
 int64_t observer_receive(Observer *o, const uint8_t *data, size_t size, usec_t now);
 /* Could work, or could not. Said to the monitor at once. Not ready while ACTIVE: ENDING. */
 void observer_set_ready(Observer *o, bool ready);

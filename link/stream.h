@@ -61,18 +61,20 @@ int stream_writev(Stream *s, const struct iovec *iov, size_t n);
 size_t stream_unsent(const Stream *s);
 /* Bytes of memory that hold them: what has left counts until all of it has. */
 size_t stream_output_memory(const Stream *s);
-/* When the peer has stalled, unless something moves (monotonic): so long after unsent bytes last left for the kernel, or began to wait
- * for it. USEC_INFINITY: nothing is unsent. */
+/* When the peer has stalled, unless something moves (monotonic): so long after unsent bytes last left for the
+ * kernel, or began to wait for it. USEC_INFINITY: nothing is unsent. */
 usec_t stream_stall_deadline(const Stream *s, usec_t limit);
 /* Stops reading, writes out what is unsent, ends our direction and gives the peer a moment to end its own
  * (what it still sends is thrown away: left unread it would turn the close into a reset); then closed(0).
  * At the latest after `limit` closed(-ETIMEDOUT) if bytes are unsent. Never inside the call. */
 void stream_close_flushed(Stream *s, usec_t limit);
-/* From now on the kernel delivers nothing after the end (TCP): stream_close_flushed() waits, up to its limit, until the peer has ended
- * its direction too, and what is not acknowledged when the descriptor is closed is thrown away with a reset; then closed(-ETIMEDOUT). */
+/* From now on the kernel delivers nothing after the end (TCP): stream_close_flushed() waits, up to its limit,
+ * until the peer has ended its direction too, and what is not acknowledged when the descriptor is closed is
+ * thrown away with a reset; then closed(-ETIMEDOUT). */
 void stream_set_abortive(Stream *s);
-/* Reading off: the kernel's buffers fill and the peer waits. A reset or error is still noticed at once, an end of stream only when nothing
- * is before it, neither in the kernel nor unconsumed: else once reading is on again and received() was called for it. */
+/* Reading off: the kernel's buffers fill and the peer waits. A reset or error is still noticed at once, an
+ * end of stream only when nothing is before it, neither in the kernel nor unconsumed: else once reading is on
+ * again and received() was called for it. */
 void stream_set_reading(Stream *s, bool on);
 /* received() again, in a later turn, with what was left unconsumed; nothing when nothing is left or reading is off then.
  * Switching reading on implies it. May be called inside received(). */

@@ -93,8 +93,8 @@ static inline void tap_sent(LinkTap *t, usec_t when, uint32_t connection, const 
         t->sent++;
         tap_record(t, (TapHeader){ when, connection, (uint16_t) size, TAP_SENT, TAP_FRAME }, frame);
 }
-/* What was received (may be nothing, or more than is kept) is of no use, and counts as so many errors. The first failure after TAP_BURST_USEC without
- * one, in which there were frames, begins a burst. */
+/* What was received (may be nothing, or more than is kept) is of no use, and counts as so many errors. The
+ * first failure after TAP_BURST_USEC without one, in which there were frames, begins a burst. */
 void tap_failed(LinkTap *t, unsigned n_errors, TapKind kind, usec_t when, uint32_t connection,
                 const uint8_t *data, size_t size);
 /* A connection ends; failed: which it should not. */

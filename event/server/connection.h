@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One client of the embedded event server: the glue between Peer, Stream and the loop. Reads only what it may, writes what a turn of
- * the loop made with one write at its end, bounds what is unsent. Internal to the server. Loop thread. */
+/* One client of the embedded event server: the glue between Peer, Stream and the loop. Reads only what it
+ * may, writes what a turn of the loop made with one write at its end, bounds what is unsent. Internal to the
+ * server. Loop thread. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -103,5 +104,6 @@ void connection_resume(Connection *c);
 void connection_flush(Connection *c);
 /* No more messages of the client; what is unsent leaves within limit. */
 void connection_close_flushed(Connection *c, usec_t limit);
-/* dirty() is called, ended is set; nothing else happens in this turn. Cut off: -ENOBUFS it does not read, -EDQUOT it held too much. */
+/* dirty() is called, ended is set; nothing else happens in this turn. Cut off: -ENOBUFS it does not read,
+ * -EDQUOT it held too much. */
 void connection_end(Connection *c, int error);

@@ -15,6 +15,7 @@ int copier_new(sd_event *event, Copier **ret);
 Copier *copier_free(Copier *c);
 DEFINE_CLEANUP(Copier, copier_free);
 
-/* The file at path is removed as soon as it was opened, and also when it cannot be copied. It takes the place of all that the descriptor's file
- * holds. Where both are on one file system it leaves DISK_SPACE_LEFT (else -ENOSPC). Takes fd over in any case. One at a time. */
+/* The file at path is removed as soon as it was opened, and also when it cannot be copied. It takes the place
+ * of all that the descriptor's file holds. Where both are on one file system it leaves DISK_SPACE_LEFT (else
+ * -ENOSPC). Takes fd over in any case. One at a time. */
 int copier_start(Copier *c, const char *path, int fd, CopierCallback callback, void *userdata);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Eventer, server side of one connection (spec wire.md 3 and 5): a pure state machine above Chatter. Bytes and time in; bytes and calls of its
- * handler out. It knows neither store nor other clients; connection.c is the glue. */
+/* Eventer, server side of one connection (spec wire.md 3 and 5): a pure state machine above Chatter. Bytes
+ * and time in; bytes and calls of its handler out. It knows neither store nor other clients; connection.c is
+ * the glue. */
 #pragma once
 
 #include "event/server/peer-codec.h"
 
 typedef struct Peer Peer;
 
-#define PEER_INIT_MAX (2U << 20)                /* bytes of a frame before the client was accepted: CONF_DEVICES_MAX subscriptions with the longest names */
+#define PEER_INIT_MAX (2U << 20)                /* bytes of a frame before the client was accepted: CONF_DEVICES_MAX
+                                                 * subscriptions with the longest names */
 #define PEER_INIT_USEC (10 * USEC_PER_SEC)      /* from the beginning to its init request */
 #define PEER_REFUSED_USEC (500 * USEC_PER_MSEC) /* a refused client that does not close is closed (wire.md 3.6) */
 
@@ -18,8 +20,8 @@ typedef struct PeerHandler {
         void (*init)(const PeerInit *init, void *userdata);
         /* conversation: for peer_answer_registered(), when wants_response */
         void (*registration)(const Event *events, size_t n, bool wants_response, int64_t conversation, void *userdata);
-        /* Answered by peer_answer_query(), inside the call or later: until then nothing more of the client is read (peer_is_waiting()).
-         * <0: the connection is to be closed. */
+        /* Answered by peer_answer_query(), inside the call or later: until then nothing more of the client is
+         * read (peer_is_waiting()). <0: the connection is to be closed. */
         int (*query)(const EventerQuery *query, void *userdata);
 } PeerHandler;
 
@@ -27,8 +29,9 @@ Peer *peer_new(usec_t now, const PeerHandler *handler, void *userdata);
 Peer *peer_free(Peer *p);
 DEFINE_CLEANUP(Peer, peer_free);
 
-/* Takes whole messages from the front of data; returns the bytes done with, or <0, which closes the connection: -EBADMSG, -EMSGSIZE, -EPROTO
- * (a message that does not belong here). Returns early while a query waits. */
+/* Takes whole messages from the front of data; returns the bytes done with, or <0, which closes the
+ * connection: -EBADMSG, -EMSGSIZE, -EPROTO (a message that does not belong here). Returns early while a query
+ * waits. */
 int64_t peer_receive(Peer *p, const uint8_t *data, size_t size, usec_t now);
 bool peer_is_accepted(const Peer *p);
 bool peer_is_waiting(const Peer *p); /* for peer_answer_query() */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the storage's worker does: one job a step, each with a reference to the core, that is the store and what belongs to it. Internal
- * to the storage. Jobs are made and read on the loop thread, and belong to the worker between worker_submit() and done(). */
+/* What the storage's worker does: one job a step, each with a reference to the core, that is the store and
+ * what belongs to it. Internal to the storage. Jobs are made and read on the loop thread, and belong to the
+ * worker between worker_submit() and done(). */
 #pragma once
 
 #include <semaphore.h>

@@ -4,8 +4,8 @@
  * function waits for the disk, but storage_has_type() and storage_close().
  *
  * A session that wants a response is kept only if its commit succeeds. One that does not is committed within
- * STORAGE_COMMIT_USEC, and while the disk does not take it, it is kept in memory (STORAGE_KEPT_MAX, then the oldest are dropped and
- * counted) and tried again every STORAGE_RETRY_USEC. */
+ * STORAGE_COMMIT_USEC, and while the disk does not take it, it is kept in memory (STORAGE_KEPT_MAX, then the
+ * oldest are dropped and counted) and tried again every STORAGE_RETRY_USEC. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -23,8 +23,8 @@
 
 typedef struct Storage Storage;
 
-/* One register request. Made by the server; the storage owns it from storage_write() until it is handed back. Its bytes may be read
- * by the worker meanwhile, nobody writes them. */
+/* One register request. Made by the server; the storage owns it from storage_write() until it is handed back.
+ * Its bytes may be read by the worker meanwhile, nobody writes them. */
 typedef struct Session {
         GList link;             /* the holder's */
         const uint8_t *events;  /* SBS Array(Event), as a client gets it; in the session's own memory */
@@ -49,19 +49,20 @@ typedef struct StorageHandler {
         void (*written)(Session *session, int error, void *userdata);
         /* failing: the disk takes nothing, with one sentence; false: it does again. */
         void (*failing)(bool failing, const char *detail, void *userdata);
-        /* The store is damaged, as `detail` says. aside: it lies there now and an empty one took its place, into which goes what waits; every
-         * query has failed. NULL: nothing is taken any more. */
+        /* The store is damaged, as `detail` says. aside: it lies there now and an empty one took its place,
+         * into which goes what waits; every query has failed. NULL: nothing is taken any more. */
         void (*damaged)(const char *aside, const char *detail, void *userdata);
         /* Too much is on its way (STORAGE_QUEUE_MAX): clients should not be read from; or no more. */
         void (*congested)(bool congested, void *userdata);
 } StorageHandler;
 
-/* Takes the store over in any case. replacement: how to open the one that takes its place when it is found damaged and set aside; NULL: none
- * does. export_path: where a copy of the database lies while it is exported; what an earlier
- * run left there is removed. No handler is called inside a call of the owner. */
+/* Takes the store over in any case. replacement: how to open the one that takes its place when it is found
+ * damaged and set aside; NULL: none does. export_path: where a copy of the database lies while it is
+ * exported; what an earlier run left there is removed. No handler is called inside a call of the owner. */
 int storage_new(sd_event *event, Store *store, const StoreOptions *replacement, const char *export_path,
                 const StorageHandler *handler, void *userdata, Storage **ret);
-/* Commits everything that waits and ends the thread; waits for it, at most until `until` (monotonic). No callback follows. NULL accepted. */
+/* Commits everything that waits and ends the thread; waits for it, at most until `until` (monotonic). No
+ * callback follows. NULL accepted. */
 Storage *storage_close(Storage *s, usec_t until);
 /* store_has_type(), behind everything that runs, before what was written lately. Blocks: for the start only. */
 int storage_has_type(Storage *s, EventType type);
@@ -79,6 +80,7 @@ typedef void (*StorageQueryCallback)(int error, const Buffer *result, void *user
 typedef struct StorageQuery StorageQuery;
 StorageQuery *storage_query(Storage *s, StoreQuery *query, StorageQueryCallback callback, void *userdata); /* takes query */
 StorageQuery *storage_query_cancel(StorageQuery *q); /* no callback; NULL accepted, returns NULL */
-/* Copies the database into a regular file (a duplicate of fd is used), by way of a file beside it that is deleted. -EBUSY: one is under
- * way; -EINVAL: not a regular file that can be written anywhere. The callback comes in a later turn, unless the storage is closed; the callee may close it. */
+/* Copies the database into a regular file (a duplicate of fd is used), by way of a file beside it that is
+ * deleted. -EBUSY: one is under way; -EINVAL: not a regular file that can be written anywhere. The callback
+ * comes in a later turn, unless the storage is closed; the callee may close it. */
 int storage_export(Storage *s, int fd, CopierCallback callback, void *userdata);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the store share. The thread that uses the store.
  *
- * Tables: `types` (each type once), `latest` (the last event of each type), `history` (numbered from 1 without gaps, the oldest are
- * deleted), `head` (the last event ever: written where history does not have it, and when the store is closed, to compare; but its
- * session is the last one that may have been given, which is far ahead while the store is open: STORE_RESERVE). A row of
- * `history` says which one was the previous of its type: so writing appends at one place and all events of a type are found from its
- * latest one, without an index. */
+ * Tables: `types` (each type once), `latest` (the last event of each type), `history` (numbered from 1
+ * without gaps, the oldest are deleted), `head` (the last event ever: written where history does not have it,
+ * and when the store is closed, to compare; but its session is the last one that may have been given, which
+ * is far ahead while the store is open: STORE_RESERVE). A row of `history` says which one was the previous of
+ * its type: so writing appends at one place and all events of a type are found from its latest one, without
+ * an index. */
 #pragma once
 
 #include <sqlite3.h>
@@ -190,8 +191,8 @@ int store_seek_id(Store *s, const EventId *id, bool after, int64_t *ret);
 
 /* ---- the write-ahead log ------------------------------------------------------------------------------------------ */
 
-/* Pages of 4 KiB in it: trimming, in the background, writes it back from the first number on; a commit, which somebody may wait for,
- * from the second on. */
+/* Pages of 4 KiB in it: trimming, in the background, writes it back from the first number on; a commit, which
+ * somebody may wait for, from the second on. */
 #define LOG_PAGES_BACKGROUND 500
 #define LOG_PAGES_MAX 1000
 

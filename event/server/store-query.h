@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of a query share. The thread that uses the store.
  *
- * A timeseries or server query goes along the history in result order and looks at each event: the scan. When it asks for few types, it
- * also goes from the latest event of each back to its previous ones: the walk, which collects what the result needs. Both take turns,
- * and whoever is done first gives the answer: the scan is quick when the types are frequent, the walk when they are rare. */
+ * A timeseries or server query goes along the history in result order and looks at each event: the scan. When
+ * it asks for few types, it also goes from the latest event of each back to its previous ones: the walk,
+ * which collects what the result needs. Both take turns, and whoever is done first gives the answer: the scan
+ * is quick when the types are frequent, the walk when they are rare. */
 #pragma once
 
 #include "event/server/store-internal.h"

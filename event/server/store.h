@@ -25,8 +25,9 @@ typedef struct StoreOptions {
                                          * which an eighth of the file, or 1 MiB, may be free */
 } StoreOptions;
 
-/* Sessions whose numbers may be given before one of them is committed: numbers go on upward also when the process is killed and what
- * it gave last was notified, but not yet stored. Behind an orderly end they go on without a gap. */
+/* Sessions whose numbers may be given before one of them is committed: numbers go on upward also when the
+ * process is killed and what it gave last was notified, but not yet stored. Behind an orderly end they go on
+ * without a gap. */
 #define STORE_RESERVE INT64_C(1000000000)
 
 /* What a new session continues from. session 0: no event was ever stored. */
@@ -36,9 +37,9 @@ typedef struct StoreHead {
 } StoreHead;
 
 /* Opens or makes the database. Does not read through it: costs the same with a million events. -EUCLEAN: corrupt, or no database
- * of ours; -EPROTONOSUPPORT: of a newer version; -EBUSY: another process has it open; else the system's errno. Nobody else can open the
- * file while the store is open, not even to read: that is what the export is for. ret_detail (of an error, caller frees): a sentence
- * of what SQLite said. */
+ * of ours; -EPROTONOSUPPORT: of a newer version; -EBUSY: another process has it open; else the system's
+ * errno. Nobody else can open the file while the store is open, not even to read: that is what the export is
+ * for. ret_detail (of an error, caller frees): a sentence of what SQLite said. */
 int store_open(const StoreOptions *options, Store **ret, char **ret_detail);
 /* Renames the database and what belongs to it to PATH.corrupt-<UTC time>; *ret_name is the new name (caller frees). */
 int store_set_aside(const char *path, char **ret_name);
@@ -51,11 +52,12 @@ const char *store_detail(const Store *s);
 
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
 
-/* One session: its events in order, into the open transaction (begun when there is none). Visible to queries at once. <0 (-ENOSPC,
- * -EROFS, -EIO, -EUCLEAN …): everything since the last commit is undone, the store goes on. When a query or an export undid it, they fail,
- * and the next write or commit does too, without having done anything. -EINVAL: an id or time is not after the last one's; nothing
- * happened. After -EUCLEAN, of a query too, nothing more is written; what was committed goes from the log into the
- * file when it is closed, so that a good copy put in its place does not meet a log of another one. */
+/* One session: its events in order, into the open transaction (begun when there is none). Visible to queries
+ * at once. <0 (-ENOSPC, -EROFS, -EIO, -EUCLEAN …): everything since the last commit is undone, the store goes
+ * on. When a query or an export undid it, they fail, and the next write or commit does too, without having
+ * done anything. -EINVAL: an id or time is not after the last one's; nothing happened. After -EUCLEAN, of a
+ * query too, nothing more is written; what was committed goes from the log into the file when it is closed,
+ * so that a good copy put in its place does not meet a log of another one. */
 int store_write(Store *s, const Event *events, size_t n);
 /* On stable storage after return, as far as the disk keeps its word. <0: as store_write(). Nothing written: 0. */
 int store_commit(Store *s);
@@ -77,12 +79,12 @@ typedef struct StoreQuery StoreQuery;
 int store_query_new(const EventerQuery *query, StoreQuery **ret);
 StoreQuery *store_query_free(StoreQuery *q);
 DEFINE_CLEANUP(StoreQuery, store_query_free);
-/* Goes on for at most STORE_SLICE_ROWS rows, appending to out the SBS encoding of events. 1: call again; 0: done, and out holds a whole
- * QueryResult; <0: out is to be thrown away (-EMSGSIZE: a latest answer beyond CHATTER_FRAME_MAX). Rows trimmed
- * or written between two steps harm nothing: what was written after the first step is not seen, but for a latest query,
- * which may give a type's newer event. out is empty before the first step and
- * the query's alone until it is done. persisted: up to the last commit. A server query also gives the latest events that history no
- * longer has. */
+/* Goes on for at most STORE_SLICE_ROWS rows, appending to out the SBS encoding of events. 1: call again; 0:
+ * done, and out holds a whole QueryResult; <0: out is to be thrown away (-EMSGSIZE: a latest answer beyond
+ * CHATTER_FRAME_MAX). Rows trimmed or written between two steps harm nothing: what was written after the
+ * first step is not seen, but for a latest query, which may give a type's newer event. out is empty before
+ * the first step and the query's alone until it is done. persisted: up to the last commit. A server query
+ * also gives the latest events that history no longer has. */
 int store_query_step(Store *s, StoreQuery *q, Buffer *out);
 
 /* Whether an event of exactly this type was ever stored: 1, 0, <0. */
@@ -90,8 +92,8 @@ int store_has_type(Store *s, EventType type);
 
 /* ---- export ------------------------------------------------------------------------------------------------------- */
 
-/* A consistent copy into a new file, in steps with anything else between them. path must not exist. A step commits what was written.
- * -ENOSPC: it would not leave DISK_SPACE_LEFT. */
+/* A consistent copy into a new file, in steps with anything else between them. path must not exist. A step
+ * commits what was written. -ENOSPC: it would not leave DISK_SPACE_LEFT. */
 typedef struct StoreExport StoreExport;
 int store_export_new(Store *s, const char *path, StoreExport **ret);
 int store_export_step(StoreExport *e);          /* 1: call again, 0: the copy is complete, <0: failed */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a client wants to be notified of (spec wire.md 3.4), compiled: without `?` a match costs the depth of the type, not the number of query
- * types; each `?` beside another way may double it, up to the number of nodes. Immutable. Any thread. */
+/* What a client wants to be notified of (spec wire.md 3.4), compiled: without `?` a match costs the depth of
+ * the type, not the number of query types; each `?` beside another way may double it, up to the number of
+ * nodes. Immutable. Any thread. */
 #pragma once
 
 #include "event/event.h"
