@@ -72,6 +72,11 @@ DECLARE_STRING_TABLE(modbus_result, ModbusResult);
 uint8_t modbus_result_to_code(ModbusResult result);
 ModbusResult modbus_result_from_code(uint8_t code);
 
+/* A gateway that says that there is nobody is not somebody. */
+static inline bool modbus_result_is_of_unit(ModbusResult result) {
+        return result != MODBUS_GATEWAY_PATH_UNAVAILABLE && result != MODBUS_GATEWAY_TARGET_DEVICE_FAILED_TO_RESPOND;
+}
+
 /* Most of one request. */
 #define MODBUS_READ_BITS_MAX 2000U
 #define MODBUS_READ_REGISTERS_MAX 125U

@@ -304,6 +304,14 @@ usec_t modbus_poll_oldest(const ModbusPoll *p, usec_t since) {
         return oldest;
 }
 
+usec_t modbus_poll_shortest(const ModbusPoll *p) {
+        usec_t shortest = USEC_INFINITY;
+
+        for (size_t i = 0; i < p->n_groups; i++)
+                shortest = MIN(shortest, p->groups[i].interval);
+        return shortest;
+}
+
 /* ---- results ----------------------------------------------------------------------------------------- */
 
 bool modbus_group_set_error(ModbusGroup *g, ModbusResult error, usec_t now, bool changes_only) {

@@ -85,6 +85,9 @@ ModbusGroup *modbus_poll_begin(ModbusPoll *p, usec_t now, usec_t *ret_wake);
  * read. */
 usec_t modbus_poll_oldest(const ModbusPoll *p, usec_t since);
 
+/* The shortest interval; USEC_INFINITY: nothing is read. */
+usec_t modbus_poll_shortest(const ModbusPoll *p);
+
 /* Takes in an error answer. true: it is to be reported for each item: always, but for repetitions of the same
  * error faster than ten a second (D25); changes_only: but for repetitions. */
 bool modbus_group_set_error(ModbusGroup *g, ModbusResult error, usec_t now, bool changes_only);

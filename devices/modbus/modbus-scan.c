@@ -247,11 +247,6 @@ static void scan_pause(ModbusScan *s, bool after_answer) {
                 deadline_set_relative(s->next, after_answer ? s->request_delay : 0);
 }
 
-/* A gateway that says that there is nobody is not somebody. */
-static bool result_is_of_unit(ModbusResult result) {
-        return result != MODBUS_GATEWAY_PATH_UNAVAILABLE && result != MODBUS_GATEWAY_TARGET_DEVICE_FAILED_TO_RESPOND;
-}
-
 static void scan_on_identity(int error, const ModbusResponse *response, void *userdata) {
         ModbusScan *s = userdata;
 
@@ -267,7 +262,7 @@ static void scan_on_probed(int error, const ModbusResponse *response, void *user
 
         s->asking = false;
         if (error >= 0) {
-                s->answered = result_is_of_unit(response->result);
+                s->answered = modbus_result_is_of_unit(response->result);
                 s->answer = response->result;
                 s->round_trip = s->link->round_trip;
         }

@@ -191,7 +191,7 @@ static ModbusGroup *unit_next_group(ModbusUnit *u) {
 
 /* The next reads, now or when they are due: several only of a unit that is known to answer. */
 static void unit_continue(ModbusUnit *u) {
-        unsigned max = u->status == MODBUS_UNIT_CONNECTED ? u->reads_max : 1;
+        unsigned max = u->status == MODBUS_UNIT_CONNECTED && !u->silent ? u->reads_max : 1;
         ModbusGroup *g;
 
         if (u->line->paused || u->poll.n_groups == 0)
@@ -274,7 +274,7 @@ static void unit_on_read(ModbusJob *job, int error, const ModbusResponse *respon
                 return;
 
         u->last_answer = device_tap(u->line->device)->last_received;
-        unit_set_silent(u, false);
+        unit_set_silent(u, !modbus_result_is_of_unit(response->result));
         unit_set_status(u, MODBUS_UNIT_CONNECTED);
         if (response->result == MODBUS_INVALID_DATA_ADDRESS && unit_split(u, read->group))
                 g = NULL;
@@ -369,20 +369,26 @@ uint64_t modbus_unit_oldest(const void *unit) {
 
 uint64_t modbus_unit_next_probe(const void *unit) {
         const ModbusUnit *u = unit;
-        usec_t at;
+        usec_t at, due;
 
         if (!u->silent)
                 return 0;
         at = modbus_bus_probe_time(u->line->bus, &u->reads[0].job); /* it has no other one under way */
-        if (u->pausing)
-                at = MAX(at, deadline_get(u->timer));
+        due = deadline_get(u->timer);
+        if (u->n_reading == 0 && due != USEC_INFINITY)
+                at = MAX(at, due);
         return usec_add(now_usec(CLOCK_REALTIME), usec_sub(at, now_usec(CLOCK_MONOTONIC)));
 }
 
 uint64_t modbus_unit_recovery(const void *unit) {
         const ModbusUnit *u = unit;
 
-        return u->silent ? modbus_bus_recovery_time(u->line->bus, u->conf->timeout_poll_delay, u->line->n_silent) : 0;
+        if (!u->silent)
+                return 0;
+        return modbus_bus_recovery_time(u->line->bus,
+                                        u->status == MODBUS_UNIT_CONNECTED ? modbus_poll_shortest(&u->poll)
+                                                                           : u->conf->timeout_poll_delay,
+                                        u->line->n_silent);
 }
 
 void modbus_unit_resume(ModbusUnit *u) {

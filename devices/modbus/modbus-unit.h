@@ -51,7 +51,7 @@ struct ModbusUnit {
         usec_t enabled_at;      /* … since then */
         bool polling;           /* between start and stop */
         bool pausing;           /* in timeout_poll_delay */
-        bool silent;            /* the last read timed out */
+        bool silent;            /* the last read timed out, or a gateway answered that it did not answer */
         bool mute;              /* the last request, a read or a write, timed out */
         bool living;            /* polled, and not silent: the bus counts it */
         ModbusUnitStatus status;

@@ -245,6 +245,44 @@ static void test_dead_units(void) {
         fixture_done(&f);
 }
 
+/* A unit behind a gateway, which waits for it before it says that it does not answer: what it costs is paid from the budget, too. */
+static void test_dead_behind_a_gateway(void) {
+        unsigned asked[3] = {};
+        usec_t begun;
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .beyond = true, .request_timeout = "1" },
+                     REMOTE("1", "0", WORD("x", "0")) "," REMOTE("2", "0", WORD("x", "0")));
+        enable(&f, "1");
+        enable(&f, "2");
+        connect_master(&f);
+
+        begun = now_usec(CLOCK_MONOTONIC);
+        while (now_usec(CLOCK_MONOTONIC) - begun < 1000 * MS) {
+                peer_take_any(f.peer);
+                asked[f.peer->unit]++;
+                if (f.peer->unit == 2)
+                        peer_expect_nothing(f.peer, 20 * MS);
+                peer_answer(f.peer, f.peer->unit == 2 ? "83 0b" : "03 02 0001");
+        }
+        g_assert_cmpuint(asked[2], >=, 1);
+        g_assert_cmpuint(asked[2], <=, 1 + 3); /* one to be found out, then one in 0.4 s */
+        g_assert_cmpuint(asked[1], >, 3 * asked[2]);
+        g_assert_cmpint(f.host->link, ==, DEVICE_LINK_PARTIAL);
+        g_assert_cmpuint(unit_status(f.host, 1, "NextProbeTimestamp"), >, 0);
+        g_assert_cmpuint(unit_status(f.host, 1, "RecoveryUSec"), >=, 1000 * MS);
+        g_assert_cmpuint(unit_status(f.host, 0, "RecoveryUSec"), ==, 0);
+
+        f.host->seen = f.host->registered->len;
+        while (unit_status(f.host, 1, "RecoveryUSec") > 0) {
+                peer_take_any(f.peer);
+                peer_answer(f.peer, "03 02 0001");
+        }
+        fake_host_expect(f.host, "remote_device/2/" GOOD("x", "1", "INTERROGATE"));
+        g_assert_cmpint(f.host->link, ==, DEVICE_LINK_UP);
+        fixture_done(&f);
+}
+
 #define WRITE(id) "{\"request_id\": " #id ", \"value\": " #id "}"
 #define RESULT(id, result) WRITE_RESULT("reg", #id, result)
 
@@ -390,6 +428,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-beyond/neighbours-as-specified", test_neighbours_as_specified);
         g_test_add_func("/modbus-beyond/values", test_values);
         g_test_add_func("/modbus-beyond/dead-units", test_dead_units);
+        g_test_add_func("/modbus-beyond/dead-behind-a-gateway", test_dead_behind_a_gateway);
         g_test_add_func("/modbus-beyond/writes-to-a-dead-unit", test_writes_to_a_dead_unit);
         return g_test_run();
 }
