@@ -46,6 +46,7 @@ struct Gateway {
         FdStore *store;
         Resolver *resolver;  /* the devices' */
         GPtrArray *proxies;  /* in the order of the configuration */
+        uint32_t n_busy;     /* of them */
         GHashTable *by_name; /* <prefix>/system → Proxy */
         North *north;
         Engine *engine;
@@ -127,13 +128,16 @@ void gateway_proxy_changed(Proxy *p, ProxyField what) {
 void gateway_proxy_share(Proxy *p, const ProxyShare *old, const ProxyShare *now) {
         Gateway *g = p->gateway;
 
-        g->totals.busy += now->busy - old->busy;
         g->totals.enabled += now->enabled - old->enabled;
         g->totals.running += now->running - old->running;
         g->totals.failed += now->failed - old->failed;
         g->totals.down += now->down - old->down;
         NOTIFY(g, gateway_changed, g, GATEWAY_TOTALS);
         gateway_update_state(g);
+}
+
+void gateway_proxy_busy(Proxy *p, bool busy) {
+        p->gateway->n_busy += busy ? 1U : -1U;
 }
 
 /* ---- north and engine --------------------------------------------------------------------------------------------- */
@@ -239,7 +243,7 @@ static void gateway_close_north(Gateway *g) {
 
 /* When the last device is gone, what it registered is flushed, then the connection closes. */
 static void gateway_check_idle(Gateway *g) {
-        if (g->totals.busy > 0)
+        if (g->n_busy > 0)
                 return;
         if (g->stopping)
                 gateway_close_north(g);

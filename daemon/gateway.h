@@ -55,7 +55,6 @@ DECLARE_STRING_TABLE(event_storage, EventStorage);
 
 typedef struct GatewayTotals {
         uint32_t devices, enabled, running, failed, down;
-        uint32_t busy; /* there is a run, or a scan */
 } GatewayTotals;
 
 /* Begins nothing yet. Takes references; fds stays the caller's and outlives the gateway. */

@@ -19,7 +19,7 @@ typedef enum RunPhase { RUN_NONE, RUN_STARTING, RUN_RUNNING, RUN_STOPPING } RunP
 
 /* What a proxy adds to the gateway's totals. */
 typedef struct ProxyShare {
-        bool busy, enabled, running, failed, down;
+        bool enabled, running, failed, down;
 } ProxyShare;
 
 typedef struct ProxyScan {
@@ -36,6 +36,7 @@ struct DeviceHost {
         EventPrefix prefix;
         LogContext log;
         ProxyShare share;
+        bool busy; /* the gateway counts it */
 
         /* what is wanted */
         Engine *engine;                 /* attached */
@@ -100,7 +101,7 @@ void proxy_drop_traces(Proxy *p); /* daemon/trace.c */
 void proxy_drop_stored(Proxy *p); /* what its runs stored */
 
 /* ---- between proxy.c and proxy-scan.c ---- */
-void proxy_update_share(Proxy *p); /* it is busy, or no longer */
+void proxy_update_busy(Proxy *p); /* behind the begin or end of a run or a scan */
 void proxy_check_scan(Proxy *p); /* ends the scan that may not go on, and takes away the one that ended */
 void proxy_free_scan(Proxy *p);
 
@@ -115,5 +116,7 @@ void gateway_proxy_link(Proxy *p, DeviceLink old);
 void gateway_proxy_changed(Proxy *p, ProxyField what);
 /* Its contribution to the totals is another now. */
 void gateway_proxy_share(Proxy *p, const ProxyShare *old, const ProxyShare *now);
+/* There is a run or a scan now, or no longer. */
+void gateway_proxy_busy(Proxy *p, bool busy);
 /* A step left it idle, and what it registered is registered: an ending gateway counts who is busy. */
 void gateway_proxy_idle(Proxy *p);

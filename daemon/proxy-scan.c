@@ -118,7 +118,7 @@ int proxy_scan(Proxy *p, const DeviceScanOptions *options, int *ret_reader) {
 
         log_context(LOG_INFO, &p->log, "Scan begins.");
         p->scan = s;
-        proxy_update_share(p);
+        proxy_update_busy(p);
         *ret_reader = TAKE_FD(reader);
         return 0;
 }

@@ -35,12 +35,11 @@ static void edge_stamp(ProxyEdge *e) {
         e->monotonic = now_usec(CLOCK_MONOTONIC);
 }
 
-void proxy_update_share(Proxy *p) {
+static void proxy_update_share(Proxy *p) {
         const ProxyView *v = &p->view;
         ProxyShare old = p->share;
 
         p->share = (ProxyShare) {
-                .busy = !proxy_is_idle(p),
                 .enabled = v->enabled,
                 .running = v->state == PROXY_RUNNING,
                 .failed = v->state == PROXY_FAILED,
@@ -48,6 +47,15 @@ void proxy_update_share(Proxy *p) {
         };
         if (memcmp(&old, &p->share, sizeof(old)) != 0)
                 gateway_proxy_share(p, &old, &p->share);
+}
+
+void proxy_update_busy(Proxy *p) {
+        bool busy = !proxy_is_idle(p);
+
+        if (busy == p->busy)
+                return;
+        p->busy = busy;
+        gateway_proxy_busy(p, busy);
 }
 
 static void proxy_set_state(Proxy *p, ProxyState state, DeviceReason reason, const char *detail) {
@@ -280,8 +288,8 @@ void proxy_reconcile(Proxy *p) {
         } else if (p->phase != RUN_STOPPING && !proxy_is_wanted(p))
                 proxy_halt(p);
         proxy_settle(p);
-        proxy_update_share(p);
-        if (proxy_is_idle(p))
+        proxy_update_busy(p);
+        if (!p->busy)
                 gateway_proxy_idle(p);
 }
 

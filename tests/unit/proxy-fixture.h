@@ -101,6 +101,7 @@ struct Gateway {
         MonitorState monitor;
         FdStore *store;
         ProxyShare share;
+        bool busy;
         unsigned n_idle;
 };
 
@@ -140,6 +141,9 @@ void gateway_proxy_changed(Proxy *p, ProxyField what) {
 }
 void gateway_proxy_share(Proxy *p, const ProxyShare *old, const ProxyShare *now) {
         gateway.share = *now;
+}
+void gateway_proxy_busy(Proxy *p, bool busy) {
+        gateway.busy = busy;
 }
 void gateway_proxy_idle(Proxy *p) {
         gateway.n_idle++;

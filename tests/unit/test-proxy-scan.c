@@ -99,11 +99,11 @@ static void test_scan_exit(void) {
         setup(CONF_FORM_NATIVE);
         g_assert_cmpint(scan(&lines), ==, 0);
         g_assert_false(proxy_is_idle(proxy));
-        g_assert_true(gateway.share.busy);
+        g_assert_true(gateway.busy);
         proxy_exit(proxy);
         turn();
         g_assert_true(proxy_is_idle(proxy));
-        g_assert_false(gateway.share.busy);
+        g_assert_false(gateway.busy);
         expect_lines(lines, END_OF("busy", "the gateway is stopping"));
         g_assert_cmpint(scan(&lines), ==, -ESHUTDOWN);
         teardown();
