@@ -89,7 +89,7 @@ void tap_read_clock(LinkTap *t, usec_t now) {
 
 static void ring_init(TapRing *r, size_t size, uint64_t next) {
         g_free(r->data);
-        *r = (TapRing){ .data = g_malloc(size),
+        *r = (TapRing) { .data = g_malloc(size),
                         .size = size,
                         .limit = size,
                         .end = SIZE_MAX,
@@ -103,13 +103,13 @@ void tap_set_recorder(LinkTap *t, size_t size) {
                 return;
         ring_init(&t->ring, size, t->ring.next);
         g_free(t->frozen.data);
-        t->frozen = (TapRing){};
+        t->frozen = (TapRing) {};
 }
 
 void tap_done(LinkTap *t) {
         g_free(t->ring.data);
         g_free(t->frozen.data);
-        t->ring = t->frozen = (TapRing){};
+        t->ring = t->frozen = (TapRing) {};
 }
 
 /* ---- failures -------------------------------------------------------------------------------------------------------- */
@@ -152,7 +152,7 @@ void tap_failed(LinkTap *t, unsigned n_errors, TapKind kind, usec_t when, uint32
 
 static void tap_text(LinkTap *t, TapKind kind, usec_t when, uint32_t connection, const char *text) {
         tap_record(t,
-                   (TapHeader){ when, connection, (uint16_t) MIN(strlen(text), TAP_BYTES_MAX), TAP_RECEIVED,
+                   (TapHeader) { when, connection, (uint16_t) MIN(strlen(text), TAP_BYTES_MAX), TAP_RECEIVED,
                                 (uint8_t) kind },
                    text);
 }
@@ -170,11 +170,11 @@ void tap_closed(LinkTap *t, bool failed, usec_t when, uint32_t connection, const
 /* ---- reading --------------------------------------------------------------------------------------------------------- */
 
 TapCursor tap_oldest(const LinkTap *t) {
-        return (TapCursor){ .next = t->frozen.data ? MIN(t->frozen.first, t->ring.first) : t->ring.first };
+        return (TapCursor) { .next = t->frozen.data ? MIN(t->frozen.first, t->ring.first) : t->ring.first };
 }
 
 TapCursor tap_newest(const LinkTap *t) {
-        return (TapCursor){ .next = t->ring.next, .offset = t->ring.at };
+        return (TapCursor) { .next = t->ring.next, .offset = t->ring.at };
 }
 
 bool tap_read(const LinkTap *t, TapCursor *c, TapRecord *ret, uint64_t *ret_missed) {
@@ -189,6 +189,6 @@ bool tap_read(const LinkTap *t, TapCursor *c, TapRecord *ret, uint64_t *ret_miss
         h = ring_header(r, offset);
         *ret = (TapRecord) { h, number, r->data + offset + sizeof(h) };
         *ret_missed = number - c->next;
-        *c = (TapCursor){ number + 1, offset + record_size(h) };
+        *c = (TapCursor) { number + 1, offset + record_size(h) };
         return true;
 }

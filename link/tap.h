@@ -86,12 +86,12 @@ static inline void tap_received(LinkTap *t, usec_t when, uint32_t connection, co
                 tap_read_clock(t, when);
         t->last_received = when + t->real_ahead;
         t->last_frame = when;
-        tap_record(t, (TapHeader){ when, connection, (uint16_t) size, TAP_RECEIVED, TAP_FRAME }, frame);
+        tap_record(t, (TapHeader) { when, connection, (uint16_t) size, TAP_RECEIVED, TAP_FRAME }, frame);
 }
 static inline void tap_sent(LinkTap *t, usec_t when, uint32_t connection, const uint8_t *frame,
                             size_t size) {
         t->sent++;
-        tap_record(t, (TapHeader){ when, connection, (uint16_t) size, TAP_SENT, TAP_FRAME }, frame);
+        tap_record(t, (TapHeader) { when, connection, (uint16_t) size, TAP_SENT, TAP_FRAME }, frame);
 }
 /* What was received (may be nothing, or more than is kept) is of no use, and counts as so many errors. The
  * first failure after TAP_BURST_USEC without one, in which there were frames, begins a burst. */

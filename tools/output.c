@@ -92,7 +92,7 @@ const char *colour_end(const char *start) {
 static char *node_text(JsonNode *node, JsonTextFlags flags) {
         g_autofree char *text = json_to_string(node, false);
 
-        return json_text((JsonSpan){ .text = text, .size = strlen(text) }, flags);
+        return json_text((JsonSpan) { .text = text, .size = strlen(text) }, flags);
 }
 
 void output_json(JsonNode *node, JsonMode mode) {

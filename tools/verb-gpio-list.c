@@ -57,7 +57,7 @@ static ExitStatus fetch(Client *c, JsonNode **ret) {
         int r;
 
         s = client_call(c,
-                        &(Call){ .path = BUS_ROOT_PATH,
+                        &(Call) { .path = BUS_ROOT_PATH,
                                  .interface = BUS_MANAGER_INTERFACE,
                                  .member = "ListHardware",
                                  .what = WHAT,

@@ -128,7 +128,7 @@ static void print_snapshot_line(const DeviceView *v, const Clocks *now) {
 static void show_device(Monitor *m, const DeviceView *v, const Clocks *now) {
         Shown *s = g_new(Shown, 1);
 
-        *s = (Shown){ .state = v->state_monotonic, .link = v->link_monotonic };
+        *s = (Shown) { .state = v->state_monotonic, .link = v->link_monotonic };
         g_hash_table_replace(m->shown, g_strconcat(v->type, "/", v->name, NULL), s);
         if (m->options->json != JSON_OFF) {
                 g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);

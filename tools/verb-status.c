@@ -59,7 +59,7 @@ static void print_edge(const char *label, const char *word, const char *colour, 
 static void print_traffic(const DeviceView *v, const Clocks *now) {
         JsonObject *o = v->object;
         g_autofree char *last = moment_text(member_number(o, "LastMessageTimestamp"), 0,
-                                            &(Clocks){ .realtime = now->realtime });
+                                            &(Clocks) { .realtime = now->realtime });
 
         print_label("Messages");
         printf("%" PRIu64 " received, %" PRIu64 " sent, %" PRIu64 " errors%s%s\n",

@@ -219,7 +219,7 @@ static void parse_request(const uint8_t *data, size_t size) {
         int value;
 
         if (json_check(text, strlen(text), NULL) < 0 ||
-            gpio_write_parse((JsonSpan){ text, strlen(text) }, &value, &duration) < 0)
+            gpio_write_parse((JsonSpan) { text, strlen(text) }, &value, &duration) < 0)
                 return;
         assert(value == 0 || value == 1);
         assert(duration == 0 || (duration >= MS && duration <= 3600 * USEC_PER_SEC));
@@ -228,7 +228,7 @@ static void parse_request(const uint8_t *data, size_t size) {
 static void world_init(World *w, uint8_t kind, usec_t debounce) {
         GpioDetect report = kind % (GPIO_DETECT_NONE + 1);
 
-        *w = (World){
+        *w = (World) {
                 .now = USEC_PER_SEC,
                 .wall = 365 * DAY,
                 .numbered = kind & 0x10,

@@ -197,7 +197,7 @@ static void test_repetition(void) {
         Fixture f;
 
         fixture_init(&f,
-                     &(Settings){ .max_outstanding = 8,
+                     &(Settings) { .max_outstanding = 8,
                                   .request_timeout = "0.6",
                                   .immediate = 1,
                                   .beyond = true },
@@ -222,7 +222,7 @@ static void test_first_of_several(void) {
                 Fixture f;
 
                 fixture_init(&f,
-                             &(Settings){ .max_outstanding = 8,
+                             &(Settings) { .max_outstanding = 8,
                                           .request_timeout = "0.6",
                                           .immediate = 2 - delayed,
                                           .delayed = delayed,

@@ -22,7 +22,7 @@ static void record(LinkTap *t, uint64_t number) {
         for (size_t i = 0; i < sizeof(data); i++)
                 data[i] = byte_of(number, i);
         tap_record(t,
-                   (TapHeader){ number, (uint32_t) number, (uint16_t) size_of(number), TAP_SENT, TAP_FRAME },
+                   (TapHeader) { number, (uint32_t) number, (uint16_t) size_of(number), TAP_SENT, TAP_FRAME },
                    data);
 }
 
