@@ -165,17 +165,15 @@ static ExitStatus complain_call(const Client *c, const Call *call, int r, const 
         return complain(status, "%s", text);
 }
 
-ExitStatus client_call(Client *c, const Call *call, sd_bus_message **ret_reply, const char *types, ...) {
+static ExitStatus call_method(Client *c, const Call *call, sd_bus_message **ret_reply, const char *types,
+                              va_list ap) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         usec_t now = now_usec(CLOCK_MONOTONIC);
         usec_t at = c->gone_is_fine ? c->deadline : MIN(usec_add(now, call->timeout), c->deadline);
-        va_list ap;
         int r;
 
-        va_start(ap, types);
         r = make_call(c, call, types, ap, &m);
-        va_end(ap);
         if (r >= 0)
                 r = sd_bus_call(c->bus, m, MAX(usec_sub(at, now), 1U), &error,
                                 ret_reply); /* 0: libsystemd's own 25 s */
@@ -185,6 +183,51 @@ ExitStatus client_call(Client *c, const Call *call, sd_bus_message **ret_reply, 
         if (!sd_bus_error_is_set(&error))
                 (void) sd_bus_error_set_errno(&error, r);
         return complain_call(c, call, r, &error, at);
+}
+
+ExitStatus client_call(Client *c, const Call *call, sd_bus_message **ret_reply, const char *types, ...) {
+        ExitStatus s;
+        va_list ap;
+
+        va_start(ap, types);
+        s = call_method(c, call, ret_reply, types, ap);
+        va_end(ap);
+        return s;
+}
+
+/* Borrowed from the reply. */
+static int read_text(sd_bus_message *reply, const char **ret) {
+        const char *contents;
+        char type = SD_BUS_TYPE_STRING;
+        int r;
+
+        r = sd_bus_message_peek_type(reply, &type, &contents);
+        if (r < 0)
+                return r;
+        if (type == SD_BUS_TYPE_VARIANT)
+                return sd_bus_message_read(reply, "v", "s", ret);
+        return sd_bus_message_read(reply, type == SD_BUS_TYPE_OBJECT_PATH ? "o" : "s", ret);
+}
+
+ExitStatus client_call_text(Client *c, const Call *call, char **ret, const char *types, ...) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        const char *text;
+        ExitStatus s;
+        va_list ap;
+        int r;
+
+        va_start(ap, types);
+        s = call_method(c, call, &reply, types, ap);
+        va_end(ap);
+        if (s != CTL_OK)
+                return s;
+        r = read_text(reply, &text);
+        if (r < 0) {
+                client_complain_answer(call->what, r);
+                return CTL_FAILED;
+        }
+        *ret = g_strdup(text);
+        return CTL_OK;
 }
 
 void client_complain_answer(const char *what, int error) {

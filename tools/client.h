@@ -35,9 +35,10 @@ typedef struct Call {
         bool start; /* may start the daemon */
         bool absent_is_fine; /* CTL_NO_DEVICE is an answer, not a complaint */
 } Call;
-/* types and what follows: the arguments, as for sd_bus_message_append(). ret_reply may be NULL. Complains.
- * */
+/* types and what follows: the arguments, as for sd_bus_message_append(). ret_reply may be NULL. Complains. */
 ExitStatus client_call(Client *c, const Call *call, sd_bus_message **ret_reply, const char *types, ...);
+/* The same of what answers one text: a string, an object path or a property that is a string. Caller frees. */
+ExitStatus client_call_text(Client *c, const Call *call, char **ret, const char *types, ...);
 
 /* One line about an answer that has not the form that we know. */
 void client_complain_answer(const char *what, int error);

@@ -157,26 +157,24 @@ int gateway_view_parse(const char *text, GatewayView **ret) {
 /* ---- fetching ---------------------------------------------------------------------------------------- */
 
 ExitStatus gateway_fetch(Client *c, bool start, GatewayView **ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        const char *text;
+        static const char what[] = "list the devices";
+        g_autofree char *text = NULL;
         ExitStatus s;
         int r;
 
-        s = client_call(c,
-                        &(Call) { .path = BUS_ROOT_PATH,
-                                 .interface = BUS_MANAGER_INTERFACE,
-                                 .member = "Describe",
-                                 .what = "list the devices",
-                                 .timeout = start ? CONTROL_USEC : READ_USEC,
-                                 .start = start },
-                        &reply, NULL);
+        s = client_call_text(c,
+                             &(Call) { .path = BUS_ROOT_PATH,
+                                      .interface = BUS_MANAGER_INTERFACE,
+                                      .member = "Describe",
+                                      .what = what,
+                                      .timeout = start ? CONTROL_USEC : READ_USEC,
+                                      .start = start },
+                             &text, NULL);
         if (s != CTL_OK)
                 return s;
-        r = sd_bus_message_read(reply, "s", &text);
-        if (r >= 0)
-                r = gateway_view_parse(text, ret);
+        r = gateway_view_parse(text, ret);
         if (r < 0) {
-                client_complain_answer("list the devices", r);
+                client_complain_answer(what, r);
                 return CTL_FAILED;
         }
         return CTL_OK;
@@ -210,24 +208,20 @@ ExitStatus gateway_select(GatewayView *v, char *const *arguments) {
 }
 
 ExitStatus device_fetch(Client *c, const char *path, DeviceView **ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        g_autofree char *what = g_strdup_printf("read %s", path);
-        const char *text;
+        g_autofree char *what = g_strdup_printf("read %s", path), *text = NULL;
         ExitStatus s;
         int r;
 
-        s = client_call(c,
-                        &(Call) { .path = path,
-                                 .interface = BUS_DEVICE_INTERFACE,
-                                 .member = "Describe",
-                                 .what = what,
-                                 .timeout = READ_USEC },
-                        &reply, NULL);
+        s = client_call_text(c,
+                             &(Call) { .path = path,
+                                      .interface = BUS_DEVICE_INTERFACE,
+                                      .member = "Describe",
+                                      .what = what,
+                                      .timeout = READ_USEC },
+                             &text, NULL);
         if (s != CTL_OK)
                 return s;
-        r = sd_bus_message_read(reply, "s", &text);
-        if (r >= 0)
-                r = device_view_parse(text, ret);
+        r = device_view_parse(text, ret);
         if (r < 0) {
                 client_complain_answer(what, r);
                 return CTL_FAILED;
@@ -236,47 +230,35 @@ ExitStatus device_fetch(Client *c, const char *path, DeviceView **ret) {
         return CTL_OK;
 }
 
-/* The object path of TYPE/NAME as the daemon says it. ret_reply holds it. */
+/* The object path of TYPE/NAME as the daemon says it. Caller frees. */
 static ExitStatus get_path(Client *c, const char *type, const char *name, bool start, bool absent_is_fine,
-                           sd_bus_message **ret_reply, const char **ret) {
+                           char **ret) {
         g_autofree char *what = g_strdup_printf("find %s/%s", type, name);
-        ExitStatus s;
-        int r;
 
-        s = client_call(c,
-                        &(Call) { .path = BUS_ROOT_PATH,
-                                 .interface = BUS_MANAGER_INTERFACE,
-                                 .member = "GetDevice",
-                                 .what = what,
-                                 .timeout = start ? CONTROL_USEC : READ_USEC,
-                                 .start = start,
-                                 .absent_is_fine = absent_is_fine },
-                        ret_reply, "ss", type, name);
-        if (s != CTL_OK)
-                return s;
-        r = sd_bus_message_read(*ret_reply, "o", ret);
-        if (r < 0) {
-                client_complain_answer(what, r);
-                return CTL_FAILED;
-        }
-        return CTL_OK;
+        return client_call_text(c,
+                                &(Call) { .path = BUS_ROOT_PATH,
+                                         .interface = BUS_MANAGER_INTERFACE,
+                                         .member = "GetDevice",
+                                         .what = what,
+                                         .timeout = start ? CONTROL_USEC : READ_USEC,
+                                         .start = start,
+                                         .absent_is_fine = absent_is_fine },
+                                ret, "ss", type, name);
 }
 
 static ExitStatus get_device(Client *c, const char *type, const char *name, bool start, DeviceView **ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        const char *path;
+        g_autofree char *path = NULL;
         ExitStatus s;
 
-        s = get_path(c, type, name, start, false, &reply, &path);
+        s = get_path(c, type, name, start, false, &path);
         return s == CTL_OK ? device_fetch(c, path, ret) : s;
 }
 
 ExitStatus device_is_there(Client *c, const char *type, const char *name, bool start, bool *ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        const char *path;
+        g_autofree char *path = NULL;
         ExitStatus s;
 
-        s = get_path(c, type, name, start, true, &reply, &path);
+        s = get_path(c, type, name, start, true, &path);
         if (s != CTL_OK && s != CTL_NO_DEVICE)
                 return s;
         *ret = s == CTL_OK;

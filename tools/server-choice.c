@@ -65,27 +65,13 @@ static bool is_local(const Address *a) {
 /* ---- what the daemon says ---------------------------------------------------------------------------- */
 
 static ExitStatus get_property(Client *c, char **ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        const char *text;
-        ExitStatus s;
-        int r;
-
-        s = client_call(c,
-                        &(Call) { .path = BUS_ROOT_PATH,
-                                 .interface = "org.freedesktop.DBus.Properties",
-                                 .member = "Get",
-                                 .what = "find the event server",
-                                 .timeout = READ_USEC },
-                        &reply, "ss", BUS_MANAGER_INTERFACE, "EventServer");
-        if (s != CTL_OK)
-                return s;
-        r = sd_bus_message_read(reply, "v", "s", &text);
-        if (r < 0) {
-                client_complain_answer("find the event server", r);
-                return CTL_FAILED;
-        }
-        *ret = g_strdup(text);
-        return CTL_OK;
+        return client_call_text(c,
+                                &(Call) { .path = BUS_ROOT_PATH,
+                                         .interface = "org.freedesktop.DBus.Properties",
+                                         .member = "Get",
+                                         .what = "find the event server",
+                                         .timeout = READ_USEC },
+                                ret, "ss", BUS_MANAGER_INTERFACE, "EventServer");
 }
 
 /* text: the property. */

@@ -51,25 +51,21 @@ static guint length(JsonArray *a) {
 /* ---- asking ------------------------------------------------------------------------------------------ */
 
 static ExitStatus fetch(Client *c, JsonNode **ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        const char *text;
+        g_autofree char *text = NULL;
         ExitStatus s;
-        int r;
 
-        s = client_call(c,
-                        &(Call) { .path = BUS_ROOT_PATH,
-                                 .interface = BUS_MANAGER_INTERFACE,
-                                 .member = "ListHardware",
-                                 .what = WHAT,
-                                 .timeout = READ_USEC },
-                        &reply, "s", "gpio");
+        s = client_call_text(c,
+                             &(Call) { .path = BUS_ROOT_PATH,
+                                      .interface = BUS_MANAGER_INTERFACE,
+                                      .member = "ListHardware",
+                                      .what = WHAT,
+                                      .timeout = READ_USEC },
+                             &text, "s", "gpio");
         if (s != CTL_OK)
                 return s;
-        r = sd_bus_message_read(reply, "s", &text);
-        if (r >= 0 && !(*ret = parse_object(text)))
-                r = -EBADMSG;
-        if (r < 0) {
-                client_complain_answer(WHAT, r);
+        *ret = parse_object(text);
+        if (!*ret) {
+                client_complain_answer(WHAT, -EBADMSG);
                 return CTL_FAILED;
         }
         return CTL_OK;
