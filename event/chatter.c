@@ -25,7 +25,8 @@ void chatter_init(Chatter *c, usec_t now) {
 
 /* m, k and the bytes of the message: wire.md 2.2. 1: a whole frame; 0: more bytes are needed. */
 static int frame_read(const uint8_t *data, size_t size, size_t max, SbsReader *ret) {
-        size_t m, k = 0;
+        uint64_t k = 0; /* also where size_t has 32 bits a byte more than max is seen */
+        size_t m;
 
         if (size == 0)
                 return 0;
@@ -39,7 +40,7 @@ static int frame_read(const uint8_t *data, size_t size, size_t max, SbsReader *r
         }
         if (size - 1 - m < k)
                 return 0;
-        *ret = (SbsReader) { .at = data + 1 + m, .end = data + 1 + m + k };
+        *ret = (SbsReader) { .at = data + 1 + m, .end = data + 1 + m + (size_t) k };
         return 1;
 }
 

@@ -182,7 +182,7 @@ static void test_receiver(void) {
 static void test_limit(void) {
         /* 64 MiB is waited for, one byte more is refused as soon as it is known. */
         static const uint8_t most[] = { 4, 0x04, 0, 0, 0 }, over[] = { 4, 0x04, 0, 0, 1 },
-                             huge[] = { 255, 0, 0, 1, 0, 0, 0, 0 };
+                             beyond_32_bits[] = { 5, 0x04, 0, 0, 0, 1 }, huge[] = { 255, 0, 0, 1, 0, 0, 0, 0 };
         _cleanup_(buffer_done) Buffer out = { 0 };
         ChatterMessage m;
         size_t used;
@@ -192,6 +192,7 @@ static void test_limit(void) {
         g_assert_cmpint(chatter_receive(&c, most, sizeof most, 0, &out, &used, &m), ==, 0);
         g_assert_cmpuint(used, ==, 0);
         g_assert_cmpint(chatter_receive(&c, over, sizeof over, 0, &out, &used, &m), ==, -EMSGSIZE);
+        g_assert_cmpint(chatter_receive(&c, beyond_32_bits, sizeof beyond_32_bits, 0, &out, &used, &m), ==, -EMSGSIZE);
         g_assert_cmpint(chatter_receive(&c, huge, sizeof huge, 0, &out, &used, &m), ==, -EMSGSIZE);
 }
 
