@@ -6,6 +6,9 @@
 #include "base/buffer.h"
 #include "base/time.h"
 
+/* Bytes of a frame in front of its message: how many say the length (one byte), and those. */
+#define CHATTER_PREFIX_MAX 256U
+
 typedef struct Chatter {
         int64_t last_id;        /* of the messages that this side sent */
         usec_t received;        /* when something last came */

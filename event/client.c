@@ -316,7 +316,7 @@ static const EventerHandler client_eventer_handler = {
 static const StreamOptions client_stream_options = {
         .connect_timeout = NORTH_REQUEST_USEC,
         .user_timeout = NORTH_STALL_USEC,
-        .receive_max = CHATTER_FRAME_MAX + 256, /* one frame, its length in up to 256 bytes */
+        .receive_max = CHATTER_PREFIX_MAX + CHATTER_FRAME_MAX, /* one frame */
 };
 
 static EventClient *client_new(sd_event *event, const EventerInit *init, const EventClientHandler *handler,

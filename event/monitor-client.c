@@ -249,7 +249,7 @@ int monitor_client_new(sd_event *event, Resolver *resolver, const Address *addre
         stream_options = (StreamOptions) {
                 .connect_timeout = NORTH_REQUEST_USEC,
                 .user_timeout = c->options.ping_delay + c->options.ping_timeout, /* only our direction may be cut */
-                .receive_max = OBSERVER_FRAME_MAX + 256, /* one frame, its length in up to 256 bytes */
+                .receive_max = CHATTER_PREFIX_MAX + OBSERVER_FRAME_MAX, /* one frame */
                 .priority = MONITOR_PRIORITY,
         };
         r = stream_connect(event, resolver, address, &stream_options, "monitor", &stream_handler, c, &c->stream);

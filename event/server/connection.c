@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/bounds.h"
+#include "event/chatter.h"
 #include "event/server/connection.h"
 
 #define OUTPUT_KEEP (16U << 10) /* memory that an idle client may hold */
@@ -337,7 +338,7 @@ int connection_new(sd_event *event, int fd, ConnectionKind kind, char *who, Conn
                 .connect_timeout = USEC_INFINITY,
                 .user_timeout = EVENT_SERVER_STALL_USEC,
                 .read_max = EVENT_SERVER_READ_MAX,
-                .receive_max = CHATTER_FRAME_MAX + 256, /* one frame, its length in up to 256 bytes */
+                .receive_max = CHATTER_PREFIX_MAX + CHATTER_FRAME_MAX, /* one frame */
         };
         _cleanup_(connection_freep) Connection *c = g_new0(Connection, 1);
         int r;
