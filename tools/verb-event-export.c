@@ -40,13 +40,23 @@ typedef struct Output {
         int fd;
 } Output;
 
-/* Something is there already, and it is to be replaced: only a file can be. */
+/* Whether another process has locked it, as the daemon has its database. One that we may not read is asked nothing. */
+static bool is_locked(const char *path) {
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        _cleanup_(safe_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+        return fd >= 0 && fcntl(fd, F_GETLK, &lock) >= 0 && lock.l_type != F_UNLCK;
+}
+
+/* Something is there already, and it is to be replaced: only a file can be, and no database at work. */
 static int check_replaceable(const char *path) {
         struct stat st;
 
         if (lstat(path, &st) < 0)
                 return errno == ENOENT ? 0 : -errno;
-        return S_ISREG(st.st_mode) ? 0 : -EEXIST;
+        if (!S_ISREG(st.st_mode))
+                return -EEXIST;
+        return is_locked(path) ? -EBUSY : 0;
 }
 
 static int output_create(Output *out, bool force) {
@@ -120,12 +130,17 @@ ExitStatus verb_event_export(Client *bus, const Options *o, char **arguments) {
         ExitStatus s;
         int r;
 
+        if (streq(arguments[0], "-"))
+                return complain(CTL_USAGE, "event export writes a file, not standard output");
         catch_signals();
         r = output_open(&out, o->force);
         if (r == -EEXIST)
                 s = complain(CTL_FAILED,
                              o->force ? "%s is there and is no file"
                                       : "%s is there already (--force replaces it)",
+                             arguments[0]);
+        else if (r == -EBUSY)
+                s = complain(CTL_FAILED, "%s is a database in use; a copy does not take its place",
                              arguments[0]);
         else if (r < 0)
                 s = complain(CTL_FAILED, "Cannot create %s: %s", arguments[0], g_strerror(-r));

@@ -334,6 +334,22 @@ def test_export(embedded, gatewayctl, tmp_path, fails):
     assert 'No such file' in fails(1, 'event', 'export', tmp_path / 'none/copy')
 
 
+def test_export_does_not_replace_a_database_in_use(gatewayd, bus, gatewayctl, tmp_path, fails):
+    database = tmp_path / 'state/events.db'
+    database.parent.mkdir()
+    gateway = gatewayd(NATIVE.config([], name='e'), env={'STATE_DIRECTORY': str(database.parent)})
+    gatewayctl('event', 'register', 'a', 1)
+    assert 'in use' in fails(1, 'event', 'export', database, '--force')
+    gatewayctl('event', 'register', 'a', 2)
+    assert {i.name for i in database.parent.iterdir()} <= {'events.db', 'events.db-wal', 'events.db-shm'}
+    assert 'standard output' in fails(2, 'event', 'export', '-')
+
+    # of nobody, it is a file like another
+    gateway.stop()
+    gatewayd(NATIVE.config([], name='e'))
+    gatewayctl('event', 'export', database, '--force')
+
+
 def test_export_that_fails_leaves_nothing(gateway, gatewayctl, tmp_path, fails):
     """The daemon has no event server of its own."""
     copy = tmp_path / 'copy.db'
