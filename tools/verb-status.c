@@ -203,6 +203,7 @@ static void print_manager(JsonObject *m) {
         printf("%s%s%s\n", colour, state, colour_end(colour));
         print_line("Configuration", member_string(m, "ConfigFile"));
         print_line("Event server", north);
+        print_line("Event storage", member_string(m, "EventStorageDetail"));
         print_monitor_line(m);
         print_devices_line(m);
 }

@@ -101,7 +101,7 @@ static int store_check_file(Store *s) {
         int moved = 0;
 
         (void) sqlite3_file_control(s->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-        return moved ? store_error_text(s, -ENOENT, "its file was removed or replaced") : 0;
+        return moved ? store_error_text(s, -ENOENT, "its file was removed or replaced; put it back, or restart gatewayd") : 0;
 }
 
 static int64_t session_after(const Store *s, int64_t n) {

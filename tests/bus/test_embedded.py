@@ -443,7 +443,7 @@ def test_export_leaves_room(gatewayd, bus, bus_client, small_disk, tmp_path):
         export(bus_client, file.fileno())
 
 
-def test_disk_full(gatewayd, bus, bus_client, small_disk):
+def test_disk_full(gatewayd, bus, bus_client, gatewayctl, small_disk):
     gateway = gatewayd(config(), log_level='info', **in_state(small_disk))
     bus_client.wait_operational()
     wait_until(lambda: bus_client.manager('State') == 'running', 'ready')
@@ -462,6 +462,7 @@ def test_disk_full(gatewayd, bus, bus_client, small_disk):
     manager = bus_client.manager()
     assert (manager['EventStorage'], manager['State']) == ('failing', 'degraded')
     assert manager['EventStorageDetail']
+    assert f'Event storage: {manager["EventStorageDetail"]}\n' in gatewayctl('status').stdout
     wait_until(lambda: any('events cannot be stored' in i for i in gateway.notify.messages), 'the status line says so')
 
     mark = bus_client.mark()
@@ -470,6 +471,7 @@ def test_disk_full(gatewayd, bus, bus_client, small_disk):
     manager = bus_client.manager()
     assert (manager['EventStorage'], manager['EventStorageDetail'], manager['State']) == ('working', '', 'running')
     bus_client.call(PATH, DEVICE, 'Enable')
+    assert 'Event storage' not in gatewayctl('status').stdout
     wait_until(lambda: 'events cannot be stored' not in [i for i in gateway.notify.messages if i.startswith('STATUS=')][-1],
                'the status line says no more of it')
     log = gateway.log_text()
