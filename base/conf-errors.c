@@ -302,8 +302,7 @@ static void write_position(JsonWriter *w, const char *key, unsigned value) {
 
 static void item_write(const ConfErrors *e, const Item *item, JsonWriter *w) {
         json_open_object(w);
-        json_key(w, "file");
-        json_string(w, e->file);
+        json_member_string(w, "file", e->file);
         write_position(w, "line", item->line);
         write_position(w, "column", item->line > 0 ? item->column : 0);
         json_key(w, "path");
@@ -311,10 +310,8 @@ static void item_write(const ConfErrors *e, const Item *item, JsonWriter *w) {
                 json_string_n(w, item->text, item->message - strlen(": "));
         else
                 json_string(w, item->node ? "" : NULL);
-        json_key(w, "severity");
-        json_string(w, item->severity == CONF_WARNING ? "warning" : "error");
-        json_key(w, "message");
-        json_string(w, item->text + item->message);
+        json_member_string(w, "severity", item->severity == CONF_WARNING ? "warning" : "error");
+        json_member_string(w, "message", item->text + item->message);
         json_close_object(w);
 }
 

@@ -83,8 +83,7 @@ static void write_parts(JsonWriter *w, const ConfField *f, const void *at) {
         case CONF_TYPE_VARIANT:
                 variant = &f->variants[*(const int *) at];
                 json_open_object(w);
-                json_key(w, f->tag);
-                json_string(w, variant->name);
+                json_member_string(w, f->tag, variant->name);
                 conf_write_json(w, variant->fields, at);
                 json_close_object(w);
                 return;

@@ -13,12 +13,9 @@ static void write_end(ProxyScan *s) {
 
         json_writer_init_growing(&w);
         json_open_object(&w);
-        json_key(&w, "Event");
-        json_string(&w, "end");
-        json_key(&w, "Reason");
-        json_string(&w, device_reason_to_string(s->reason));
-        json_key(&w, "Detail");
-        json_string(&w, s->detail ?: "");
+        json_member_string(&w, "Event", "end");
+        json_member_string(&w, "Reason", device_reason_to_string(s->reason));
+        json_member_string(&w, "Detail", s->detail ?: "");
         json_close_object(&w);
         if (json_writer_end(&w, &line) >= 0)
                 (void) line_pipe_write(s->pipe, line); /* a reader that is too slow misses it, and sees the end all the same */

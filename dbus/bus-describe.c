@@ -21,10 +21,8 @@ static void write_point(const DevicePoint *point, void *userdata) {
         JsonWriter *w = userdata;
 
         json_open_object(w);
-        json_key(w, "Kind");
-        json_string(w, device_point_kind_to_string(point->kind));
-        json_key(w, "Name");
-        json_string(w, point->name);
+        json_member_string(w, "Kind", device_point_kind_to_string(point->kind));
+        json_member_string(w, "Name", point->name);
         json_key(w, "In");
         write_subtypes(w, point->in);
         json_key(w, "Out");
@@ -89,8 +87,7 @@ char *bus_describe_hardware(const Bus *b, const DeviceType *type) {
         json_open_object(&w);
         json_key(&w, "Version");
         json_int(&w, DESCRIBE_VERSION);
-        json_key(&w, "Type");
-        json_string(&w, type->name);
+        json_member_string(&w, "Type", type->name);
         json_key(&w, "Hardware");
         type->hardware(&w, (const Device *const *) runs->pdata, runs->len);
         json_close_object(&w);

@@ -81,8 +81,7 @@ static void write_binary(JsonWriter *w, const Payload *p) {
         json_open_object(w);
         json_key(w, "Type");
         json_string_n(w, p->binary_type.text, p->binary_type.size);
-        json_key(w, "Data");
-        json_string(w, data);
+        json_member_string(w, "Data", data);
         json_close_object(w);
 }
 
@@ -102,8 +101,7 @@ static void write_payload(JsonWriter *w, const Event *e) {
         int r;
 
         r = event_payload_json(e, &json);
-        json_key(w, "PayloadKind");
-        json_string(w, kinds[p->kind == PAYLOAD_JSON && r < 0 ? MALFORMED : p->kind]);
+        json_member_string(w, "PayloadKind", kinds[p->kind == PAYLOAD_JSON && r < 0 ? MALFORMED : p->kind]);
         json_key(w, "Payload");
         if (p->kind == PAYLOAD_NONE)
                 json_null(w);

@@ -172,10 +172,8 @@ static void print_table(const Scan *s) {
 
 static void write_device(const Scan *s, JsonWriter *w) {
         json_open_object(w);
-        json_key(w, "type");
-        json_string(w, s->device->type);
-        json_key(w, "name");
-        json_string(w, s->device->name);
+        json_member_string(w, "type", s->device->type);
+        json_member_string(w, "name", s->device->name);
         if (s->draft) {
                 JsonSpan draft = { s->draft, strlen(s->draft) }, key, value;
                 JsonIterator i = json_iterate(draft);
@@ -209,8 +207,7 @@ static void print_draft(const Scan *s) {
 
         json_writer_init_growing(&w);
         json_open_object(&w);
-        json_key(&w, "name");
-        json_string(&w, "draft");
+        json_member_string(&w, "name", "draft");
         json_key(&w, "devices");
         json_open_array(&w);
         write_device(s, &w);

@@ -164,10 +164,8 @@ static void write_time(JsonWriter *w, const char *key, const Timestamp *t) {
 
 static void write_point(JsonWriter *w, const Point *p, const Last *l) {
         json_open_object(w);
-        json_key(w, "Kind");
-        json_string(w, point_kind_to_string(p->kind));
-        json_key(w, "Name");
-        json_string(w, p->name);
+        json_member_string(w, "Kind", point_kind_to_string(p->kind));
+        json_member_string(w, "Name", p->name);
         json_key(w, "Value");
         if (l && l->value)
                 json_raw(w, (JsonSpan) { .text = l->value, .size = strlen(l->value) });
@@ -180,10 +178,8 @@ static void write_point(JsonWriter *w, const Point *p, const Last *l) {
 
 static void write_device(JsonWriter *w, const Listed *l, GHashTable *lasts) {
         json_open_object(w);
-        json_key(w, "Type");
-        json_string(w, l->view->type);
-        json_key(w, "Name");
-        json_string(w, l->view->name);
+        json_member_string(w, "Type", l->view->type);
+        json_member_string(w, "Name", l->view->name);
         json_key(w, "Points");
         json_open_array(w);
         for (guint i = 0; i < l->points->len; i++) {

@@ -34,8 +34,7 @@ static char *make_payload(const char *request_id, const char *value) {
         json_writer_init_growing(&w);
         json_open_object(&w);
         if (request_id) {
-                json_key(&w, "request_id");
-                json_string(&w, request_id);
+                json_member_string(&w, "request_id", request_id);
         }
         write_value(&w, value);
         json_close_object(&w);

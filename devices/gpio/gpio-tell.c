@@ -38,8 +38,7 @@ static void gpio_tell(GpioDevice *g, GpioLine *l) {
         json_open_object(w);
         json_key(w, "value");
         json_int(w, l->told);
-        json_key(w, "cause");
-        json_string(w, causes[l->cause]);
+        json_member_string(w, "cause", causes[l->cause]);
         json_close_object(w);
         gpio_register_line(g, l->conf->name, "state", &l->source);
 }
@@ -83,8 +82,7 @@ void gpio_answer(GpioDevice *g, const char *name, JsonSpan request_id, GpioResul
         json_open_object(w);
         json_key(w, "request_id");
         json_raw(w, request_id);
-        json_key(w, "result");
-        json_string(w, gpio_result_to_string(result));
+        json_member_string(w, "result", gpio_result_to_string(result));
         json_close_object(w);
         gpio_register_line(g, name, "write", NULL);
 }

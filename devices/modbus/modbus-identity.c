@@ -68,7 +68,6 @@ void modbus_identity_write_json(const ModbusIdentity *id, JsonWriter *w) {
         };
 
         for (size_t i = 0; i < _MODBUS_IDENTITY_MAX; i++) {
-                json_key(w, names[i]);
-                json_string(w, id->texts[i][0] != '\0' ? id->texts[i] : NULL);
+                json_member_string(w, names[i], id->texts[i][0] != '\0' ? id->texts[i] : NULL);
         }
 }

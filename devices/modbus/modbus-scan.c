@@ -40,8 +40,7 @@ static void tell_uint(JsonWriter *w, const char *key, uint64_t value) {
 static void tell_begin(JsonWriter *w, const char *event) {
         json_writer_init_growing(w);
         json_open_object(w);
-        json_key(w, "Event");
-        json_string(w, event);
+        json_member_string(w, "Event", event);
 }
 
 static void scan_tell_begin(ModbusScan *s) {
@@ -50,15 +49,13 @@ static void scan_tell_begin(ModbusScan *s) {
         tell_begin(&w, "begin");
         tell_uint(&w, "From", s->unit);
         tell_uint(&w, "To", s->to);
-        json_key(&w, "Endpoint");
-        json_string(&w, s->endpoint);
+        json_member_string(&w, "Endpoint", s->endpoint);
         json_key(&w, "Draft");
         json_open_object(&w);
         json_key(&w, "connection");
         modbus_connection_conf_write_json(scan_connection(s), &w);
         json_close_object(&w);
-        json_key(&w, "Parts");
-        json_string(&w, "remote_devices");
+        json_member_string(&w, "Parts", "remote_devices");
         tell(s, &w);
 }
 
@@ -80,11 +77,9 @@ static void write_draft(const ModbusScan *s, JsonWriter *w) {
         json_open_array(w);
         if (s->answer == MODBUS_SUCCESS) {
                 json_open_object(w);
-                json_key(w, "name");
-                json_string(w, "register_0");
+                json_member_string(w, "name", "register_0");
                 tell_uint(w, "interval", 1);
-                json_key(w, "data_type");
-                json_string(w, modbus_data_type_to_string(MODBUS_HOLDING_REGISTER));
+                json_member_string(w, "data_type", modbus_data_type_to_string(MODBUS_HOLDING_REGISTER));
                 tell_uint(w, "start_address", 0);
                 tell_uint(w, "bit_offset", 0);
                 tell_uint(w, "bit_count", 16);
@@ -100,8 +95,7 @@ static void scan_tell_found(ModbusScan *s) {
         s->n_found++;
         tell_begin(&w, "found");
         tell_uint(&w, "Unit", s->unit);
-        json_key(&w, "Answer");
-        json_string(&w, modbus_result_to_string(s->answer));
+        json_member_string(&w, "Answer", modbus_result_to_string(s->answer));
         tell_uint(&w, "RoundTripUSec", s->round_trip);
         modbus_identity_write_json(&s->identity, &w);
         json_key(&w, "Draft");

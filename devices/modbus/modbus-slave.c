@@ -73,8 +73,7 @@ static char *transport_endpoint(const ModbusSlaveTransport *t) {
 static void json_end(JsonWriter *w, const char *key, const char *host, uint16_t port) {
         json_key(w, key);
         json_open_object(w);
-        json_key(w, "host");
-        json_string(w, host);
+        json_member_string(w, "host", host);
         json_key(w, "port");
         json_uint(w, port);
         json_close_object(w);
@@ -84,8 +83,7 @@ static void json_connection(JsonWriter *w, const ModbusConnection *c) {
         bool line = c->server->line;
 
         json_open_object(w);
-        json_key(w, "type");
-        json_string(w, line ? "SERIAL" : "TCP");
+        json_member_string(w, "type", line ? "SERIAL" : "TCP");
         json_key(w, "connection_id");
         json_uint(w, c->id);
         if (!line) {
@@ -295,16 +293,14 @@ static bool slave_on_write(ModbusConnection *c, ModbusStoreWrite *write, void *u
 
         json_writer_reset(w);
         json_open_object(w);
-        json_key(w, "request_id");
-        json_string(w, c->write_id);
+        json_member_string(w, "request_id", c->write_id);
         json_key(w, "connection_id");
         json_uint(w, c->id);
         json_key(w, "data");
         json_open_array(w);
         while ((item = modbus_store_write_next(write))) {
                 json_open_object(w);
-                json_key(w, "name");
-                json_string(w, modbus_store_item_name(item));
+                json_member_string(w, "name", modbus_store_item_name(item));
                 json_key(w, "value");
                 modbus_store_item_write_json(item, write, w);
                 json_close_object(w);

@@ -170,8 +170,7 @@ static bool write_exception(JsonWriter *w, const uint8_t *pdu, size_t size) {
         if (size != 2)
                 return false;
         write_number(w, "Exception", pdu[1]);
-        json_key(w, "ExceptionName");
-        json_string(w, modbus_result_to_string(modbus_result_from_code(pdu[1])));
+        json_member_string(w, "ExceptionName", modbus_result_to_string(modbus_result_from_code(pdu[1])));
         return true;
 }
 
@@ -201,8 +200,7 @@ static bool write_body(JsonWriter *w, bool request, const uint8_t *pdu, size_t s
 }
 
 static void write_error(JsonWriter *w, const char *error) {
-        json_key(w, "Error");
-        json_string(w, error);
+        json_member_string(w, "Error", error);
 }
 
 static void write_decoded(JsonWriter *w, const ModbusFraming *framing, bool request, const TapRecord *record) {
@@ -228,8 +226,7 @@ static void write_decoded(JsonWriter *w, const ModbusFraming *framing, bool requ
 void modbus_trace_write(ModbusFramingKind framing, bool master, const TapRecord *record, JsonWriter *w) {
         bool request = (record->header.direction == TAP_SENT) == master;
 
-        json_key(w, "Protocol");
-        json_string(w, protocols[(size_t) framing]);
+        json_member_string(w, "Protocol", protocols[(size_t) framing]);
         json_key(w, "Request");
         json_bool(w, request);
         if (record->header.size == 0)

@@ -103,15 +103,13 @@ static size_t put_value(char *to, const ModbusItem *item, const uint8_t *bits, b
 
 static void write_value(JsonWriter *w, const ModbusItem *item, const uint8_t *bits, bool fresh) {
         json_open_object(w);
-        json_key(w, "result");
-        json_string(w, modbus_result_to_string(MODBUS_SUCCESS));
+        json_member_string(w, "result", modbus_result_to_string(MODBUS_SUCCESS));
         json_key(w, "value");
         if (item->value)
                 modbus_value_write_json(w, item->value, bits, item->offset, item->n_bits);
         else
                 modbus_bits_write_json(w, bits, item->offset, item->n_bits);
-        json_key(w, "cause");
-        json_string(w, fresh ? "INTERROGATE" : "CHANGE");
+        json_member_string(w, "cause", fresh ? "INTERROGATE" : "CHANGE");
         json_close_object(w);
 }
 

@@ -39,8 +39,7 @@ static void register_result(ModbusLine *line, const char *unit, const char *name
         json_open_object(&w);
         json_key(&w, "request_id");
         json_raw(&w, request_id);
-        json_key(&w, "result");
-        json_string(&w, modbus_result_to_string(result));
+        json_member_string(&w, "result", modbus_result_to_string(result));
         json_close_object(&w);
         if (json_writer_end(&w, &payload) >= 0)
                 device_register(line->device, subtypes, NULL, payload);
