@@ -118,7 +118,7 @@ def test_hanging_bus_does_not_hold_us(start_service, system_bus, event_server, e
     try:
         for enable in [True, False] * 400:
             eventer.register(f'{prefix}/system/enable', enable)
-        wait_until(lambda: eventer.payloads(f'{prefix}/gateway/running')[-1] is False, 'the last event counts')
+        wait_until(lambda: eventer.payloads(f'{prefix}/gateway/running')[-1:] == [False], 'the last event counts')
         gateway.stop()
     finally:
         system_bus.process.signal(signal.SIGCONT)

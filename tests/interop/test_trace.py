@@ -52,6 +52,10 @@ def without_times(records):
     return [{key: value for key, value in i.items() if key != 'Time'} for i in records]
 
 
+def newest(gatewayctl, device):
+    return max((i['Number'] for i in last(gatewayctl, device)), default=-1)
+
+
 def frames(records):
     return [(i['Request'], bytes.fromhex(i['Bytes'])) for i in records if i['Kind'] == 'frame']
 
@@ -160,8 +164,8 @@ def test_failures(gatewayd, event_server, eventer, bus, gatewayctl, field):
     assert before[-1]['Request']
 
     device.mode = 'normal'
-    start = max(i['Number'] for i in records)
-    wait_until(lambda: max(i['Number'] for i in last(gatewayctl, PLC)) > start + 200, 'the recorder is written over')
+    start = newest(gatewayctl, PLC)
+    wait_until(lambda: newest(gatewayctl, PLC) > start + 200, 'the recorder is written over')
     records = last(gatewayctl, PLC)
     gaps = [i for i in records if 'Missed' in i]
     assert without_times(i for i in records if i['Number'] <= failure['Number']) == without_times(before + [failure])
@@ -206,16 +210,19 @@ def test_slow(gatewayd, event_server, eventer, bus, gatewayctl, tracer, field, t
     fifo = tmp_path / 'fifo'
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    with open(fifo, 'wb') as output, subprocess.Popen([paths.CTL, f'--address={bus.address}', '-j', 'trace', PLC],
-                                                     stdout=output) as process:
-        wait_until(lambda: max(i['Number'] for i in last(gatewayctl, PLC)) > 3000, 'much has passed', 60)
+    with open(fifo, 'wb') as output:
+        process = subprocess.Popen([paths.CTL, f'--address={bus.address}', '-j', 'trace', PLC], stdout=output)
+    try:
+        wait_until(lambda: newest(gatewayctl, PLC) > 3000, 'much has passed', 60)
         requests = len(device.requests)
         wait_until(lambda: len(device.requests) > requests + 100, 'it goes on')
         text = b''
         os.set_blocking(reader, True)
         while b'"Missed"' not in text:
             text += os.read(reader, 65536)
-        process.terminate()
+    finally:
+        process.kill()  # it may wait for its reader
+        process.wait()
     os.close(reader)
     records = [json.loads(i) for i in text.splitlines()[:-1]]
     expected = records[0]['Number']
