@@ -498,6 +498,16 @@ int event_server_new(sd_event *event, const EventServerOptions *options, const E
         return 0;
 }
 
+static void close_storage(EventServer *s) {
+        int r = 0;
+
+        s->storage = storage_close(s->storage, usec_add(now_usec(CLOCK_MONOTONIC), EXIT_FLUSH_USEC), &r);
+        if (r < 0 && s->n_stored > 0)
+                log_warning("The event database %s did not take the last %" PRIu64
+                            " registrations, which are lost: %s.",
+                            s->path, s->n_stored, r == -ETIMEDOUT ? "not in time" : g_strerror(-r));
+}
+
 EventServer *event_server_free(EventServer *s) {
         GList *link;
 
@@ -513,7 +523,7 @@ EventServer *event_server_free(EventServer *s) {
         }
         if (s->ends)
                 sessions_tear_down(s);
-        s->storage = storage_close(s->storage, usec_add(now_usec(CLOCK_MONOTONIC), EXIT_FLUSH_USEC));
+        close_storage(s);
         s->flush = turn_end_free(s->flush);
         s->limit = deadline_free(s->limit);
         sd_event_unref(s->event);

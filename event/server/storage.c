@@ -32,7 +32,7 @@ struct Storage {
         Deadline *deadline;
         TurnEnd *turn_end;
 
-        bool running; /* a scheduled job */
+        StorageJob *running; /* a scheduled one */
         StorageTask last;
         size_t running_bytes;
 
@@ -215,7 +215,7 @@ static int storage_submit(Storage *s, StorageJob *job) {
 
         s->last = job->task;
         r = worker_submit(s->worker, &job->job);
-        s->running = r >= 0;
+        s->running = r < 0 ? NULL : job;
         return r;
 }
 
@@ -413,7 +413,7 @@ static void storage_on_job(WorkerJob *job) {
                         storage_on_damage(s, j);
                 return;
         }
-        s->running = false;
+        s->running = NULL;
         s->running_bytes = 0;
         if (j->result == -EUCLEAN)
                 storage_on_damage(s, j);
@@ -499,18 +499,29 @@ int storage_new(sd_event *event, Store *store, const StoreOptions *replacement, 
         return 0;
 }
 
-static void wait_finished(StorageCore *core, usec_t until) {
+/* Whether it finished in time. */
+static bool wait_finished(StorageCore *core, usec_t until) {
         const struct timespec limit = {
                 .tv_sec = (time_t) (until / USEC_PER_SEC),
                 .tv_nsec = (long) (until % USEC_PER_SEC) * NSEC_PER_USEC,
         };
 
-        while (sem_clockwait(&core->finished, CLOCK_MONOTONIC, &limit) < 0 && errno == EINTR)
-                ;
+        while (sem_clockwait(&core->finished, CLOCK_MONOTONIC, &limit) < 0)
+                if (errno != EINTR)
+                        return false;
+        return true;
 }
 
-Storage *storage_close(Storage *s, usec_t until) {
+/* Also what was on its way: nobody is called back any more to give it to this one. */
+static int close_result(const Storage *s, const StorageJob *job) {
+        const StorageJob *before = s->running;
+
+        return before && before->task == TASK_WRITE && before->result < 0 ? before->result : job->result;
+}
+
+Storage *storage_close(Storage *s, usec_t until, int *ret_error) {
         StorageJob *job;
+        int r;
 
         if (!s)
                 return NULL;
@@ -518,10 +529,13 @@ Storage *storage_close(Storage *s, usec_t until) {
         job = storage_job_new(s->core, TASK_CLOSE, NULL, storage_on_job);
         job->commit = true;
         queue_move(&job->sessions, &s->waiting);
-        if (worker_submit(s->worker, &job->job) >= 0)
-                wait_finished(s->core, until);
-        else
+        r = worker_submit(s->worker, &job->job);
+        if (r < 0)
                 (void) storage_job_free(job);
+        else
+                r = wait_finished(s->core, until) ? close_result(s, job) : -ETIMEDOUT;
+        if (ret_error)
+                *ret_error = r;
         return storage_free(s);
 }
 

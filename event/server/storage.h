@@ -62,8 +62,8 @@ typedef struct StorageHandler {
 int storage_new(sd_event *event, Store *store, const StoreOptions *replacement, const char *export_path,
                 const StorageHandler *handler, void *userdata, Storage **ret);
 /* Commits everything that waits and ends the thread; waits for it, at most until `until` (monotonic). No
- * callback follows. NULL accepted. */
-Storage *storage_close(Storage *s, usec_t until);
+ * callback follows. ret_error: <0 when some of it is not on the disk; NULL accepted, also as the storage. */
+Storage *storage_close(Storage *s, usec_t until, int *ret_error);
 /* store_has_type(), behind everything that runs, before what was written lately. Blocks: for the start only. */
 int storage_has_type(Storage *s, EventType type);
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <glib.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -31,6 +32,15 @@ static inline Capture capture_file(void) {
 
         g_assert_cmpint(fd, >=, 0);
         return capture_begin(fd, fd);
+}
+
+/* How often the text has that part. */
+static inline size_t count_lines(const char *text, const char *part) {
+        size_t n = 0;
+
+        for (const char *p = text; (p = strstr(p, part)); p++)
+                n++;
+        return n;
 }
 
 /* Gives stderr back and returns what was written. */

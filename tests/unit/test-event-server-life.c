@@ -111,6 +111,32 @@ static void test_corrupt(Fixture *f, gconstpointer data) {
         raw_client_expect(f->clients, "result 2");
 }
 
+/* What the disk does not take to the end is lost, and is said to be. */
+static void test_full_at_the_end(Fixture *f, gconstpointer data) {
+        g_autofree char *log = NULL;
+        RawClient *c = client(f, "c", NULL);
+        Capture capture;
+
+        raw_client_register(c, true, "x");
+        raw_client_expect(c, "registered 1");
+        read_only_disk(DISK_READ_ONLY);
+        raw_client_register(c, true, "x");
+        raw_client_expect(c, "failure");
+        raw_client_register(c, false, "y");
+        raw_client_register(c, false, "z");
+        raw_client_register(c, true);
+        raw_client_expect(c, "registered 0");
+
+        capture = capture_file();
+        stop(f);
+        log = capture_end(&capture);
+        read_only_disk(DISK_WRITABLE);
+        g_assert_cmpuint(
+                        count_lines(log, "did not take the last 2 registrations, which are lost: Read-only"),
+                        ==, 1);
+        g_assert_cmpuint(count_lines(log, "\n"), ==, 1);
+}
+
 /* ---- life --------------------------------------------------------------------------------------------------------- */
 
 /* Numbers and times go on; what was registered is there, answered or not. */
@@ -423,14 +449,6 @@ static int64_t check_numbers(const RawClient *watch) {
         return last;
 }
 
-static size_t count_lines(const char *text, const char *part) {
-        size_t n = 0;
-
-        for (const char *p = text; (p = strstr(p, part)); p++)
-                n++;
-        return n;
-}
-
 /* Under way when it happens: one that is to be synced, and one behind it. What the devices register is not lost. */
 static void test_read_only(Fixture *f, gconstpointer data) {
         RawClient *watch = client(f, "watch", "x/*"), *c = client(f, "c", NULL);
@@ -575,6 +593,7 @@ int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         ADD("full-disk", test_full_disk);
         ADD("lost", test_lost);
+        ADD("full-at-the-end", test_full_at_the_end);
         ADD("gone-while-congested", test_gone_while_congested);
         ADD("corrupt", test_corrupt);
         ADD("restart", test_restart);

@@ -127,7 +127,7 @@ static void open_storage(Fixture *f, int64_t max_events) {
 }
 
 static void close_storage(Fixture *f) {
-        f->storage = storage_close(f->storage, now_usec(CLOCK_MONOTONIC) + LOOP_LIMIT_USEC);
+        f->storage = storage_close(f->storage, now_usec(CLOCK_MONOTONIC) + LOOP_LIMIT_USEC, NULL);
 }
 
 static void fixture_setup(Fixture *f, gconstpointer data) {
@@ -342,11 +342,14 @@ static bool can_open(const Fixture *f) {
 
 /* A limit that is over at once: nobody waits, and what the thread still has is its own to free. */
 static void test_close_limit(Fixture *f, gconstpointer data) {
+        int r = 0;
+
         for (size_t i = 0; i < 50; i++)
                 (void) write_one(f, true, 50000);
         g_assert_cmpint(sd_event_run(f->event, 0), >=, 0);
         (void) query(f);
-        f->storage = storage_close(f->storage, 0);
+        f->storage = storage_close(f->storage, 0, &r);
+        g_assert_cmpint(r, ==, -ETIMEDOUT);
         LOOP_UNTIL(f->event, can_open(f)); /* the database stays locked until the thread is done */
 }
 
