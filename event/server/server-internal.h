@@ -35,6 +35,7 @@ struct EventServer {
 
         int64_t session;        /* the last one given */
         Timestamp timestamp;    /* its */
+        bool clock_behind;      /* the log says so */
         GQueue order;           /* sessions that wait to be notified, by their link of that name */
         uint64_t n_stored;      /* sessions that the storage has */
         Buffer encoded, scratch;

@@ -4,12 +4,17 @@
  * one. Loop thread. */
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
 
 #include "base/bounds.h"
+#include "base/log.h"
 #include "event/server/server-internal.h"
 
 #define ENCODED_KEEP (1U << 20) /* memory that stays for the next session */
 #define HEAD_MAX 256U           /* bytes of a frame besides the events */
+#define CLOCK_BEHIND_SEC 10     /* less is the ordinary life of a clock that is kept right */
 
 void sessions_set_up(EventServer *s, const StoreHead *head) {
         s->session = head->session;
@@ -167,12 +172,29 @@ static void answer_at_once(EventServer *s, Connection *owner, int64_t conversati
         (void) session_free(session);
 }
 
+/* Said once: until the clock is right again every event has the same time. */
+static void log_clock_behind(EventServer *s) {
+        time_t seconds = (time_t) s->timestamp.s;
+        char text[64];
+        struct tm tm;
+
+        s->clock_behind = true;
+        if (!gmtime_r(&seconds, &tm) || strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+                (void) snprintf(text, sizeof(text), "@%" PRId64, s->timestamp.s);
+        log_warning("Event server: the clock was set back, or is wrong: the last event is of %s. New events get that time, too, "
+                    "until the clock has passed it.",
+                    text);
+}
+
 /* Time that steps back must not break the order. */
 static void advance_timestamp(EventServer *s) {
         Timestamp now = timestamp_now();
 
-        if (timestamp_compare(&now, &s->timestamp) > 0)
+        if (timestamp_compare(&now, &s->timestamp) > 0) {
                 s->timestamp = now;
+                s->clock_behind = false;
+        } else if (!s->clock_behind && s->timestamp.s > now.s + CLOCK_BEHIND_SEC)
+                log_clock_behind(s);
 }
 
 /* Into s->encoded, with the view of it. -EMSGSIZE: no client could be sent that; -EFBIG: one event is too large. */

@@ -7,6 +7,7 @@
 #include <sys/select.h>
 
 #include "base/bounds.h"
+#include "tests/unit/capture.h"
 #include "tests/unit/event-server-fixture.h"
 #include "tests/unit/full-disk.h"
 
@@ -217,7 +218,9 @@ static void test_times(Fixture *f, gconstpointer data) {
         const Subtype x = SUBTYPE("x");
         Event e = { .id = { 1, 100, 1 }, .type = { &x, 1 } };
         g_autofree char *detail = NULL;
+        g_autofree char *log = NULL;
         const Timestamp *times;
+        Capture capture;
         Timestamp now;
         RawClient *c;
         Store *store;
@@ -234,10 +237,14 @@ static void test_times(Fixture *f, gconstpointer data) {
         e.timestamp = (Timestamp) { .s = now.s + 10000, .us = 7 };
         g_assert_cmpint(store_write(store, &e, 1), ==, 0);
         (void) store_close(store);
+        capture = capture_file();
         start(f);
         c = client(f, "c", NULL);
         raw_client_register(c, true, "x");
         raw_client_expect(c, "registered 1");
+        log = capture_end(&capture);
+        g_assert_nonnull(strstr(log, "clock was set back"));
+        g_assert_cmpuint(count_lines(log, "\n"), ==, 1);
         times = (const Timestamp *) (void *) c->times->data;
         g_assert_cmpint(timestamp_compare(times, &e.timestamp), ==, 0);
         raw_client_query(c, &(EventerQuery) { .kind = QUERY_LATEST });
