@@ -283,6 +283,11 @@ void json_uint(JsonWriter *w, uint64_t value) {
         write_value(w, text, uint64_to_decimal(value, text));
 }
 
+void json_member_uint(JsonWriter *w, const char *key, uint64_t value) {
+        json_key(w, key);
+        json_uint(w, value);
+}
+
 void json_bits(JsonWriter *w, const uint8_t *bits, size_t n_bits) {
         char stack[JSON_DIGITS_MAX + 8]; /* 14,300 bits */
         g_autofree char *heap = NULL;

@@ -91,6 +91,7 @@ void json_bool(JsonWriter *w, bool value);
 void json_null(JsonWriter *w);
 void json_int(JsonWriter *w, int64_t value);
 void json_uint(JsonWriter *w, uint64_t value);
+void json_member_uint(JsonWriter *w, const char *key, uint64_t value);
 /* Shortest round trip, as Python's repr(), in any locale; null when not finite. */
 void json_double(JsonWriter *w, double value);
 void json_bits(JsonWriter *w, const uint8_t *bits, size_t n_bits);

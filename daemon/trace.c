@@ -37,11 +37,6 @@ static unsigned trace_count(const Proxy *p) {
 
 /* ---- lines ----------------------------------------------------------------------------------------------------------- */
 
-static void write_number(JsonWriter *w, const char *key, uint64_t value) {
-        json_key(w, key);
-        json_uint(w, value);
-}
-
 static void write_hex(JsonWriter *w, const uint8_t *data, size_t size) {
         static const char digits[] = "0123456789abcdef";
         char text[2 * TAP_BYTES_MAX];
@@ -65,14 +60,14 @@ static void write_record(Trace *t, const TapRecord *r, uint64_t missed) {
         JsonWriter *w = &t->line;
 
         json_open_object(w);
-        write_number(w, "Time", r->header.when + (uint64_t) real_ahead);
-        write_number(w, "TimeMonotonic", r->header.when);
-        write_number(w, "Number", r->number);
+        json_member_uint(w, "Time", r->header.when + (uint64_t) real_ahead);
+        json_member_uint(w, "TimeMonotonic", r->header.when);
+        json_member_uint(w, "Number", r->number);
         if (missed > 0)
-                write_number(w, "Missed", missed);
+                json_member_uint(w, "Missed", missed);
         json_member_string(w, "Kind", tap_kind_to_string(kind));
         if (r->header.connection > 0)
-                write_number(w, "Connection", r->header.connection);
+                json_member_uint(w, "Connection", r->header.connection);
         if (kind == TAP_OPENED || kind == TAP_CLOSED) {
                 json_key(w, "Text");
                 json_string_n(w, (const char *) r->data, r->header.size);

@@ -57,8 +57,7 @@ static void write_codes(JsonWriter *w, const uint64_t *codes) {
         for (unsigned i = 0; i < STATUS_CODES_MAX; i++)
                 if (codes[i] > 0) {
                         (void) snprintf(key, sizeof(key), "%u", i);
-                        json_key(w, key);
-                        json_uint(w, codes[i]);
+                        json_member_uint(w, key, codes[i]);
                 }
         json_close_object(w);
 }

@@ -39,8 +39,7 @@ static void write_holder(JsonWriter *w, const char *path, size_t offset, const D
 static void write_line(JsonWriter *w, const char *path, size_t offset, const GpioLineInfo *l,
                        const Device *const *runs, size_t n) {
         json_open_object(w);
-        json_key(w, "Offset");
-        json_uint(w, offset);
+        json_member_uint(w, "Offset", offset);
         write_known(w, "Name", l->name);
         write_known(w, "Direction", gpio_direction_to_string(l->output ? GPIO_OUTPUT : GPIO_INPUT));
         json_key(w, "ActiveLow");

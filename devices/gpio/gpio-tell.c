@@ -67,10 +67,8 @@ void gpio_register_count(GpioDevice *g, GpioLine *l, uint64_t delta, usec_t time
 
         json_writer_reset(w);
         json_open_object(w);
-        json_key(w, "value");
-        json_uint(w, l->in.count);
-        json_key(w, "delta");
-        json_uint(w, delta);
+        json_member_uint(w, "value", l->in.count);
+        json_member_uint(w, "delta", delta);
         json_close_object(w);
         gpio_register_line(g, l->conf->name, "counter", &source);
 }

@@ -32,11 +32,6 @@ static void tell(ModbusScan *s, JsonWriter *w) {
         json_writer_done(w);
 }
 
-static void tell_uint(JsonWriter *w, const char *key, uint64_t value) {
-        json_key(w, key);
-        json_uint(w, value);
-}
-
 static void tell_begin(JsonWriter *w, const char *event) {
         json_writer_init_growing(w);
         json_open_object(w);
@@ -47,8 +42,8 @@ static void scan_tell_begin(ModbusScan *s) {
         JsonWriter w;
 
         tell_begin(&w, "begin");
-        tell_uint(&w, "From", s->unit);
-        tell_uint(&w, "To", s->to);
+        json_member_uint(&w, "From", s->unit);
+        json_member_uint(&w, "To", s->to);
         json_member_string(&w, "Endpoint", s->endpoint);
         json_key(&w, "Draft");
         json_open_object(&w);
@@ -63,26 +58,26 @@ static void scan_tell_progress(ModbusScan *s) {
         JsonWriter w;
 
         tell_begin(&w, "progress");
-        tell_uint(&w, "Unit", s->unit);
-        tell_uint(&w, "Found", s->n_found);
+        json_member_uint(&w, "Unit", s->unit);
+        json_member_uint(&w, "Found", s->n_found);
         tell(s, &w);
 }
 
 /* What answered with a value can be polled at once. */
 static void write_draft(const ModbusScan *s, JsonWriter *w) {
         json_open_object(w);
-        tell_uint(w, "device_id", s->unit);
-        tell_uint(w, "timeout_poll_delay", DRAFT_POLL_DELAY);
+        json_member_uint(w, "device_id", s->unit);
+        json_member_uint(w, "timeout_poll_delay", DRAFT_POLL_DELAY);
         json_key(w, "data");
         json_open_array(w);
         if (s->answer == MODBUS_SUCCESS) {
                 json_open_object(w);
                 json_member_string(w, "name", "register_0");
-                tell_uint(w, "interval", 1);
+                json_member_uint(w, "interval", 1);
                 json_member_string(w, "data_type", modbus_data_type_to_string(MODBUS_HOLDING_REGISTER));
-                tell_uint(w, "start_address", 0);
-                tell_uint(w, "bit_offset", 0);
-                tell_uint(w, "bit_count", 16);
+                json_member_uint(w, "start_address", 0);
+                json_member_uint(w, "bit_offset", 0);
+                json_member_uint(w, "bit_count", 16);
                 json_close_object(w);
         }
         json_close_array(w);
@@ -94,9 +89,9 @@ static void scan_tell_found(ModbusScan *s) {
 
         s->n_found++;
         tell_begin(&w, "found");
-        tell_uint(&w, "Unit", s->unit);
+        json_member_uint(&w, "Unit", s->unit);
         json_member_string(&w, "Answer", modbus_result_to_string(s->answer));
-        tell_uint(&w, "RoundTripUSec", s->round_trip);
+        json_member_uint(&w, "RoundTripUSec", s->round_trip);
         modbus_identity_write_json(&s->identity, &w);
         json_key(&w, "Draft");
         write_draft(s, &w);

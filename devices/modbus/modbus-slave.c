@@ -74,8 +74,7 @@ static void json_end(JsonWriter *w, const char *key, const char *host, uint16_t 
         json_key(w, key);
         json_open_object(w);
         json_member_string(w, "host", host);
-        json_key(w, "port");
-        json_uint(w, port);
+        json_member_uint(w, "port", port);
         json_close_object(w);
 }
 
@@ -84,8 +83,7 @@ static void json_connection(JsonWriter *w, const ModbusConnection *c) {
 
         json_open_object(w);
         json_member_string(w, "type", line ? "SERIAL" : "TCP");
-        json_key(w, "connection_id");
-        json_uint(w, c->id);
+        json_member_uint(w, "connection_id", c->id);
         if (!line) {
                 json_end(w, "local", c->local_host, c->local_port);
                 json_end(w, "remote", c->remote_host, c->remote_port);
@@ -294,8 +292,7 @@ static bool slave_on_write(ModbusConnection *c, ModbusStoreWrite *write, void *u
         json_writer_reset(w);
         json_open_object(w);
         json_member_string(w, "request_id", c->write_id);
-        json_key(w, "connection_id");
-        json_uint(w, c->id);
+        json_member_uint(w, "connection_id", c->id);
         json_key(w, "data");
         json_open_array(w);
         while ((item = modbus_store_write_next(write))) {

@@ -31,11 +31,6 @@ static const struct {
         { MODBUS_READ_IDENTIFICATION, "read-identification" },
 };
 
-static void write_number(JsonWriter *w, const char *key, unsigned value) {
-        json_key(w, key);
-        json_uint(w, value);
-}
-
 /* That function carries others, too, which we do not know. */
 static bool pdu_is_other_interface(const uint8_t *pdu, size_t size) {
         return pdu[0] == MODBUS_READ_IDENTIFICATION && (size < 2 || pdu[1] != MODBUS_MEI_IDENTIFICATION);
@@ -80,8 +75,8 @@ static bool function_reads_bits(uint8_t function) {
 static bool write_range(JsonWriter *w, const uint8_t *pdu, size_t size) {
         if (size != 5)
                 return false;
-        write_number(w, "Address", get_be16(pdu + 1));
-        write_number(w, "Quantity", get_be16(pdu + 3));
+        json_member_uint(w, "Address", get_be16(pdu + 1));
+        json_member_uint(w, "Quantity", get_be16(pdu + 3));
         return true;
 }
 
@@ -106,8 +101,8 @@ static bool write_write_one(JsonWriter *w, const uint8_t *pdu, size_t size) {
         if (size != 5)
                 return false;
         value = get_be16(pdu + 3);
-        write_number(w, "Address", get_be16(pdu + 1));
-        write_number(w, "Value", pdu[0] == MODBUS_WRITE_COIL && value == 0xff00 ? 1 : value);
+        json_member_uint(w, "Address", get_be16(pdu + 1));
+        json_member_uint(w, "Value", pdu[0] == MODBUS_WRITE_COIL && value == 0xff00 ? 1 : value);
         return true;
 }
 
@@ -129,9 +124,9 @@ static bool write_write_many(JsonWriter *w, bool request, const uint8_t *pdu, si
 static bool write_mask_write(JsonWriter *w, const uint8_t *pdu, size_t size) {
         if (size != 7)
                 return false;
-        write_number(w, "Address", get_be16(pdu + 1));
-        write_number(w, "AndMask", get_be16(pdu + 3));
-        write_number(w, "OrMask", get_be16(pdu + 5));
+        json_member_uint(w, "Address", get_be16(pdu + 1));
+        json_member_uint(w, "AndMask", get_be16(pdu + 3));
+        json_member_uint(w, "OrMask", get_be16(pdu + 5));
         return true;
 }
 
@@ -139,7 +134,7 @@ static bool write_read_fifo(JsonWriter *w, bool request, const uint8_t *pdu, siz
         if (request) {
                 if (size != 3)
                         return false;
-                write_number(w, "Address", get_be16(pdu + 1));
+                json_member_uint(w, "Address", get_be16(pdu + 1));
                 return true;
         }
         if (size < 5 || get_be16(pdu + 1) != size - 3 || 2U * get_be16(pdu + 3) != size - 5)
@@ -156,8 +151,8 @@ static bool write_identification(JsonWriter *w, bool request, const uint8_t *pdu
         if (request) {
                 if (size != 4)
                         return false;
-                write_number(w, "Code", pdu[2]);
-                write_number(w, "Object", pdu[3]);
+                json_member_uint(w, "Code", pdu[2]);
+                json_member_uint(w, "Object", pdu[3]);
                 return true;
         }
         if (modbus_identity_add(&id, pdu + 2, size - 2) < 0)
@@ -169,7 +164,7 @@ static bool write_identification(JsonWriter *w, bool request, const uint8_t *pdu
 static bool write_exception(JsonWriter *w, const uint8_t *pdu, size_t size) {
         if (size != 2)
                 return false;
-        write_number(w, "Exception", pdu[1]);
+        json_member_uint(w, "Exception", pdu[1]);
         json_member_string(w, "ExceptionName", modbus_result_to_string(modbus_result_from_code(pdu[1])));
         return true;
 }
@@ -213,14 +208,14 @@ static void write_decoded(JsonWriter *w, const ModbusFraming *framing, bool requ
                 write_error(w, "not one whole frame");
                 return;
         }
-        write_number(w, "Unit", f.unit);
+        json_member_uint(w, "Unit", f.unit);
         write_function(w, f.pdu, f.pdu_size);
         if (r < 0)
                 write_error(w, "wrong checksum");
         else if (!write_body(w, request, f.pdu, f.pdu_size))
                 write_error(w, "not the form of this function");
         if (framing->transactions)
-                write_number(w, "Transaction", f.transaction);
+                json_member_uint(w, "Transaction", f.transaction);
 }
 
 void modbus_trace_write(ModbusFramingKind framing, bool master, const TapRecord *record, JsonWriter *w) {
