@@ -2,6 +2,7 @@
 /* What of base/macros.h is more than a macro. No state, any thread. */
 
 #include <errno.h>
+#include <fcntl.h>
 
 #include "base/macros.h"
 
@@ -12,4 +13,13 @@ int safe_close(int fd) {
                 (void) close(fd);
         errno = saved;
         return -EBADF;
+}
+
+int fd_set_nonblocking(int fd) {
+        int flags;
+
+        flags = fcntl(fd, F_GETFL);
+        if (flags < 0 || (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
+                return -errno;
+        return 0;
 }

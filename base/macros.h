@@ -45,6 +45,9 @@ static inline void safe_closep(int *fd) {
         (void) safe_close(*fd);
 }
 
+/* Keeps the other flags. A negative errno, or 0. */
+int fd_set_nonblocking(int fd);
+
 static inline bool streq(const char *a, const char *b) {
         return strcmp(a, b) == 0;
 }

@@ -3,7 +3,6 @@
  * (systemd.exec(5)). A name is passed at most once. Loop thread. */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
@@ -27,15 +26,6 @@ static const ListenFd *listen_fds_find(const ListenFds *l, const char *name) {
                 if (streq(l->items[i].name, name))
                         return l->items + i;
         return NULL;
-}
-
-static int fd_set_nonblocking(int fd) {
-        int flags;
-
-        flags = fcntl(fd, F_GETFL);
-        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-                return -errno;
-        return 0;
 }
 
 static void listen_fds_adopt(ListenFds *l, int fd, const char *name) {

@@ -36,8 +36,9 @@ int line_pipe_new(sd_event *event, size_t capacity, LinePipeCallback left, void 
                 return -errno;
         reader = fds[0];
         p->fd = fds[1];
-        if (fcntl(p->fd, F_SETFL, O_NONBLOCK) < 0)
-                return -errno;
+        r = fd_set_nonblocking(p->fd);
+        if (r < 0)
+                return r;
         (void) fcntl(p->fd, F_SETPIPE_SZ, (int) capacity); /* else it has what pipes have */
 
         r = sd_event_add_io(event, &p->source, p->fd, 0, on_left, p);

@@ -244,14 +244,14 @@ int listener_open(sd_event *event, const Address *address, const char *descripti
 int listener_borrow(sd_event *event, int fd, const char *description, ListenerAccept accept, void *userdata,
                     Listener **ret) {
         _cleanup_(safe_closep) int duplicate = -EBADF;
-        int flags;
+        int r;
 
         duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (duplicate < 0)
                 return -errno;
-        flags = fcntl(duplicate, F_GETFL);
-        if (flags < 0 || fcntl(duplicate, F_SETFL, flags | O_NONBLOCK) < 0)
-                return -errno;
+        r = fd_set_nonblocking(duplicate);
+        if (r < 0)
+                return r;
         return listener_new(event, TAKE_FD(duplicate), description, accept, userdata, ret);
 }
 

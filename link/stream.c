@@ -11,7 +11,6 @@
  * may be gone; stream_end() is always the last thing a caller does. */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -674,11 +673,11 @@ int stream_connect(sd_event *event, Resolver *resolver, const Address *address, 
 int stream_adopt(sd_event *event, int fd, const StreamOptions *options, const char *description,
                  const StreamHandler *handler, void *userdata, Stream **ret) {
         _cleanup_(stream_freep) Stream *s = NULL;
-        int flags, r;
+        int r;
 
-        flags = fcntl(fd, F_GETFL);
-        if (flags < 0 || (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
-                return -errno;
+        r = fd_set_nonblocking(fd);
+        if (r < 0)
+                return r;
 
         s = stream_new(event, options, description, handler, userdata);
         r = stream_open(s, fd);
