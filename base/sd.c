@@ -7,9 +7,10 @@
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 
+#include <config.h>
+
 #include "base/log.h"
 #include "base/sd.h"
-#include "config.h"
 
 typedef struct ListenFd {
         char *name;

@@ -10,8 +10,9 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include <config.h>
+
 #include "base/sd.h"
-#include "config.h"
 
 static int listening_socket(void) {
         struct sockaddr_un sa = { .sun_family = AF_UNIX }; /* no name: the kernel chooses an abstract one */
