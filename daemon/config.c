@@ -155,7 +155,7 @@ static void parse_root(Config *c, const ConfNode *root, ConfErrors *errors, size
         set_log(c, m, root, errors);
         if (m->adminer.given)
                 conf_error_at(errors, CONF_WARNING, &m->adminer,
-                              "ignored: log levels are set by \"gatewayctl log-level\"");
+                              "ignored: the log level is set by \"log\", or by --log-level=");
         if (r != -EINVAL)
                 set_north(c, m, claims, errors);
 

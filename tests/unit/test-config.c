@@ -276,7 +276,7 @@ static void test_main_refused(void) {
                 "\"loud\"\n"
                 "f:2:28: /log/target: expected one of \"auto\", \"journal\", \"stderr\", got \"sterr\", did you mean \"stderr\"?\n");
         accepted("name: g\nadminer_server: {host: h, port: 1}\n",
-                 "f:2:17: /adminer_server: warning: ignored: log levels are set by \"gatewayctl log-level\"\n");
+                 "f:2:17: /adminer_server: warning: ignored: the log level is set by \"log\", or by --log-level=\n");
 }
 
 static void test_event_server_refused(void) {
