@@ -17,7 +17,7 @@ typedef struct Device Device;
 typedef struct DeviceHost DeviceHost; /* its proxy: outlives the run, the engine and a reload */
 typedef struct DeviceType DeviceType;
 
-/* Why a state or a link is as it is: one string table for D-Bus, JSON, the journal and metrics. */
+/* Why a state or a link is as it is: one string table for D-Bus, JSON and the journal. */
 typedef enum DeviceReason {
         DEVICE_REASON_NONE,
         DEVICE_REASON_CONFIG,           /* the configuration is wrong: no retry helps */
@@ -54,9 +54,9 @@ static inline bool device_link_is_bad(DeviceLink link) {
         return link == DEVICE_LINK_DOWN || link == DEVICE_LINK_PARTIAL;
 }
 
-/* A status table gives the D-Bus type interface, Describe and, later, metrics. Values lie at offset in the device's struct (or in
- * the part's base): uint64_t (counter, gauge, usec), bool, const char * (NULL reads as ""), uint64_t[STATUS_CODES_MAX] (codes: a counter for each
- * code; what is 0 is not shown). */
+/* A status table gives the D-Bus type interface and Describe. Values lie at offset in the device's struct (or
+ * in the part's base): uint64_t (counter, gauge, usec), bool, const char * (NULL reads as ""),
+ * uint64_t[STATUS_CODES_MAX] (codes: a counter for each code; what is 0 is not shown). */
 typedef enum StatusKind { STATUS_COUNTER, STATUS_GAUGE, STATUS_BOOL, STATUS_STRING, STATUS_USEC, STATUS_CODES } StatusKind;
 #define STATUS_CODES_MAX 12U
 typedef struct StatusField {
