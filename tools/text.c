@@ -90,6 +90,7 @@ int compare_devices(const char *type_a, const char *name_a, const char *type_b, 
 #define MINUTE UINT64_C(60)
 #define HOUR (60 * MINUTE)
 #define DAY (24 * HOUR)
+#define AHEAD_USEC (MINUTE * USEC_PER_SEC) /* less may be the difference of two machines' clocks */
 
 static char *two_units(uint64_t big, const char *big_unit, uint64_t small, const char *small_unit) {
         if (small == 0)
@@ -112,12 +113,13 @@ char *duration_to_text(usec_t duration) {
 }
 
 char *ago_to_text(usec_t then, usec_t now) {
+        bool ahead = usec_sub(then, now) >= AHEAD_USEC;
         g_autofree char *text = NULL;
 
-        if (usec_sub(now, then) < USEC_PER_SEC)
+        if (!ahead && usec_sub(now, then) < USEC_PER_SEC)
                 return g_strdup("now");
-        text = duration_to_text(usec_sub(now, then));
-        return g_strconcat(text, " ago", NULL);
+        text = duration_to_text(ahead ? then - now : now - then);
+        return g_strconcat(text, ahead ? " ahead" : " ago", NULL);
 }
 
 int parse_seconds(const char *text, usec_t *ret) {

@@ -97,12 +97,23 @@ static void test_durations(void) {
 }
 
 static void test_ago(void) {
-        g_autofree char *now = ago_to_text(1000000, 1999999), *ahead = ago_to_text(9000000, 1000000),
-                        *past = ago_to_text(0, 200 * USEC_PER_SEC);
+        static const struct {
+                usec_t then, now;
+                const char *expected;
+        } table[] = {
+                { 1000000, 1999999, "now" },
+                { 1000000, 2000000, "1s ago" },
+                { 0, 200 * USEC_PER_SEC, "3min ago" },
+                { 60999999, 1000000, "now" },
+                { 61000000, 1000000, "1min ahead" },
+                { 3600 * 24 * 10 * USEC_PER_SEC, 0, "10d ahead" },
+        };
 
-        g_assert_cmpstr(now, ==, "now");
-        g_assert_cmpstr(ahead, ==, "now");
-        g_assert_cmpstr(past, ==, "3min ago");
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                g_autofree char *text = ago_to_text(table[i].then, table[i].now);
+
+                g_assert_cmpstr(text, ==, table[i].expected);
+        }
 }
 
 static void test_seconds(void) {
