@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a device's events are (docs/design.md section 2): the only place that knows the two layouts. */
+/* Where a device's events are (docs/design.md section 2): the only place that knows the two layouts. Pure
+ * functions. */
 #pragma once
 
 #include "daemon/config.h"

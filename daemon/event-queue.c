@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One allocation an event: the struct, its subtypes, then all text. */
+/* One allocation an event: the struct, its subtypes, then all text. Loop thread. */
 #include <errno.h>
 
 #include "base/bounds.h"

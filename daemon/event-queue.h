@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A bounded queue of events, copied whole: what waits for a device that is starting. Owned by its proxy. */
+/* A bounded queue of events, copied whole: what waits for a device that is starting. Owned by its proxy. Loop
+ * thread. */
 #pragma once
 
 #include "event/event.h"

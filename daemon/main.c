@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gatewayd: command line, configuration, one loop, exit status (docs/gatewayd.8). The only file of daemon/ that knows that D-Bus
- * exists. */
+/* gatewayd: command line, configuration, one loop, exit status (docs/gatewayd.8). The only file of daemon/
+ * that knows that D-Bus exists. Loop thread, which is the main one. */
 #include <errno.h>
 #include <getopt.h>
 #include <malloc.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A walk through /proc: the links below fd/ are read, not followed, so that no file system can make it
- * wait. */
+ * wait. No state, any thread. */
 
 #include <dirent.h>
 #include <errno.h>

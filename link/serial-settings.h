@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What SerialOptions mean to the kernel; link/serial.c's own. Apart from it because the kernel's termios,
- * which knows any speed, and the C library's cannot be in one file. */
+/* What SerialOptions mean to the kernel, for link/serial.c and link/serial-port.c. Apart from them because the
+ * kernel's termios, which knows any speed, and the C library's cannot be in one file. No state, any thread. */
 #pragma once
 
 #include "link/serial.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Offsets between clocks. Reading them is the only effect. */
+/* Offsets between clocks. Reading them is the only effect. No state, any thread. */
 
 #include "devices/gpio/gpio-clock.h"
 

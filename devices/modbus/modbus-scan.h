@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scan of a master's line for units (DeviceType.scan_begin). */
+/* Scan of a master's line for units (DeviceType.scan_begin). Loop thread. */
 #pragma once
 
 #include "base/deadline.h"

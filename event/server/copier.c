@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One job a copy, which owns both descriptors; it looks at `stop` between two pieces. */
+/* One job a copy, which owns both descriptors; it looks at `stop` between two pieces. Loop thread, but for
+ * copy_job_run() and what it calls. */
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 /* Query types as a tree: one node for each distinct beginning, its children sorted, so that they are
  * searched by halving. The children of a node lie side by side. Matching walks the tree down and,
  * because a `?` is a second way, up again by the parents: no memory, no recursion, and no node twice,
- * however deep the types are. */
+ * however deep the types are. Any thread. */
 
 #include "event/server/subscription.h"
 
