@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <systemd/sd-id128.h>
 
+#include "base/rate-limit.h"
 #include "devices/modbus/modbus-points.h"
 #include "devices/modbus/modbus-port.h"
 #include "devices/modbus/modbus-trace.h"
@@ -39,8 +40,7 @@ typedef struct ModbusSlave {
         GPtrArray *connections; /* ModbusConnection, in order of acceptance */
         uint64_t last_connection;
         bool unregistered;     /* `connections` changed while the event server was congested */
-        usec_t refused_warned; /* 0: never */
-        uint64_t refused;      /* since then */
+        RateLimit refusals;    /* warnings of them */
 
         char run[SD_ID128_STRING_MAX]; /* makes write ids unique in time */
         uint64_t last_write;
@@ -152,18 +152,14 @@ static bool slave_allows(const ModbusSlave *s, const char *host) {
 /* Peers may try without end: the first is named, later ones are counted for a while. */
 static void slave_warn_refused(ModbusSlave *s, const ModbusConnection *c, const char *why) {
         g_autofree char *before = NULL;
-        usec_t now = now_usec(CLOCK_MONOTONIC);
+        unsigned suppressed;
 
-        if (s->refused_warned > 0 && now < usec_add(s->refused_warned, REFUSED_WARNING_USEC)) {
-                s->refused++;
+        if (!rate_limit_take(&s->refusals, now_usec(CLOCK_MONOTONIC), &suppressed))
                 return;
-        }
-        if (s->refused > 0)
-                before = g_strdup_printf(" (%" PRIu64 " more were closed before)", s->refused);
+        if (suppressed > 0)
+                before = g_strdup_printf(" (%u more were closed before)", suppressed);
         log_context(LOG_WARNING, device_log(&s->device), "Connection of %s closed: %s%s.", c->remote_host,
                     why, before ?: "");
-        s->refused_warned = now;
-        s->refused = 0;
 }
 
 static bool slave_is_full(const ModbusSlave *s) {
@@ -501,6 +497,7 @@ static int slave_init(ModbusSlave *s) {
         device_set_recorder(&s->device, (size_t) conf->recorder << 10);
         s->connections = g_ptr_array_new();
         json_writer_init_growing(&s->json);
+        s->refusals = (RateLimit) { .burst = 1, .interval = REFUSED_WARNING_USEC };
         s->store = modbus_store_new(conf->data.items, conf->data.n);
         s->server = (ModbusServer) {
                 .event = device_get_event(&s->device),
