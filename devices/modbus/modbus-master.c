@@ -509,6 +509,9 @@ static void master_stop(Device *d) {
         if (m->state == MASTER_STOPPED)
                 return;
 
+        if (m->state == MASTER_CONNECTED)
+                tap_closed(device_tap(d), /* failed= */ false, now_usec(CLOCK_MONOTONIC), 0,
+                           "the device stops");
         m->state = MASTER_STOPPED;
         master_drop_line(m);
         m->watch = path_watch_free(m->watch);

@@ -556,6 +556,18 @@ static int slave_start(Device *d) {
         return r;
 }
 
+static void slave_tell_closed(ModbusSlave *s) {
+        usec_t now = now_usec(CLOCK_MONOTONIC);
+
+        for (size_t i = 0; i < s->connections->len; i++) {
+                const ModbusConnection *c = s->connections->pdata[i];
+
+                tap_closed(s->server.tap, /* failed= */ false, now, (uint32_t) c->id, "the device stops");
+        }
+        if (s->port.open)
+                tap_closed(s->server.tap, /* failed= */ false, now, 0, "the device stops");
+}
+
 static void slave_stop(Device *d) {
         ModbusSlave *s = (ModbusSlave *) d;
         bool listed = s->connections->len > 0 || s->unregistered;
@@ -563,6 +575,7 @@ static void slave_stop(Device *d) {
         if (s->state == SLAVE_STOPPED)
                 return;
 
+        slave_tell_closed(s);
         s->state = SLAVE_STOPPED;
         s->server.held = false;
         slave_close(s);

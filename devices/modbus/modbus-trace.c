@@ -194,6 +194,12 @@ static bool write_body(JsonWriter *w, bool request, const uint8_t *pdu, size_t s
         }
 }
 
+static bool pdu_is_request(const uint8_t *pdu, size_t size) {
+        ModbusPdu request;
+
+        return modbus_request_parse(pdu, size, &request) == MODBUS_SUCCESS;
+}
+
 static void write_error(JsonWriter *w, const char *error) {
         json_member_string(w, "Error", error);
 }
@@ -213,7 +219,9 @@ static void write_decoded(JsonWriter *w, const ModbusFraming *framing, bool requ
         if (r < 0)
                 write_error(w, "wrong checksum");
         else if (!write_body(w, request, f.pdu, f.pdu_size))
-                write_error(w, "not the form of this function");
+                write_error(w, !request && pdu_is_request(f.pdu, f.pdu_size)
+                                               ? "a request: an echo, or another master"
+                                               : "not the form of this function");
         if (framing->transactions)
                 json_member_uint(w, "Transaction", f.transaction);
 }

@@ -200,6 +200,9 @@ def test_slave(gatewayd, event_server, eventer, bus, gatewayctl, tmp_path):
         assert frames(j for j in records if j['Connection'] == i) == client.frames
     assert [i['Text'] for i in records if i['Kind'] == 'opened'][0].startswith('tcp:127.0.0.1:')
     assert judge_trace(tmp_path / 'capture', 'tcp', gatewayctl, VIEW) == {3, 5}
+    gatewayctl('disable', VIEW, '--wait')
+    assert [(i['Connection'], i['Text']) for i in last(gatewayctl, VIEW) if i['Kind'] == 'closed'] == [
+        (1, 'closed by the peer'), (2, 'the device stops')]
     clients[1].close()
 
 

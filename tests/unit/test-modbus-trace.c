@@ -61,6 +61,8 @@ static const Row rows[] = {
           "\"Unit\": 1, \"Function\": \"read-holding-registers\", \"Error\": \"not the form of this function\", \"Transaction\": 1" },
         { MODBUS_FRAMING_TCP, false, "0001 0000 0004 01 03 01 00",
           "\"Unit\": 1, \"Function\": \"read-holding-registers\", \"Error\": \"not the form of this function\", \"Transaction\": 1" },
+        { MODBUS_FRAMING_RTU, false, "01 03 0005 0001 940b",
+          "\"Unit\": 1, \"Function\": \"read-holding-registers\", \"Error\": \"a request: an echo, or another master\"" },
         { MODBUS_FRAMING_TCP, false, "0001 0001 0003 01 83 02", "\"Error\": \"not one whole frame\"" },
         { MODBUS_FRAMING_RTU, false, "11 83 02 c135", "\"Unit\": 17, \"Function\": \"read-holding-registers\", \"Error\": \"wrong checksum\"" },
         { MODBUS_FRAMING_RTU, false, "11 83 02", "\"Error\": \"not one whole frame\"" },
