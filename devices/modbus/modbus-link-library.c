@@ -379,33 +379,41 @@ static size_t call_get_values(const Call *c, uint8_t *ret_data) {
 }
 
 /* The library does not look at the echo of every write, and takes an exception to another function for one. What
- * it read is not in ret_response. */
-static bool link_answer_is_right(const LibraryLink *l, ModbusResponse *ret_response) {
+ * it read is not in ret_response. Returns the size of its frame; 0: it is not right. */
+static size_t link_check_answer(const LibraryLink *l, ModbusResponse *ret_response) {
         const ModbusFraming *rtu = modbus_framing_get(MODBUS_FRAMING_RTU);
         uint8_t scratch[MODBUS_PDU_MAX];
         ModbusSearch s;
 
-        return rtu->find_response(&l->expect, 1, l->answer, l->answer_size, scratch, &s) > 0 && s.frame.offset == 0 &&
-               modbus_response_parse(&l->expect, s.frame.pdu, s.frame.pdu_size, ret_response) >= 0;
+        if (rtu->find_response(&l->expect, 1, l->answer, l->answer_size, scratch, &s) <= 0 ||
+            s.frame.offset != 0 ||
+            modbus_response_parse(&l->expect, s.frame.pdu, s.frame.pdu_size, ret_response) < 0)
+                return 0;
+        return s.frame.size;
 }
 
 static void call_done(WorkerJob *job) {
         Call *c = (Call *) job;
         LibraryLink *l = c->link;
         ModbusResponse response;
+        size_t size = 0;
 
         l->running = false;
-        l->link.received = l->answer_size;
         l->link.checksum_errors += c->result < 0 && c->error == EMBBADCRC;
-        if ((c->result < 0 && !is_exception(c->error)) || !link_answer_is_right(l, &response)) {
+        if (c->result >= 0 || is_exception(c->error))
+                size = link_check_answer(l, &response);
+        if (size == 0) {
                 link_fail(l, TAP_WRONG);
                 return;
         }
+        l->link.received = size;
         response.data = l->data;
         response.size = c->result < 0 ? 0 : call_get_values(c, l->data);
 
         l->link.round_trip = usec_sub(now_usec(CLOCK_MONOTONIC), l->sent_at);
-        tap_received(l->tap, l->heard_at, 0, l->answer, l->answer_size);
+        tap_received(l->tap, l->heard_at, 0, l->answer, size);
+        if (l->answer_size > size)
+                tap_failed(l->tap, 1, TAP_UNASKED, l->heard_at, 0, l->answer + size, l->answer_size - size);
         link_finish(l, &response);
 }
 

@@ -346,8 +346,9 @@ static size_t link_received(const uint8_t *data, size_t size, void *userdata) {
                 }
                 if (r == 0)
                         break;
-                if (!link_answered(l, now, which, &response) ||
-                    l->max == 1) /* what is behind it came before the next */
+                if (l->max == 1 && at < size) /* it came before the next request */
+                        tap_failed(l->tap, 1, TAP_UNASKED, now, 0, data + at, size - at);
+                if (!link_answered(l, now, which, &response) || l->max == 1)
                         return size;
         }
         if (l->n_waiting == 0 && at < size)
