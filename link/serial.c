@@ -12,6 +12,7 @@
 #include "base/buffer.h"
 #include "base/deadline.h"
 #include "link/holder.h"
+#include "link/serial-echo.h"
 #include "link/serial-port.h"
 #include "link/serial-settings.h"
 #include "link/serial.h"
@@ -38,6 +39,7 @@ struct Serial {
         SerialOptions options;
         bool *freed; /* set while a callback runs */
         Buffer input, output;
+        SerialEcho echo;
         Deadline *deadline; /* next transmission, or next look whether the wire is empty */
         size_t sending;     /* bytes at the front of output that are this transmission's */
         size_t on_wire;     /* … and those that the kernel has taken */
@@ -50,6 +52,8 @@ struct Serial {
         int error; /* FAILED */
         SerialState state;
         bool reading : 1;
+        bool framed : 1;    /* the next transmission is a frame … */
+        bool ambiguous : 1; /* … that its echo looks like an answer to */
         bool discarded : 1; /* by the handler that is being called */
 };
 
@@ -175,6 +179,9 @@ static void serial_transmit(Serial *s) {
                 ; /* the last microseconds */
 
         s->sending = buffer_size(&s->output);
+        if (s->framed)
+                serial_echo_begin(&s->echo, buffer_begin(&s->output), s->sending, s->ambiguous);
+        s->framed = false;
         serial_send(s);
         if (s->sending > 0)
                 serial_update_events(s);
@@ -243,6 +250,16 @@ int serial_write(Serial *s, const void *data, size_t size) {
         return 0;
 }
 
+int serial_write_frame(Serial *s, const void *frame, size_t size, bool ambiguous) {
+        s->framed = true;
+        s->ambiguous = ambiguous;
+        return serial_write(s, frame, size);
+}
+
+bool serial_hears_itself(const Serial *s) {
+        return s->echo.heard;
+}
+
 size_t serial_unsent(const Serial *s) {
         return buffer_size(&s->output) + s->on_wire;
 }
@@ -291,7 +308,13 @@ static void serial_deliver(Serial *s, Buffer *input, const uint8_t *data, size_t
 }
 
 static void serial_take(Serial *s, size_t n) {
+        size_t echo = serial_echo_received(&s->echo, scratch, n);
         Buffer input = s->input;
+
+        if (echo == n)
+                return;
+        if (echo > 0)
+                memmove(scratch, scratch + echo, n -= echo);
 
         s->input = (Buffer) { 0 };
         if (buffer_size(&input) == 0) {

@@ -71,6 +71,10 @@ char *serial_open_error(const char *path, int error);
  * What is written during a transmission becomes the next one. The caller bounds what it queues by
  * serial_unsent(). */
 int serial_write(Serial *s, const void *data, size_t size);
+/* The same of a frame, whose echo is not delivered once the line is known to hear itself: since it heard one whole that was not
+ * ambiguous. That is one which the far end, too, may have sent after it: an answer like the request, a request again. */
+int serial_write_frame(Serial *s, const void *frame, size_t size, bool ambiguous);
+bool serial_hears_itself(const Serial *s);
 /* Bytes that may not have left for the wire: > 0 from a write to its drained(). */
 size_t serial_unsent(const Serial *s);
 /* Forgets what has not left, in the kernel too; no drained() follows. */

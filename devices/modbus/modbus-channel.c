@@ -3,6 +3,8 @@
 
 #include "devices/modbus/modbus-channel.h"
 
+#include "devices/modbus/modbus-codec.h"
+
 /* ---- the stream's side ------------------------------------------------------------------------------- */
 
 static void stream_connected(Stream *s, void *userdata) {
@@ -94,8 +96,13 @@ void modbus_channel_done(ModbusChannel *c) {
         c->serial = serial_free(c->serial);
 }
 
-int modbus_channel_write(ModbusChannel *c, const void *data, size_t size) {
-        return c->serial ? serial_write(c->serial, data, size) : stream_write(c->stream, data, size);
+int modbus_channel_write(ModbusChannel *c, const void *data, size_t size, uint8_t function) {
+        return c->serial ? serial_write_frame(c->serial, data, size, modbus_function_is_echoed(function))
+                         : stream_write(c->stream, data, size);
+}
+
+bool modbus_channel_hears_itself(const ModbusChannel *c) {
+        return c->serial && serial_hears_itself(c->serial);
 }
 
 size_t modbus_channel_unsent(const ModbusChannel *c) {

@@ -35,7 +35,10 @@ int modbus_channel_open(ModbusChannel *c, sd_event *event, const char *path, con
 /* Closes; the owner may be freed inside any callback after this. */
 void modbus_channel_done(ModbusChannel *c);
 
-int modbus_channel_write(ModbusChannel *c, const void *data, size_t size);
+/* Frames; on a line one, whose function says whether serial_hears_itself() can follow from it. */
+int modbus_channel_write(ModbusChannel *c, const void *data, size_t size, uint8_t function);
+/* serial_hears_itself() */
+bool modbus_channel_hears_itself(const ModbusChannel *c);
 size_t modbus_channel_unsent(const ModbusChannel *c);
 void modbus_channel_set_reading(ModbusChannel *c, bool on);
 void modbus_channel_process(ModbusChannel *c);

@@ -257,6 +257,10 @@ static int parse_read_response(const ModbusExpect *expect, const uint8_t *pdu, s
         return 0;
 }
 
+bool modbus_function_is_echoed(uint8_t function) {
+        return function == MODBUS_WRITE_COIL || function == MODBUS_WRITE_REGISTER || function == MODBUS_MASK_WRITE;
+}
+
 /* The echo of a write: its first n bytes are the request's. */
 static int parse_echo(const ModbusExpect *expect, const uint8_t *pdu, size_t size, size_t n,
                       ModbusResponse *ret) {

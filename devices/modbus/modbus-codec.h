@@ -110,6 +110,8 @@ typedef struct ModbusPdu {
 ModbusFunction modbus_read_function(ModbusDataType t);
 /* Which table a function of 3.1 addresses. _MODBUS_DATA_TYPE_INVALID: not a function of 3.1. */
 ModbusDataType modbus_function_data_type(uint8_t function);
+/* Whether the answer to such a request repeats it whole, so that one cannot be told from the other. */
+bool modbus_function_is_echoed(uint8_t function);
 
 /* Writes the PDU of a request (at most MODBUS_PDU_MAX); returns its size. quantity and data are the
  * caller's care. */

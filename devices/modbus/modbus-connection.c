@@ -14,6 +14,7 @@
 typedef struct Batch {
         uint8_t data[BATCH_SIZE];
         size_t size;
+        uint8_t function; /* of the last one */
 } Batch;
 
 static Batch batch;
@@ -44,7 +45,8 @@ static uint32_t connection_number(const ModbusConnection *c) {
 
 static void connection_flush(ModbusConnection *c) {
         if (batch.size > 0)
-                (void) modbus_channel_write(&c->channel, batch.data, batch.size); /* a failure comes by closed() */
+                /* A failure comes by closed(). */
+                (void) modbus_channel_write(&c->channel, batch.data, batch.size, batch.function);
         batch.size = 0;
         c->stalled = modbus_channel_unsent(&c->channel) >= UNSENT_MAX;
 }
@@ -58,8 +60,10 @@ static uint8_t *connection_answer_pdu(ModbusConnection *c) {
 
 static void connection_add_answer(ModbusConnection *c, uint16_t transaction, uint8_t unit, size_t pdu_size) {
         uint8_t *frame = batch.data + batch.size;
-        size_t size = c->server->framing->wrap(frame, transaction, unit, pdu_size);
+        size_t size;
 
+        batch.function = frame[c->server->framing->pdu_offset];
+        size = c->server->framing->wrap(frame, transaction, unit, pdu_size);
         tap_sent(c->server->tap, now_usec(CLOCK_MONOTONIC), connection_number(c), frame, size);
         batch.size += size;
         c->server->counters.bytes_sent += size;

@@ -230,6 +230,7 @@ static void link_empty_pair(const LibraryLink *l) {
 
 static void link_finish(LibraryLink *l, const ModbusResponse *response) {
         l->state = LIBRARY_IDLE;
+        l->link.hears_itself = serial_hears_itself(l->serial);
         l->link.ended_at = now_usec(CLOCK_MONOTONIC);
         deadline_set(l->deadline, USEC_INFINITY);
         l->callback(response ? 0 : -ETIMEDOUT, response, l->callback_userdata);
@@ -348,7 +349,9 @@ static int link_on_library(sd_event_source *source, int fd, uint32_t revents, vo
         l->state = LIBRARY_SENDING;
         l->sent_at = now_usec(CLOCK_MONOTONIC);
         tap_sent(l->tap, l->sent_at, 0, frame, (size_t) n);
-        (void) serial_write(l->serial, frame, (size_t) n); /* a loss comes by closed() */
+        /* A loss comes by closed(). */
+        (void) serial_write_frame(l->serial, frame, (size_t) n,
+                                  modbus_function_is_echoed(l->expect.head[0]));
         return 0;
 }
 

@@ -73,6 +73,7 @@ static void link_finish(StreamLink *l, size_t i, int error, const ModbusResponse
         Attempt a = l->attempts[i];
 
         l->late = l->late || error < 0;
+        l->link.hears_itself = modbus_channel_hears_itself(&l->channel);
         l->link.begun_at = a.begun_at;
         link_remove(l, i);
         a.callback(error, response, a.userdata);
@@ -141,7 +142,7 @@ static inline void link_send(StreamLink *l, const uint8_t *frames, size_t size, 
         usec_t now, drain = 0;
         bool unsent;
 
-        if (modbus_channel_write(&l->channel, frames, size) < 0) {
+        if (modbus_channel_write(&l->channel, frames, size, l->expects[first].head[0]) < 0) {
                 deadline_set(l->deadline, USEC_INFINITY); /* closed() follows */
                 return;
         }

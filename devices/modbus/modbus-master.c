@@ -82,12 +82,13 @@ static void master_set_status(ModbusMaster *m, MasterStatus status) {
 static void master_update_link(Device *d) {
         ModbusMaster *m = (ModbusMaster *) d;
         g_autofree char *detail = NULL;
-        const char *first = NULL;
+        const char *first = NULL, *echo;
         size_t n = 0;
 
         if (m->state != MASTER_CONNECTED)
                 return;
 
+        echo = m->link->hears_itself ? "; the line echoes what is sent" : "";
         for (size_t i = 0; i < m->n_units; i++)
                 if (m->units[i].silent) {
                         first = first ?: m->units[i].id_text;
@@ -99,9 +100,10 @@ static void master_update_link(Device *d) {
                 return;
         }
         if (n == 1)
-                detail = g_strdup_printf("remote device %s does not answer", first);
+                detail = g_strdup_printf("remote device %s does not answer%s", first, echo);
         else
-                detail = g_strdup_printf("%zu remote devices do not answer, the first is %s", n, first);
+                detail = g_strdup_printf("%zu remote devices do not answer, the first is %s%s", n, first,
+                                         echo);
         device_set_link(d, DEVICE_LINK_PARTIAL, DEVICE_REASON_TIMEOUT, detail);
 }
 

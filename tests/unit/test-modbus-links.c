@@ -45,6 +45,7 @@ typedef struct Fixture {
         Resolver *resolver;
         LinkTap tap;
         unsigned n_told[_TAP_KIND_MAX];
+        size_t told_bytes[_TAP_KIND_MAX]; /* received */
         Pty *pty;
         int listener, peer; /* peer: of the pty, too, and then its */
         ModbusLink *link;
@@ -95,6 +96,8 @@ static void on_record(const TapRecord *record, void *userdata) {
         Fixture *f = userdata;
 
         f->n_told[record->header.kind]++;
+        if (record->header.direction == TAP_RECEIVED)
+                f->told_bytes[record->header.kind] += record->header.size;
 }
 
 static void listen_here(Fixture *f, struct sockaddr_in *sa) {
@@ -529,6 +532,67 @@ static void test_cut_by_timeouts(gconstpointer userdata) {
         end(&f);
 }
 
+/* What comes with an answer, behind it, is told as what it is. */
+static void test_behind_answer(gconstpointer userdata) {
+        g_autoptr(GByteArray) frame = NULL;
+        guint size;
+        Fixture f;
+
+        begin(&f, userdata);
+        connect_link(&f);
+        submit(&f, "11 03 0000 0001");
+        take(&f, "11 03 0000 0001");
+        frame = make_frame(&f, "1103021234", true);
+        size = frame->len;
+        g_byte_array_append(frame, (const uint8_t *) "\x00\xff\x00", 3);
+        peer_write(&f, frame->data, frame->len);
+        LOOP_UNTIL(f.event, f.ended && f.told_bytes[TAP_UNASKED] > 0);
+        g_assert_cmpint(f.error, ==, 0);
+        g_assert_cmpmem(f.data->data, f.data->len, "\x12\x34", 2);
+        g_assert_cmpuint(f.n_told[TAP_FRAME], ==, 2);
+        g_assert_cmpuint(f.told_bytes[TAP_FRAME], ==, size);
+        g_assert_cmpuint(f.link->received, ==, size);
+        g_assert_cmpuint(f.told_bytes[TAP_UNASKED], ==, 3);
+        good_exchange(&f);
+        end(&f);
+}
+
+/* The same request is taken and answered so; the attempt ends with this error. */
+static void exchange(Fixture *f, const char *request, const char *script, int error) {
+        submit(f, request);
+        take(f, request);
+        play(f, script);
+        LOOP_UNTIL(f->event, f->ended);
+        g_assert_cmpint(f->error, ==, error);
+}
+
+/* A transceiver that hears itself: a read shows it, and then the echo of a write is not its answer. */
+static void test_echo(gconstpointer userdata) {
+        Fixture f;
+
+        begin(&f, userdata);
+        connect_link(&f);
+        exchange(&f, "11 06 0001 0002", "=110600010002", 0); /* who knows? */
+        g_assert_false(f.link->hears_itself);
+        exchange(&f, "11 03 0000 0001", "=110300000001", -ETIMEDOUT);
+        good_exchange_after(&f, "=070300100001");
+        g_assert_true(f.link->hears_itself);
+
+        exchange(&f, "11 06 0001 0002", "=110600010002", -ETIMEDOUT);
+        exchange(&f, "11 06 0001 0002", "=110600010002 =110600010002", 0);
+        exchange(&f, "11 05 0001 ff00", ".11050001ff00 =118504", 0);
+        g_assert_cmpint(f.result, ==, MODBUS_FUNCTION_ERROR);
+        if (f.framing->kind != MODBUS_FRAMING_TCP) /* noise in front, as when a transmitter is switched on */
+                exchange(&f, "11 16 0064 ff00 0034", "#00 =11160064ff000034 =11160064ff000034", 0);
+
+        /* It does not any more: that costs one attempt. */
+        exchange(&f, "11 06 0001 0002", "=118602", -ETIMEDOUT);
+        g_assert_false(f.link->hears_itself);
+        good_exchange(&f);
+        exchange(&f, "11 06 0001 0002", "=110600010002", 0);
+        end(&f);
+}
+
 /* An attempt that is cancelled ends at once, whatever it waits for, and its answer is nobody's. */
 static void test_cancel(gconstpointer userdata) {
         Fixture f;
@@ -714,13 +778,17 @@ int main(int argc, char *argv[]) {
         static const struct {
                 const char *name;
                 void (*run)(gconstpointer kind);
-                bool not_by_library;
+                bool not_by_library, on_lines;
         } tests[] = {
                 { "table", test_table }, { "lost-and-added", test_lost_and_added },
                 { "cut-by-timeout", test_cut_by_timeout, true },
                 { "cut-by-timeouts", test_cut_by_timeouts, true },
-                { "cancel", test_cancel }, { "free", test_free },
-                { "lost", test_lost },   { "cannot-open", test_cannot_open },
+                { "behind-answer", test_behind_answer },
+                { "echo", test_echo, .on_lines = true },
+                { "cancel", test_cancel },
+                { "free", test_free },
+                { "lost", test_lost },
+                { "cannot-open", test_cannot_open },
         };
 
         g_test_init(&argc, &argv, NULL);
@@ -728,7 +796,8 @@ int main(int argc, char *argv[]) {
                 for (size_t j = 0; j < G_N_ELEMENTS(tests); j++) {
                         g_autofree char *path = g_strdup_printf("/modbus-links/%s/%s", kinds[i].name, tests[j].name);
 
-                        if (kinds[i].way != BY_LIBRARY || !tests[j].not_by_library)
+                        if ((kinds[i].way != BY_LIBRARY || !tests[j].not_by_library) &&
+                            (kinds[i].way != OVER_TCP || !tests[j].on_lines))
                                 g_test_add_data_func(path, &kinds[i], tests[j].run);
                 }
         g_test_add_func("/modbus-links/user-timeout", test_user_timeout);

@@ -126,6 +126,31 @@ static void test_write_first(void) {
         end(&f);
 }
 
+/* A transceiver that hears itself: the echo of the answer to a write is not the same write again. */
+static void test_echo(void) {
+        char id[64];
+        Fixture f;
+
+        begin(&f, (Settings) {});
+        client_send(f.client, READ_1);
+        fake_host_expect(f.host, ACTIVE("1"));
+        client_expect(f.client, ZERO_1);
+        client_send(f.client, ZERO_1);
+        for (unsigned i = 0; i < 2; i++) {
+                send_rtu(&f, "01 06 0000 1234");
+                expect_write(f.host, 1,
+                             "{\"name\": \"x\", \"value\": 4660}, {\"name\": \"y\", \"value\": 13312}", id);
+                answer_write(f.host, id, "true");
+                client_expect(f.client, "01 06 0000 1234 84bd");
+                client_send(f.client, "01 06 0000 1234 84bd");
+                client_expect_nothing(f.client, 5 * MS);
+                fake_host_expect_nothing(f.host, 0);
+        }
+        client_send(f.client, READ_1);
+        client_expect(f.client, ZERO_1);
+        end(&f);
+}
+
 /* What other slaves are asked and answer is heard and means nothing (D15). */
 static void test_foreign_traffic(void) {
         Fixture f;
@@ -402,6 +427,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-slave-serial/units", test_units);
         g_test_add_func("/modbus-slave-serial/errors", test_errors);
         g_test_add_func("/modbus-slave-serial/write-first", test_write_first);
+        g_test_add_func("/modbus-slave-serial/echo", test_echo);
         g_test_add_func("/modbus-slave-serial/foreign-traffic", test_foreign_traffic);
         g_test_add_func("/modbus-slave-serial/bytewise", test_bytewise);
         g_test_add_func("/modbus-slave-serial/keep-alive", test_keep_alive);
