@@ -417,6 +417,9 @@ void modbus_master_conf_verify(const void *conf, ConfErrors *e) {
                                               "duplicate device id %" PRIi64, remote->device_id);
                         modbus_units_add(&seen, (uint8_t) remote->device_id);
                 }
+                if (remote->device_id == 0 && c->connection.transport.kind == MODBUS_TRANSPORT_SERIAL)
+                        conf_error_at(e, CONF_WARNING, &remote->device_id,
+                                      "on a serial line 0 is for all units: none answers, and each request ends as a timeout");
 
                 for (size_t j = 0; j < remote->data.n; j++) {
                         check_name(names, &data[j].name, e);

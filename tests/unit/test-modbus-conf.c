@@ -208,6 +208,19 @@ static void test_master(void) {
                 check(true, &rows[i], CONF_FORM_NATIVE);
 }
 
+/* Unit 0 is one like others over TCP, and all of them on a line. */
+static void test_broadcast(void) {
+        g_autofree char *line = replace(master, "{type: TCP, host: h, port: 502}", SERIAL "}"),
+                        *text = replace(line, "device_id: 2", "device_id: 0"), *messages = NULL;
+        Fixture f;
+
+        fixture_init(&f, true, text, CONF_FORM_NATIVE);
+        messages = fixture_messages(&f);
+        g_assert_cmpuint(conf_errors_count(f.errors, CONF_WARNING), ==, 1);
+        g_assert_nonnull(strstr(messages, "/remote_devices/1/device_id: warning: on a serial line 0 is for all units"));
+        fixture_done(&f);
+}
+
 static void test_slave(void) {
         static const Row rows[] = {
                 { "local_port: 502", "local_port: 0", GOOD },
@@ -419,6 +432,7 @@ int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 
         g_test_add_func("/modbus-conf/master", test_master);
+        g_test_add_func("/modbus-conf/broadcast", test_broadcast);
         g_test_add_func("/modbus-conf/slave", test_slave);
         g_test_add_func("/modbus-conf/forms", test_forms);
         g_test_add_func("/modbus-conf/values", test_values);
