@@ -121,9 +121,7 @@ void device_ended(Device *d, DeviceReason reason, const char *detail) {
         if (p->ended)
                 return;
         p->ended = true;
-        p->end.reason = reason;
-        g_free(p->end.detail);
-        p->end.detail = g_strdup(detail ?: "");
+        proxy_edge_set(&p->end, reason, detail);
         proxy_cancel_queries(p);
         proxy_schedule(p);
 }

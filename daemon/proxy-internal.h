@@ -94,6 +94,8 @@ bool proxy_owns_stored(const Proxy *p, const char *name);
 /* ---- between proxy.c and proxy-host.c ---- */
 void proxy_schedule(Proxy *p);  /* proxy_reconcile() later in this turn */
 void proxy_deliver_queue(Proxy *p);
+/* Copies detail, which may be NULL, or the edge's own. */
+void proxy_edge_set(ProxyEdge *e, DeviceReason reason, const char *detail);
 void proxy_set_link(Proxy *p, DeviceLink link, DeviceReason reason, const char *detail);
 void proxy_register_running(Proxy *p, bool running);
 void proxy_cancel_queries(Proxy *p);

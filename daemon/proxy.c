@@ -20,10 +20,12 @@ DEFINE_STRING_TABLE(proxy_state, ProxyState, proxy_state_table);
 
 /* ---- what observers see ------------------------------------------------------------------------------------------- */
 
-static void edge_set(ProxyEdge *e, DeviceReason reason, const char *detail) {
+void proxy_edge_set(ProxyEdge *e, DeviceReason reason, const char *detail) {
+        char *copy = g_strdup(detail ?: "");
+
         e->reason = reason;
         g_free(e->detail);
-        e->detail = g_strdup(detail ?: "");
+        e->detail = copy;
 }
 
 static bool edge_says(const ProxyEdge *e, DeviceReason reason, const char *detail) {
@@ -64,7 +66,7 @@ static void proxy_set_state(Proxy *p, ProxyState state, DeviceReason reason, con
         if (state == old && edge_says(&p->view.state_edge, reason, detail))
                 return;
         p->view.state = state;
-        edge_set(&p->view.state_edge, reason, detail);
+        proxy_edge_set(&p->view.state_edge, reason, detail);
         if (state != old)
                 edge_stamp(&p->view.state_edge);
         p->log.state = proxy_state_to_string(state);
@@ -81,7 +83,7 @@ void proxy_set_link(Proxy *p, DeviceLink link, DeviceReason reason, const char *
         if (link == old && edge_says(&p->view.link_edge, reason, detail))
                 return;
         p->view.link = link;
-        edge_set(&p->view.link_edge, reason, detail);
+        proxy_edge_set(&p->view.link_edge, reason, detail);
         if (link != old)
                 edge_stamp(&p->view.link_edge);
         if (device_link_is_bad(link) && !device_link_is_bad(old))
@@ -170,7 +172,7 @@ static usec_t retry_delay(unsigned n_failures) {
 
 static void proxy_fail(Proxy *p, DeviceReason reason, const char *detail) {
         p->failed = true;
-        edge_set(&p->end, reason, detail);
+        proxy_edge_set(&p->end, reason, detail);
         p->n_failures++;
         if (gateway_get_config(p->gateway)->form == CONF_FORM_NATIVE && reason_may_pass(reason)) {
                 usec_t at = usec_add(now_usec(CLOCK_MONOTONIC), retry_delay(p->n_failures));
@@ -246,11 +248,8 @@ static void proxy_bury(Proxy *p) {
 
         if (lasted)
                 p->n_failures = 0;
-        if (!asked && proxy_is_wanted(p)) {
-                g_autofree char *detail = TAKE_PTR(p->end.detail);
-
-                proxy_fail(p, p->end.reason, detail);
-        }
+        if (!asked && proxy_is_wanted(p))
+                proxy_fail(p, p->end.reason, p->end.detail);
 }
 
 /* A changed configuration is taken over by the run itself when its type can, else between two runs. */
@@ -477,8 +476,8 @@ int proxy_new(Gateway *g, const DeviceConfig *config, Proxy **ret) {
         p->view.config = config;
         p->view.state = PROXY_DISABLED;
         p->view.link = DEVICE_LINK_NONE;
-        edge_set(&p->view.state_edge, DEVICE_REASON_DISABLED, NULL);
-        edge_set(&p->view.link_edge, DEVICE_REASON_NONE, NULL);
+        proxy_edge_set(&p->view.state_edge, DEVICE_REASON_DISABLED, NULL);
+        proxy_edge_set(&p->view.link_edge, DEVICE_REASON_NONE, NULL);
         edge_stamp(&p->view.state_edge);
         edge_stamp(&p->view.link_edge);
         p->log = (LogContext) { .device_type = config->type->name, .device_name = config->name };
