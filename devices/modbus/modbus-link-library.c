@@ -15,6 +15,7 @@
 #include "devices/modbus/modbus-bytes.h"
 #include "devices/modbus/modbus-link.h"
 
+#define CALLS_MAX 4U                    /* that wait for the thread: the present one, and those that are being ended */
 #define FRAME_MAX 512U                  /* more than any RTU frame */
 #define LIBRARY_TIMEOUT_SEC 100000000U  /* never: the deadline is ours */
 #define RTU_PDU_OFFSET 1U
@@ -503,7 +504,7 @@ static int link_init(LibraryLink *l, const char *path) {
         r = deadline_new(l->event, "modbus-library", link_on_deadline, l, &l->deadline);
         if (r < 0)
                 return r;
-        r = worker_new(l->event, "modbus-rtu", 1, 4, &l->worker);
+        r = worker_new(l->event, "modbus-rtu", 1, CALLS_MAX, &l->worker);
         if (r < 0)
                 return r;
         r = link_make_pair(l);
