@@ -326,8 +326,8 @@ static const ConfField remote_fields[] = {
             .max = 65535, .null_value = -1,
             .help = "so many registers or coils between data are read with them, and a read that is refused for its address "
                     "is split until what cannot be read is alone; null: none are, and it is not split"),
-        KEY(ModbusRemoteConf, max_quantity, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .min = 1, .max = 2000,
-            .help = "most registers or coils of one read; null: what the protocol allows"),
+        KEY(ModbusRemoteConf, max_quantity, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .min = 1,
+            .max = MODBUS_READ_BITS_MAX, .help = "most registers or coils of one read; null: what the protocol allows"),
         KEY(ModbusRemoteConf, data, CONF_TYPE_ARRAY, REQUIRED, .element = &master_data_element,
             .element_size = sizeof(ModbusMasterData), .help = "what is read and written"),
         {}
