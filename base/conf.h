@@ -159,8 +159,8 @@ char *conf_arena_strdup(ConfArena *a, const char *s);
  * holes. */
 int conf_parse(const ConfNode *object, const ConfField *fields, ConfForm form, ConfArena *arena, void *base, ConfErrors *errors);
 
-/* The struct's members, in an object that the caller has opened: what conf_parse() makes the same struct of, in the native form.
- * Optional ones that have their default are left out, and so are credentials. */
+/* The struct's members, in an object that the caller has opened: what conf_parse() makes the same struct of,
+ * in the native form. Optional ones that have their default are left out, and so are credentials. */
 void conf_write_json(JsonWriter *w, const ConfField *fields, const void *base);
 
 /* What two devices must not share. claims() of a device type adds; the daemon finds the pairs. */

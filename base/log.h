@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Log lines, to the journal with fields, to a service manager's pipe with <N>, to a terminal with time. Loop thread only
- * (workers log nothing). Levels are those of <syslog.h>. Never prints secrets: callers do not pass any. */
+/* Log lines, to the journal with fields, to a service manager's pipe with <N>, to a terminal with time. Loop
+ * thread only (workers log nothing). Levels are those of <syslog.h>. Never prints secrets: callers do not
+ * pass any. */
 #pragma once
 
 #include <errno.h>
@@ -21,7 +22,8 @@ DECLARE_STRING_TABLE(log_target, LogTarget);
 int log_level_from_string(const char *text);
 const char *log_level_to_string(int level);
 
-/* Whom a line is about: prefix of the text, GATEWAY_DEVICE_TYPE=, GATEWAY_DEVICE_NAME= (and the rest where set). Borrowed. */
+/* Whom a line is about: prefix of the text, GATEWAY_DEVICE_TYPE=, GATEWAY_DEVICE_NAME= (and the rest where
+ * set). Borrowed. */
 typedef struct LogContext {
         const char *device_type, *device_name;
         const char *state;      /* GATEWAY_STATE= */

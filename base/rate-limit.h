@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many log lines of one kind a peer can cause: so many in an interval; the rest is counted. Plain data, time is an
- * argument. */
+/* How many log lines of one kind a peer can cause: so many in an interval; the rest is counted. Plain data,
+ * time is an argument. */
 #pragma once
 
 #include "base/macros.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An eventfd, edge triggered, so that nobody reads it: it becomes ready in the loop's next wait, with which the next turn begins, and there
- * it is younger than what was ready in this one. A defer source would not do: its age is that of its creation, so it comes before all
- * others. Loop thread. */
+/* An eventfd, edge triggered, so that nobody reads it: it becomes ready in the loop's next wait, with which
+ * the next turn begins, and there it is younger than what was ready in this one. A defer source would not
+ * do: its age is that of its creation, so it comes before all others. Loop thread. */
 
 #include "base/turn-end.h"
 

@@ -22,7 +22,8 @@ struct WorkerJob {
 /* At most n_threads (> 0), started as they are needed, with 256 KiB of stack and all signals blocked.
  * queue_max: jobs waiting for a thread. name: of the threads (15 bytes are kept) and of the event source. */
 int worker_new(sd_event *event, const char *name, unsigned n_threads, size_t queue_max, Worker **ret);
-/* Before the first job: its threads give way to all others, so that the loop is not late when there is much to do. */
+/* Before the first job: its threads give way to all others, so that the loop is not late when there is much
+ * to do. */
 void worker_set_background(Worker *w);
 /* Never waits: queued jobs are dropped, one that runs is dropped when it ends. done() is not called any
  * more. May be called inside done(). */

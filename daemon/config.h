@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The whole configuration (spec config.md): both forms, checked, immutable, reference counted. A reload makes a new one. Loop
- * thread. */
+/* The whole configuration (spec config.md): both forms, checked, immutable, reference counted. A reload
+ * makes a new one. Loop thread. */
 #pragma once
 
 #include "base/conf.h"
@@ -92,5 +92,6 @@ int config_find(const char **ret_file, const char **ret_tried);
 void config_print_schema(ConfForm form, FILE *stream);
 /* Reference pages of the main keys and of every device type in the build, reStructuredText, on a stream. */
 void config_print_reference(FILE *stream);
-/* Names in a `listen: fd:NAME` of any device and of the embedded event server: NULL-terminated, of the configuration. */
+/* Names in a `listen: fd:NAME` of any device and of the embedded event server: NULL-terminated, of the
+ * configuration. */
 const char *const *config_listen_names(const Config *c);

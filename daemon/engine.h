@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exists while an event server connection is usable: finds the proxy of an event, collects what proxies register, asks for their
- * enable events. Owns no device and no connection. Made and ended by the gateway. Loop thread. */
+/* Exists while an event server connection is usable: finds the proxy of an event, collects what proxies
+ * register, asks for their enable events. Owns no device and no connection. Made and ended by the gateway.
+ * Loop thread. */
 #pragma once
 
 #include "daemon/config.h"
@@ -9,7 +10,8 @@
 
 typedef struct Engine Engine;
 
-/* Attaches every proxy (in order), then asks for all their enable events in one query. client outlives the engine. */
+/* Attaches every proxy (in order), then asks for all their enable events in one query. client outlives the
+ * engine. */
 Engine *engine_new(EventLayout layout, EventClient *client, Proxy *const *proxies, size_t n_proxies);
 /* Detaches every proxy; nothing is registered any more. */
 Engine *engine_free(Engine *e);

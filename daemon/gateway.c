@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The gateway: owns configuration, proxies, north and engine, makes and ends the engine, tells the observers. Loop thread. */
+/* The gateway: owns configuration, proxies, north and engine, makes and ends the engine, tells the
+ * observers. Loop thread. */
 #include <errno.h>
 
 #include "base/bounds.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The gateway as others see it: what it is doing, who may watch, what may be asked. Observers (D-Bus, STATUS=, the journal) know
- * this header and proxy.h; the gateway knows none of them. Loop thread. */
+/* The gateway as others see it: what it is doing, who may watch, what may be asked. Observers (D-Bus,
+ * STATUS=, the journal) know this header and proxy.h; the gateway knows none of them. Loop thread. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -141,8 +141,8 @@ int proxy_request_enable(Proxy *p, bool enable, RequestCallback callback, void *
  * -EINVAL not such a file, -EBUSY a copy is under way, -ESHUTDOWN; error: also of the disks. */
 int gateway_request_export(Gateway *g, int fd, RequestCallback callback, void *userdata, Request **ret);
 Request *request_cancel(Request *r); /* the caller vanished: no callback (what was begun goes on); returns NULL */
-/* Stops and starts the device; a failed one is tried again at once. -ENOTCONN no engine (checked first), -EUNATCH not enabled,
- * -EBADMSG failed with reason config, -ESHUTDOWN. */
+/* Stops and starts the device; a failed one is tried again at once. -ENOTCONN no engine (checked first),
+ * -EUNATCH not enabled, -EBADMSG failed with reason config, -ESHUTDOWN. */
 int proxy_restart(Proxy *p);
 /* Somebody looks at what passes the device's tap. last: what the recorder holds now, then the end; else
  * everything from now on, until the reader closes or the proxy is freed. *ret_reader: a socket, the caller

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the writing end of a pipe and the watch on its reader. Writes of at most PIPE_BUF bytes are atomic (pipe(7)). Loop
- * thread. */
+/* Owns the writing end of a pipe and the watch on its reader. Writes of at most PIPE_BUF bytes are atomic
+ * (pipe(7)). Loop thread. */
 #include "daemon/line-pipe.h"
 
 #include <errno.h>

@@ -277,7 +277,8 @@ static int daemon_start_event(Daemon *d) {
         return sd_event_set_watchdog(d->event, true);
 }
 
-/* Every device and every client takes one. The soft limit is low only for those who select(), and base/low-fd is there for them. */
+/* Every device and every client takes one. The soft limit is low only for those who select(), and
+ * base/low-fd is there for them. */
 static void raise_descriptor_limit(void) {
         struct rlimit limit;
 

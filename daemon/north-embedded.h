@@ -8,7 +8,8 @@
 #include "daemon/config.h"
 #include "event/server/server.h"
 
-/* Opens the database, registers what is initial, listens. <0: logged, with what to do about it. fds NULL: none were passed. */
+/* Opens the database, registers what is initial, listens. <0: logged, with what to do about it. fds NULL:
+ * none were passed. */
 int north_embedded_open(sd_event *event, const EmbeddedConfig *config, const ListenFds *fds, const EventServerHandler *handler,
                         void *userdata, EventServer **ret);
 /* What is initial and not there; also when an empty database took the place of a damaged one. <0: logged. */

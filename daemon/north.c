@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The connection to a fixed event server, to the embedded one, or to the one that a monitor server names. Loop thread. */
+/* The connection to a fixed event server, to the embedded one, or to the one that a monitor server names.
+ * Loop thread. */
 #include <errno.h>
 #include <inttypes.h>
 #include <unistd.h>
@@ -251,8 +252,8 @@ static void north_leave(North *n) {
         n->handler->leave(n->userdata);
 }
 
-/* Compares where we may work with where we do, and takes one step (wire.md 7.2, 7.3). The blessing is given back only when no work is
- * left. */
+/* Compares where we may work with where we do, and takes one step (wire.md 7.2, 7.3). The blessing is given
+ * back only when no work is left. */
 static void north_reconcile(North *n) {
         const ObserverEventServer *wanted;
 

@@ -40,7 +40,8 @@ void north_left(North *n);
 void north_close(North *n, usec_t limit);
 
 NorthState north_get_state(const North *n);
-/* Connected to a server that has accepted us; NULL before. Valid until changed() has returned with NORTH_DISCONNECTED. */
+/* Connected to a server that has accepted us; NULL before. Valid until changed() has returned with
+ * NORTH_DISCONNECTED. */
 EventClient *north_get_client(const North *n);
 const char *north_get_address(const North *n); /* as text; embedded: where others connect, "" before the start or when nowhere */
 /* Between leave() and the end of that connection. */

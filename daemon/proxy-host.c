@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a running device asks of its host (devices/device.h): events out, queries, link, stored descriptors, loop. Loop thread. */
+/* What a running device asks of its host (devices/device.h): events out, queries, link, stored descriptors,
+ * loop. Loop thread. */
 #include <errno.h>
 
 #include "base/bounds.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The machinery of a proxy: what the gateway and the engine call, and what they offer it (at the end). proxy.c holds the state
- * machine, proxy-host.c what a running device asks of it (devices/device.h). Loop thread. */
+/* The machinery of a proxy: what the gateway and the engine call, and what they offer it (at the end).
+ * proxy.c holds the state machine, proxy-host.c what a running device asks of it (devices/device.h). Loop
+ * thread. */
 #pragma once
 
 #include "base/deadline.h"
@@ -85,7 +86,8 @@ void proxy_exit(Proxy *p);
 /* The same; the device is told to stop before this returns. Not from inside a callback of a device. */
 void proxy_exit_now(Proxy *p);
 bool proxy_is_idle(const Proxy *p); /* no device, nothing pending */
-/* State, link and their reasons from what is; tells the gateway about edges. Also when why it cannot run has changed north. */
+/* State, link and their reasons from what is; tells the gateway about edges. Also when why it cannot run has
+ * changed north. */
 void proxy_settle(Proxy *p);
 const EventType *proxy_system_prefix(const Proxy *p);
 /* Whether a stored descriptor of that name is one of its device's. */

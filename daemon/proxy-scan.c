@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A scan of a device's link while no run has it (DeviceType.scan_begin): at most one a proxy, whose lines go to whoever asked for it.
- * Enabling the device ends it. Loop thread. */
+/* A scan of a device's link while no run has it (DeviceType.scan_begin): at most one a proxy, whose lines go
+ * to whoever asked for it. Enabling the device ends it. Loop thread. */
 #include <errno.h>
 
 #include "base/bounds.h"
@@ -56,8 +56,8 @@ static void scan_bury(Proxy *p) {
         scan_free(s);
 }
 
-/* Why there can be none, or none any more; NULL: nothing is in the way. With a monitor server only the gateway that is blessed and
- * knows the device to be disabled may touch its line. */
+/* Why there can be none, or none any more; NULL: nothing is in the way. With a monitor server only the
+ * gateway that is blessed and knows the device to be disabled may touch its line. */
 static const char *scan_obstacle(const Proxy *p) {
         bool has_monitor = gateway_get_monitor_state(p->gateway) != MONITOR_NONE;
 

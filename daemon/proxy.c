@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The state machine of a proxy. Level-triggered: causes set fields, proxy_reconcile() compares and takes one step, proxy_settle()
- * derives what observers see. Loop thread. */
+/* The state machine of a proxy. Level-triggered: causes set fields, proxy_reconcile() compares and takes one
+ * step, proxy_settle() derives what observers see. Loop thread. */
 #include <errno.h>
 #include <inttypes.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A configured device's identity: follows the last enable event, starts and stops runs of the device, registers `running`.
- * Lives as long as the device is configured, with or without an engine. This header is what observers read; the machinery
- * is proxy-internal.h. Only proxy.c, proxy-host.c, proxy-scan.c and trace.c write the struct. Loop thread. */
+/* A configured device's identity: follows the last enable event, starts and stops runs of the device,
+ * registers `running`. Lives as long as the device is configured, with or without an engine. This header is
+ * what observers read; the machinery is proxy-internal.h. Only proxy.c, proxy-host.c, proxy-scan.c and
+ * trace.c write the struct. Loop thread. */
 #pragma once
 
 #include "daemon/config.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Those who look at what passes a device's tap: each gets it through a socket of its own, a JSON object a line. The recorder is
- * their queue, so that a slow one costs nothing and is told what it missed. Owns the sockets. While there is nothing to tell, only
- * the end of a socket is watched; a record then asks for EPOLLOUT, so that what a turn brings leaves together behind it. Loop thread. */
+/* Those who look at what passes a device's tap: each gets it through a socket of its own, a JSON object a
+ * line. The recorder is their queue, so that a slow one costs nothing and is told what it missed. Owns the
+ * sockets. While there is nothing to tell, only the end of a socket is watched; a record then asks for
+ * EPOLLOUT, so that what a turn brings leaves together behind it. Loop thread. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON of Describe: the properties under their own names, and for a device those of its type
- * interface in an object of the interface's name; and how its points are called at the event server. Beside it, the JSON of
- * ListHardware. What there is none of is null. Loop thread. */
+/* The JSON of Describe: the properties under their own names, and for a device those of its type interface
+ * in an object of the interface's name; and how its points are called at the event server. Beside it, the
+ * JSON of ListHardware. What there is none of is null. Loop thread. */
 #include "dbus/bus-internal.h"
 
 #define DESCRIBE_VERSION 1 /* of this form of JSON; members may be added without a new one */
@@ -32,7 +32,8 @@ static void write_point(const DevicePoint *point, void *userdata) {
         json_close_object(w);
 }
 
-/* What a client needs to read and write the device at the event server. A device whose configuration is wrong has no points. */
+/* What a client needs to read and write the device at the event server. A device whose configuration is
+ * wrong has no points. */
 static void write_events(JsonWriter *w, const BusDevice *d) {
         const DeviceConfig *config = proxy_view(d->proxy)->config;
         EventType prefix = proxy_event_prefix(d->proxy);

@@ -143,13 +143,13 @@ uint64_t bus_unsent(const Bus *b);      /* messages */
 bool bus_can_send(Bus *b);
 /* Filter of what comes. */
 int bus_on_message(sd_bus_message *m, void *userdata, sd_bus_error *error);
-/* Before an answer is made whose length the configuration or the machine decides. Fails with LimitsExceeded while too much is
- * unsent. */
+/* Before an answer is made whose length the configuration or the machine decides. Fails with LimitsExceeded
+ * while too much is unsent. */
 int bus_answer_begin(Bus *b, sd_bus_error *error);
 /* Sends it. Fails with LimitsExceeded when it is too long. */
 int bus_answer_text(Bus *b, sd_bus_message *call, const char *text, sd_bus_error *error);
-/* The same two failures, before n properties or members of parts, one of them with text (may be NULL), are added to a message. A
- * signal has none of it. */
+/* The same two failures, before n properties or members of parts, one of them with text (may be NULL), are
+ * added to a message. A signal has none of it. */
 int bus_answer_properties(Bus *b, sd_bus_message *reply, size_t n, const char *text, sd_bus_error *error);
 
 /* ---- bus-signals.c ---- */

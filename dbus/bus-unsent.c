@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the bus has not taken from us, and what is not made because of it. Who may look may ask as often as it likes and need not
- * read; an answer is as long as the configuration makes it. What is not read waits in the bus, which at its own limit reads no
- * more from us, for all. Loop thread. */
+/* What the bus has not taken from us, and what is not made because of it. Who may look may ask as often as
+ * it likes and need not read; an answer is as long as the configuration makes it. What is not read waits in
+ * the bus, which at its own limit reads no more from us, for all. Loop thread. */
 #include <errno.h>
 
 #include <config.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The gateway on D-Bus: an observer of it that serves vtables. Connects by itself, starts before the bus, survives its restart.
- * Owns the connection, the name and what was announced. Loop thread. docs/gatewayd-dbus.5.rst, dbus/io.gatewayd.Gateway1.xml. */
+/* The gateway on D-Bus: an observer of it that serves vtables. Connects by itself, starts before the bus,
+ * survives its restart. Owns the connection, the name and what was announced. Loop thread.
+ * docs/gatewayd-dbus.5.rst, dbus/io.gatewayd.Gateway1.xml. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -20,6 +21,6 @@ int bus_new(sd_event *event, Gateway *gateway, const char *where, const BusHandl
 Bus *bus_free(Bus *b);
 DEFINE_CLEANUP(Bus, bus_free);
 
-/* Introspection XML of the object at path, without a bus (--bus-introspect); a device path gives the interfaces of its type, with
- * any name. -ENOENT: no such path. */
+/* Introspection XML of the object at path, without a bus (--bus-introspect); a device path gives the
+ * interfaces of its type, with any name. -ENOENT: no such path. */
 int bus_introspect(const char *path, FILE *stream);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The contract of a device type: what it is, and what the gateway offers it. A device knows its host and nothing else of the
- * gateway; it translates one protocol to events and back. Loop thread only; nothing blocks. A new type is one folder
- * below devices/ and a name in -Ddevices=. docs/design.md sections 3 and 4. */
+/* The contract of a device type: what it is, and what the gateway offers it. A device knows its host and
+ * nothing else of the gateway; it translates one protocol to events and back. Loop thread only; nothing
+ * blocks. A new type is one folder below devices/ and a name in -Ddevices=. docs/design.md sections 3 and
+ * 4. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -69,8 +70,9 @@ typedef struct StatusField {
         uint64_t (*compute)(const void *at); /* given: makes the number of what lies at offset when somebody asks */
 } StatusField;
 
-/* What people read, write or enable by a name: `gatewayctl values`, `write` and `enable TYPE/NAME/PART`. Subtypes are NULL-terminated, below <prefix>,
- * and begin with "gateway" or "system". Describe hands the list out; clients know no device type. */
+/* What people read, write or enable by a name: `gatewayctl values`, `write` and `enable TYPE/NAME/PART`.
+ * Subtypes are NULL-terminated, below <prefix>, and begin with "gateway" or "system". Describe hands the
+ * list out; clients know no device type. */
 typedef enum DevicePointKind {
         DEVICE_POINT_VALUE, /* the last value is the member `value` of the last `in` event's payload, or, where the payload has no such member, the
                              * payload. A write registers `out` with {"request_id", "value"} and is done when `answer` came with the same request_id:
@@ -104,31 +106,34 @@ struct DeviceType {
         void (*verify)(const void *conf, ConfErrors *e);                  /* what one field cannot say; may be NULL */
         void (*claims)(const void *conf, ConfClaims *c, ConfErrors *e);   /* tty, listen address, GPIO line; may be NULL */
 
-        /* Later device_started() or device_ended(), never inside the call; may query and listen, never waits for the
-         * far end. <0: nothing was begun and nothing follows, not even done(). */
+        /* Later device_started() or device_ended(), never inside the call; may query and listen, never waits
+         * for the far end. <0: nothing was begun and nothing follows, not even done(). */
         int (*start)(Device *d);
-        /* In any state after start, idempotent; device_ended() follows within DEVICE_STOP_USEC, never inside the call. Registers
-         * what its specification wants of an ending device before. */
+        /* In any state after start, idempotent; device_ended() follows within DEVICE_STOP_USEC, never inside
+         * the call. Registers what its specification wants of an ending device before. */
         void (*stop)(Device *d);
         void (*done)(Device *d);                          /* frees the contents, after ended; no callback may follow */
         void (*event)(Device *d, const Event *e);         /* between started and stop() or ended; e is borrowed, its type is below <prefix>/system */
         void (*flow)(Device *d, bool open);               /* open at start; the event server's connection is congested or free again; may be NULL */
         int (*reconfigure)(Device *d, const void *conf);  /* may be NULL. 0: links kept; -EOPNOTSUPP: restart me */
 
-        /* Looks for what answers on the device's own link, while no run has it. Tells lines, and later device_scan_ended(), never inside the
-         * call. <0: nothing was begun and nothing follows; -ERANGE: not such options. */
+        /* Looks for what answers on the device's own link, while no run has it. Tells lines, and later
+         * device_scan_ended(), never inside the call. <0: nothing was begun and nothing follows; -ERANGE:
+         * not such options. */
         int (*scan_begin)(Device *d, const DeviceScanOptions *options); /* NULL: cannot */
         void (*scan_done)(Device *d);                     /* frees the contents, ended or not; no callback may follow */
         size_t scan_size;                                 /* of a struct whose first member is Device; zeroed before scan_begin */
 
         void (*points)(const void *conf, DevicePointCallback callback, void *userdata); /* in the order of the configuration; may be NULL */
-        /* What hardware of this kind the machine has and who holds it, as one JSON value for people who write a configuration: looks, and
-         * changes nothing. runs: the devices of this type that have one. May be NULL. */
+        /* What hardware of this kind the machine has and who holds it, as one JSON value for people who
+         * write a configuration: looks, and changes nothing. runs: the devices of this type that have one.
+         * May be NULL. */
         void (*hardware)(JsonWriter *w, const Device *const *runs, size_t n);
         const StatusField *status;                        /* NULL: none */
-        /* Writes members of an object that the caller has opened: what a record of the tap with bytes of the wire says. `Protocol` is a
-         * word that names how the bytes are to be read, `Request` whether they come from the side that asks, `Decoded` (where they can be
-         * decoded) an object of strings, numbers and arrays of numbers. Trusts no byte. NULL: nothing passes the tap */
+        /* Writes members of an object that the caller has opened: what a record of the tap with bytes of the
+         * wire says. `Protocol` is a word that names how the bytes are to be read, `Request` whether they
+         * come from the side that asks, `Decoded` (where they can be decoded) an object of strings, numbers
+         * and arrays of numbers. Trusts no byte. NULL: nothing passes the tap */
         void (*trace)(const void *conf, const TapRecord *record, JsonWriter *w);
         const char *parts_name;                           /* D-Bus property of the parts, "RemoteDevices"; NULL: none */
         size_t (*n_parts)(const Device *d);
@@ -155,24 +160,30 @@ LinkTap *device_tap(Device *d);                 /* every frame in and out passes
 /* The tap keeps so many bytes of what passes; 0: as many as all devices can have. */
 void device_set_recorder(Device *d, size_t size);
 
-/* The run has begun: the host registers running true, then delivers the events that waited, inside this call: the last thing a caller does. */
+/* The run has begun: the host registers running true, then delivers the events that waited, inside this
+ * call: the last thing a caller does. */
 void device_started(Device *d);
-/* The run is over, after stop() or by itself; the host calls done() in a later turn. detail (copied, may be NULL): one sentence for people, no secrets. */
+/* The run is over, after stop() or by itself; the host calls done() in a later turn. detail (copied, may be
+ * NULL): one sentence for people, no secrets. */
 void device_ended(Device *d, DeviceReason reason, const char *detail);
 /* Edges are logged and shown by the host; unchanged calls cost nothing. */
 void device_set_link(Device *d, DeviceLink link, DeviceReason reason, const char *detail);
 
-/* Registers <prefix>/gateway/<subtypes…>; dropped while there is no event server (a device that stops because it went). Copied, ordered; one message a loop turn. subtypes is NULL-terminated. source may be NULL (none). */
+/* Registers <prefix>/gateway/<subtypes…>; dropped while there is no event server (a device that stops
+ * because it went). Copied, ordered; one message a loop turn. subtypes is NULL-terminated. source may be
+ * NULL (none). */
 void device_register(Device *d, const char *const *subtypes, const Timestamp *source, JsonSpan payload);
 
-/* Last events of <prefix>/system/<subtypes…>, `?` and `*` allowed; n query types. Called back in a later turn, with types below
- * <prefix>/system; error <0: no answer. Dropped by device_ended(). <0: nothing was asked. Events notified after the query was sent are kept
- * by the host and delivered after device_started(), so they win. */
+/* Last events of <prefix>/system/<subtypes…>, `?` and `*` allowed; n query types. Called back in a later
+ * turn, with types below <prefix>/system; error <0: no answer. Dropped by device_ended(). <0: nothing was
+ * asked. Events notified after the query was sent are kept by the host and delivered after device_started(),
+ * so they win. */
 typedef void (*DeviceQueryCallback)(Device *d, int error, const Event *events, size_t n, void *userdata);
 int device_query_latest(Device *d, const char *const *const *subtypes, size_t n, DeviceQueryCallback callback, void *userdata);
 
-/* Descriptors that outlive the run: the next one goes on with them, also after a restart of the process where the service manager stores
- * them, until the device is disabled or no longer configured. name: of this device's own. */
+/* Descriptors that outlive the run: the next one goes on with them, also after a restart of the process
+ * where the service manager stores them, until the device is disabled or no longer configured. name: of this
+ * device's own. */
 /* Takes fd, on success. -EEXIST, -ENOSPC, and -EINVAL, -ENAMETOOLONG: of the name (printable ASCII, no colon). */
 int device_store_fd(Device *d, const char *name, int fd);
 /* Borrowed, until it is dropped. -ENOENT. */
@@ -183,7 +194,8 @@ void device_drop_stored(Device *d, const char *const *but);
 /* Inherited listening socket (`listen: fd:NAME`): borrowed, the next run gets it again. -ENOENT: not passed. */
 int device_borrow_fd(Device *d, const char *name);
 
-/* One thing that a scan found or does now: a JSON object for whoever asked, of less than 4096 bytes; dropped when nobody reads. */
+/* One thing that a scan found or does now: a JSON object for whoever asked, of less than 4096 bytes; dropped
+ * when nobody reads. */
 void device_scan_tell(Device *d, JsonSpan line);
 /* As device_ended(); NONE: everything was looked through. The host calls scan_done() in a later turn. */
 void device_scan_ended(Device *d, DeviceReason reason, const char *detail);

@@ -43,15 +43,16 @@ DEFINE_CLEANUP(EventClient, event_client_free);
  * closed(-ETIMEDOUT). Nothing else of the server is delivered any more; requests that wait are not waited
  * for. */
 void event_client_close(EventClient *c, usec_t limit);
-/* Nothing of ours arrives after the end, however it comes (stream_set_abortive()): somebody else may speak for us then. */
+/* Nothing of ours arrives after the end, however it comes (stream_set_abortive()): somebody else may speak
+ * for us then. */
 void event_client_set_abortive(EventClient *c);
 /* Inside closed(): the server itself refused us, so detail holds its words. */
 bool event_client_was_refused(const EventClient *c);
 
 /* Without response, in order; leaves at the end of this turn, behind every source of the same priority that
- * is ready in it. While the server is not operational it would lose it silently (wire.md 3.9), so all is held back then
- * and leaves, in order, when it is. Dropped when the server has not accepted us, and with a warning when it fits in no frame.
- * Copied; source and payload may be NULL. */
+ * is ready in it. While the server is not operational it would lose it silently (wire.md 3.9), so all is
+ * held back then and leaves, in order, when it is. Dropped when the server has not accepted us, and with a
+ * warning when it fits in no frame. Copied; source and payload may be NULL. */
 void event_client_register(EventClient *c, EventType prefix, const char *const *subtypes,
                            const Timestamp *source, const Payload *payload);
 size_t event_client_unsent(const EventClient *c); /* bytes, batch and stream together */
@@ -61,8 +62,8 @@ size_t event_client_unsent(const EventClient *c); /* bytes, batch and stream tog
 typedef void (*EventRequestCallback)(int error, const Event *events, size_t n, bool more_follows,
                                      void *userdata);
 /* Called back once, unless cancelled or the client is freed. Order with registrations is kept. -ENOTCONN:
- * the server has not accepted us, or the client is ending; -EHOSTDOWN (registration): it is not operational; -EMSGSIZE: fits
- * in no frame. */
+ * the server has not accepted us, or the client is ending; -EHOSTDOWN (registration): it is not operational;
+ * -EMSGSIZE: fits in no frame. */
 int event_client_request_register(EventClient *c, EventType prefix, const char *const *subtypes,
                                   const Timestamp *source, const Payload *payload,
                                   EventRequestCallback callback, void *userdata, EventRequest **ret);

@@ -5,7 +5,8 @@
 
 #include <errno.h>
 
-/* Comparisons, each of so many bytes, in which the quirk of order is looked for: the pairs of a million types are too many. */
+/* Comparisons, each of so many bytes, in which the quirk of order is looked for: the pairs of a million
+ * types are too many. */
 #define QUIRK_BUDGET ((size_t) 1 << 20)
 #define QUIRK_BYTES 64U
 
@@ -48,8 +49,9 @@ bool event_query_type_valid(EventType query) {
         return query_first_rest(query) + 1 >= query.n;
 }
 
-/* Whether `query`, whose first `*` is at `rest`, would be entered behind the `*` that ends `earlier`: it starts with what precedes that,
- * and has no `*` in it. What it looks at is taken from budget; with nothing left it is not. */
+/* Whether `query`, whose first `*` is at `rest`, would be entered behind the `*` that ends `earlier`: it
+ * starts with what precedes that, and has no `*` in it. What it looks at is taken from budget; with nothing
+ * left it is not. */
 static bool query_is_shadowed(EventType query, size_t rest, EventType earlier, size_t *budget) {
         size_t n = earlier.n;
 

@@ -27,7 +27,8 @@ bool subtype_is(Subtype a, const char *text);
 bool event_type_equal(EventType a, EventType b);
 /* Whether `type` starts with `prefix`; ret_rest (may be NULL) is what follows. */
 bool event_type_has_prefix(EventType type, EventType prefix, EventType *ret_rest);
-/* Of a query's types: `?` is one arbitrary subtype, `*` at the end any number (wire.md 3.4). Refuses a `*` that is not last. */
+/* Of a query's types: `?` is one arbitrary subtype, `*` at the end any number (wire.md 3.4). Refuses a `*`
+ * that is not last. */
 bool event_query_type_valid(EventType query);
 /* With the quirk of order (wire.md 3.4), as far as a bounded number of comparisons finds it. */
 bool event_query_types_valid(const EventType *queries, size_t n);

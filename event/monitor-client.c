@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The glue of event/monitor-client.h: one Stream, one Observer, one Deadline, and a heartbeat that finds out whether the loop was frozen.
- * Loop thread. The owner may free the client inside any callback (base/entered.h). */
+/* The glue of event/monitor-client.h: one Stream, one Observer, one Deadline, and a heartbeat that finds out
+ * whether the loop was frozen. Loop thread. The owner may free the client inside any callback
+ * (base/entered.h). */
 
 #include "event/monitor-client.h"
 

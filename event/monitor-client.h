@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One connection to a monitor server: the glue between Observer, Stream and the loop. It supervises the monitor and our own clock
- * more sharply than others do, because another component may work as soon as the monitor has given us up
- * (wire.md 2.4: 40 s after our last message): its sources come before all others of the loop. It does not
- * reconnect (wire.md 7.1). Loop thread. */
+/* One connection to a monitor server: the glue between Observer, Stream and the loop. It supervises the
+ * monitor and our own clock more sharply than others do, because another component may work as soon as the
+ * monitor has given us up (wire.md 2.4: 40 s after our last message): its sources come before all others of
+ * the loop. It does not reconnect (wire.md 7.1). Loop thread. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -15,8 +15,9 @@
 
 typedef struct MonitorClient MonitorClient;
 
-/* Every callback comes from the loop, none inside a call of the owner, but state() inside monitor_client_set_ready() and
- * monitor_client_set_ended(). The owner may do anything in them, also free the client. */
+/* Every callback comes from the loop, none inside a call of the owner, but state() inside
+ * monitor_client_set_ready() and monitor_client_set_ended(). The owner may do anything in them, also free
+ * the client. */
 typedef struct MonitorClientHandler {
         void (*connected)(void *userdata);
         void (*components)(const ObserverComponent *components, size_t n, const ObserverComponent *own, void *userdata);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages of the observer and the part of one component: spec wire.md 6, 7.1, 7.2. Pure; owned by monitor-client.c. */
+/* Messages of the observer and the part of one component: spec wire.md 6, 7.1, 7.2. Pure; owned by
+ * monitor-client.c. */
 
 #include "event/observer.h"
 
@@ -118,8 +119,8 @@ static void observer_enter(Observer *o, ObserverState state) {
         o->handler->state(state, o->userdata);
 }
 
-/* Takes our answer back. The same token may still be asked for in states from before, and what they echo would be the old answer:
- * it counts again only when the monitor has said that it knows. */
+/* Takes our answer back. The same token may still be asked for in states from before, and what they echo
+ * would be the old answer: it counts again only when the monitor has said that it knows. */
 static void observer_give_back(Observer *o, bool echoed) {
         if (!o->has_token)
                 return;
@@ -151,8 +152,8 @@ static void observer_confirm(Observer *o) {
         observer_enter(o, OBSERVER_CONFIRM);
 }
 
-/* The monitor has heard our answer. The reference keeps a token that is not wanted any more; as long as we answer it the monitor
- * blesses nobody else of the group (wire.md 8), so it is given back. */
+/* The monitor has heard our answer. The reference keeps a token that is not wanted any more; as long as we
+ * answer it the monitor blesses nobody else of the group (wire.md 8), so it is given back. */
 static void observer_confirmed(Observer *o) {
         bool asked = observer_is_asked(o);
 

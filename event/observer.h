@@ -38,8 +38,8 @@ typedef struct ObserverEventServer {
 } ObserverEventServer;
 void observer_event_server_done(ObserverEventServer *s);
 bool observer_event_server_equal(const ObserverEventServer *a, const ObserverEventServer *b);
-/* The first active component of the group, if its data says where it is and, with client_token (may be NULL), asks for that one.
- * -ENOENT: there is none. *ret is the caller's. */
+/* The first active component of the group, if its data says where it is and, with client_token (may be
+ * NULL), asks for that one. -ENOENT: there is none. *ret is the caller's. */
 int observer_find_event_server(const ObserverComponent *components, size_t n, const char *group,
                                const char *client_token, ObserverEventServer *ret);
 
@@ -52,9 +52,11 @@ typedef enum ObserverState {
 
 typedef struct Observer Observer;
 
-/* Called inside observer_receive(). The callee may use any other observer function but observer_free() and observer_receive(). */
+/* Called inside observer_receive(). The callee may use any other observer function but observer_free() and
+ * observer_receive(). */
 typedef struct ObserverHandler {
-        /* After each message of the monitor, when the state below is up to date. own: NULL while the monitor does not list us. */
+        /* After each message of the monitor, when the state below is up to date. own: NULL while the monitor
+         * does not list us. */
         void (*components)(const ObserverComponent *components, size_t n, const ObserverComponent *own, void *userdata);
         void (*state)(ObserverState state, void *userdata); /* another one */
 } ObserverHandler;

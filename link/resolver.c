@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A Worker whose jobs are getaddrinfo() calls. Only resolver_query_run() is on a worker thread, and resolver_query_drop() may be. */
+/* A Worker whose jobs are getaddrinfo() calls. Only resolver_query_run() is on a worker thread, and
+ * resolver_query_drop() may be. */
 
 #include <errno.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a serial line hears of its own frames: an RS-485 transceiver whose receiver stays on while it sends hears all of
- * them. Some look like what the far end says next: the echo of a write like its answer, which then would always be a success, and that of
- * the answer like the same write again. So echoes are dropped once a frame came back that the far end never sends. Pure; loop thread. */
+/* What a serial line hears of its own frames: an RS-485 transceiver whose receiver stays on while it sends
+ * hears all of them. Some look like what the far end says next: the echo of a write like its answer, which
+ * then would always be a success, and that of the answer like the same write again. So echoes are dropped
+ * once a frame came back that the far end never sends. Pure; loop thread. */
 #pragma once
 
 #include <stdbool.h>

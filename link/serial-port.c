@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the descriptors of serial lines. What is to be done with one path is done in order, by one thread that exists
- * meanwhile: so who opens a path again comes behind its closing. Loop thread, but for opening_run() and closing_run(). */
+/* Owns the descriptors of serial lines. What is to be done with one path is done in order, by one thread
+ * that exists meanwhile: so who opens a path again comes behind its closing. Loop thread, but for
+ * opening_run() and closing_run(). */
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns a serial line's port, the event source of its descriptor, and the bytes that are unfinished or have not left.
- * Loop thread: the scratch buffer is one for the process.
+/* Owns a serial line's port, the event source of its descriptor, and the bytes that are unfinished or have
+ * not left. Loop thread: the scratch buffer is one for the process.
  *
- * Output: what stands first in `output` is one transmission (`sending` bytes of it are not the kernel's yet);
- * then the wire empties (`emptying`); then the line rests until `quiet_until`. One deadline drives the last
- * two. A function that calls back returns at once when the line may be gone. */
+ * Output: what stands first in `output` is one transmission (`sending` bytes of it are not the kernel's
+ * yet); then the wire empties (`emptying`); then the line rests until `quiet_until`. One deadline drives the
+ * last two. A function that calls back returns at once when the line may be gone. */
 
 #include <errno.h>
 #include <sys/epoll.h>

@@ -49,15 +49,15 @@ typedef struct SerialHandler {
         size_t (*received)(Serial *s, const uint8_t *data, size_t size, void *userdata);
         /* The last byte of a transmission has left for the wire; may be NULL. */
         void (*drained)(Serial *s, void *userdata);
-        /* Once, last: it could not be opened, or is lost. Before opened(): -ENOENT, -EACCES …; -EBUSY somebody has it;
-         * -ENOTTY not a serial line; -EOPNOTSUPP the driver does not take these settings. After it: -ENODEV the device
-         * is gone, or another negative errno. The owner frees the line. */
+        /* Once, last: it could not be opened, or is lost. Before opened(): -ENOENT, -EACCES …; -EBUSY
+         * somebody has it; -ENOTTY not a serial line; -EOPNOTSUPP the driver does not take these settings.
+         * After it: -ENODEV the device is gone, or another negative errno. The owner frees the line. */
         void (*closed)(Serial *s, int error, void *userdata);
 } SerialHandler;
 
-/* Begins to open it; opened() or closed() follow in a later turn. <0: nothing was begun: -EINVAL options out of range,
- * -EBUSY too much hangs on this device. description (a literal) names the source. What was received before the opening
- * is thrown away. */
+/* Begins to open it; opened() or closed() follow in a later turn. <0: nothing was begun: -EINVAL options out
+ * of range, -EBUSY too much hangs on this device. description (a literal) names the source. What was
+ * received before the opening is thrown away. */
 int serial_open(sd_event *event, const char *path, const SerialOptions *options, const char *description,
                 const SerialHandler *handler, void *userdata, Serial **ret);
 /* Closes at once, what has not left is lost, no callback follows. */
@@ -71,8 +71,9 @@ char *serial_open_error(const char *path, int error);
  * What is written during a transmission becomes the next one. The caller bounds what it queues by
  * serial_unsent(). */
 int serial_write(Serial *s, const void *data, size_t size);
-/* The same of a frame, whose echo is not delivered once the line is known to hear itself: since it heard one whole that was not
- * ambiguous. That is one which the far end, too, may have sent after it: an answer like the request, a request again. */
+/* The same of a frame, whose echo is not delivered once the line is known to hear itself: since it heard one
+ * whole that was not ambiguous. That is one which the far end, too, may have sent after it: an answer like
+ * the request, a request again. */
 int serial_write_frame(Serial *s, const void *frame, size_t size, bool ambiguous);
 bool serial_hears_itself(const Serial *s);
 /* Bytes that may not have left for the wire: > 0 from a write to its drained(). */

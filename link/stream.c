@@ -2,13 +2,13 @@
 /* Owns the descriptor, its event source, and the bytes that are unfinished or unsent. Loop thread: the
  * scratch buffer is one for the process.
  *
- * While it only waits for input it is edge-triggered: else each turn of the loop, which serves one source, would look
- * at all others that are ready too. What is then left unread is never told again, so after a read that may not have
- * emptied the kernel it is level-triggered.
+ * While it only waits for input it is edge-triggered: else each turn of the loop, which serves one source,
+ * would look at all others that are ready too. What is then left unread is never told again, so after a read
+ * that may not have emptied the kernel it is level-triggered.
  *
- * Life: CONNECTING → OPEN → CLOSING (flushed close) or FAILED (the error is known, closed() comes in a
- * later turn) → ENDED (closed() was called). A function that calls back returns at once when the stream
- * may be gone; stream_end() is always the last thing a caller does. */
+ * Life: CONNECTING → OPEN → CLOSING (flushed close) or FAILED (the error is known, closed() comes in a later
+ * turn) → ENDED (closed() was called). A function that calls back returns at once when the stream may be
+ * gone; stream_end() is always the last thing a caller does. */
 
 #include <errno.h>
 #include <limits.h>
@@ -249,8 +249,9 @@ static void stream_read_failed(Stream *s, int error) {
         stream_deliver_again(s);
 }
 
-/* One read, whatever it brings: the loop calls again while there is more, which is certain when the peer has ended. The
- * input leaves the stream for the time of the callback, so that it stays valid when the owner frees or discards. */
+/* One read, whatever it brings: the loop calls again while there is more, which is certain when the peer has
+ * ended. The input leaves the stream for the time of the callback, so that it stays valid when the owner
+ * frees or discards. */
 static void stream_read(Stream *s, bool ending) {
         Buffer input = s->input;
         size_t kept = buffer_size(&input), room;

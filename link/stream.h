@@ -76,8 +76,8 @@ void stream_set_abortive(Stream *s);
  * end of stream only when nothing is before it, neither in the kernel nor unconsumed: else once reading is on
  * again and received() was called for it. */
 void stream_set_reading(Stream *s, bool on);
-/* received() again, in a later turn, with what was left unconsumed; nothing when nothing is left or reading is off then.
- * Switching reading on implies it. May be called inside received(). */
+/* received() again, in a later turn, with what was left unconsumed; nothing when nothing is left or reading
+ * is off then. Switching reading on implies it. May be called inside received(). */
 void stream_process(Stream *s);
 /* Drops what was received and not consumed, in the kernel too. Inside received(): all of data counts as
  * consumed. */

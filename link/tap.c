@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the memory of the recorder. A record is its header and what is kept of the bytes, padded to 8; it never spans the end
- * of the memory. The oldest make room by the sixteenth of the memory, so that most records only compare and copy. Loop thread. */
+/* Owns the memory of the recorder. A record is its header and what is kept of the bytes, padded to 8; it
+ * never spans the end of the memory. The oldest make room by the sixteenth of the memory, so that most
+ * records only compare and copy. Loop thread. */
 #include "link/tap.h"
 
 #include "base/bounds.h"

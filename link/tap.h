@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one place where everything passes that a device sends and receives: counters, the time of the last frame, a recorder
- * that keeps the last records, a copy of it from the first failure of a burst, and whoever listens. A record costs a copy into
- * memory that was allocated once, and no system call. Loop thread. */
+/* The one place where everything passes that a device sends and receives: counters, the time of the last
+ * frame, a recorder that keeps the last records, a copy of it from the first failure of a burst, and whoever
+ * listens. A record costs a copy into memory that was allocated once, and no system call. Loop thread. */
 #pragma once
 
 #include <errno.h>
@@ -70,7 +70,8 @@ struct LinkTap {
         void *userdata;
 };
 
-/* Keeps so many bytes of records from now on, TAP_RECORDER_MIN at least; with the same size as before, also those that it has. */
+/* Keeps so many bytes of records from now on, TAP_RECORDER_MIN at least; with the same size as before, also
+ * those that it has. */
 void tap_set_recorder(LinkTap *t, size_t size);
 void tap_done(LinkTap *t);
 
@@ -111,6 +112,6 @@ typedef struct TapCursor {
 /* The oldest record that is kept, the frozen ones included; or the next one that will be. */
 TapCursor tap_oldest(const LinkTap *t);
 TapCursor tap_newest(const LinkTap *t);
-/* The record at the cursor, which moves on; from the frozen copy while the ring has it no more. *ret_missed: so many in front of
- * it are lost. false: there is none yet. ret->data is valid until the next record. */
+/* The record at the cursor, which moves on; from the frozen copy while the ring has it no more. *ret_missed:
+ * so many in front of it are lost. false: there is none yet. ret->data is valid until the next record. */
 bool tap_read(const LinkTap *t, TapCursor *c, TapRecord *ret, uint64_t *ret_missed);

@@ -165,8 +165,8 @@ static int run(EventConnection *c, const bool *done, usec_t until) {
         }
 }
 
-/* The loop's clock stands still while it does not run, and whoever asks may have printed into a pager since. What fails here fails again
- * where it is waited for. */
+/* The loop's clock stands still while it does not run, and whoever asks may have printed into a pager since.
+ * What fails here fails again where it is waited for. */
 static void catch_up(EventConnection *c) {
         (void) sd_event_run(c->event, 0);
 }

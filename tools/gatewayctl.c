@@ -386,8 +386,8 @@ static ExitStatus parse_option(Parsed *p, int c, const char *text) {
         }
 }
 
-/* A negative number is an argument, not an option: `write plc setpoint -5`. getopt_long() takes its first digit for
- * an option that may have a value, so the element has been used up and stands before optind. */
+/* A negative number is an argument, not an option: `write plc setpoint -5`. getopt_long() takes its first
+ * digit for an option that may have a value, so the element has been used up and stands before optind. */
 #define DIGITS "0::1::2::3::4::5::6::7::8::9::"
 
 static ExitStatus add_number(Parsed *p, char *element, int digit) {

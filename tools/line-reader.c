@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns a descriptor, what was read of it and is no line yet, and the signals that end the reading: those wait in a descriptor of
- * their own, so none is lost between two looks. Main thread. */
+/* Owns a descriptor, what was read of it and is no line yet, and the signals that end the reading: those
+ * wait in a descriptor of their own, so none is lost between two looks. Main thread. */
 #include "tools/line-reader.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lines that the daemon writes into a pipe or a socket that it has passed, up to a moment or a signal. Main thread. */
+/* Lines that the daemon writes into a pipe or a socket that it has passed, up to a moment or a signal. Main
+ * thread. */
 #pragma once
 
 #include "base/macros.h"
@@ -19,6 +20,6 @@ DEFINE_CLEANUP(LineReader, line_reader_free);
 /* From now on SIGINT and SIGTERM only end the reading. */
 int line_reader_catch_signals(LineReader *l);
 
-/* 1: the next whole line, without its end, up to the next call; 0: there are no more. -EINTR: a signal, -ETIMEDOUT: the deadline,
- * -EMSGSIZE: a line without an end. */
+/* 1: the next whole line, without its end, up to the next call; 0: there are no more. -EINTR: a signal,
+ * -ETIMEDOUT: the deadline, -EMSGSIZE: a line without an end. */
 int line_reader_next(LineReader *l, char **ret);

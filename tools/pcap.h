@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A capture file of the old format, with times in microseconds, for Wireshark and the like. What went over TCP becomes IP packets
- * of a made-up connection; what has no frame of its own (a serial line's) becomes exported PDUs. No state but the file's. */
+/* A capture file of the old format, with times in microseconds, for Wireshark and the like. What went over
+ * TCP becomes IP packets of a made-up connection; what has no frame of its own (a serial line's) becomes
+ * exported PDUs. No state but the file's. */
 #pragma once
 
 #include "base/macros.h"
@@ -23,7 +24,8 @@ typedef struct PcapPacket {
         size_t size;
 } PcapPacket;
 
-/* path "-": standard output. port: of the server, by which a dissector is found; dissector: PCAP_PDU, its name. -errno. */
+/* path "-": standard output. port: of the server, by which a dissector is found; dissector: PCAP_PDU, its
+ * name. -errno. */
 int pcap_open(const char *path, PcapKind kind, uint16_t port, const char *dissector, Pcap **ret);
 /* The packet is in the file when this returns. -errno. */
 int pcap_write(Pcap *p, const PcapPacket *k);

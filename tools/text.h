@@ -19,8 +19,8 @@ int compare_devices(const char *type_a, const char *name_a, const char *type_b, 
 
 /* A length of time in words of at most two units: "0s", "12s", "3min", "5h 3min", "2d 5h". */
 char *duration_to_text(usec_t duration);
-/* "3min ago" for a moment before now, "now" within a second, also for one that is less than a minute ahead; else "3min ahead": a clock
- * was set. */
+/* "3min ago" for a moment before now, "now" within a second, also for one that is less than a minute ahead;
+ * else "3min ahead": a clock was set. */
 char *ago_to_text(usec_t then, usec_t now);
 /* Seconds as a decimal number greater than 0 and at most 10^7, in microseconds. -EINVAL, -ERANGE. */
 int parse_seconds(const char *text, usec_t *ret);

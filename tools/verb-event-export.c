@@ -40,7 +40,8 @@ typedef struct Output {
         int fd;
 } Output;
 
-/* Whether another process has locked it, as the daemon has its database. One that we may not read is asked nothing. */
+/* Whether another process has locked it, as the daemon has its database. One that we may not read is asked
+ * nothing. */
 static bool is_locked(const char *path) {
         struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
         _cleanup_(safe_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);

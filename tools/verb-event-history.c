@@ -36,8 +36,9 @@ static void print_page(const Event *events, size_t n, bool more_follows, void *u
         }
 }
 
-/* Returns whether another page is to be asked for. When the server has removed the event behind which it was to begin, nothing comes: of
- * the oldest first that means that everything up to it is gone, and what is left begins at its time. */
+/* Returns whether another page is to be asked for. When the server has removed the event behind which it was
+ * to begin, nothing comes: of the oldest first that means that everything up to it is gone, and what is left
+ * begins at its time. */
 static bool next_page(const History *h, EventerQuery *query) {
         bool removed = h->n == 0 && query->last_event_id && query->order == QUERY_ASCENDING;
 
@@ -47,8 +48,8 @@ static bool next_page(const History *h, EventerQuery *query) {
         return removed || (h->more && h->n > 0 && h->left > 0);
 }
 
-/* Whoever reads slowly, with a pager, holds us up for longer than the server waits for a sign of life: then the next page is asked for on
- * another connection. */
+/* Whoever reads slowly, with a pager, holds us up for longer than the server waits for a sign of life: then
+ * the next page is asked for on another connection. */
 static int ask(EventConnection *c, const EventerQuery *query, History *h) {
         int r;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gatewayctl gpio list [CHIP…]: the chips and lines where gatewayd runs, who holds them, and how a free one is configured. */
+/* gatewayctl gpio list [CHIP…]: the chips and lines where gatewayd runs, who holds them, and how a free one
+ * is configured. */
 #include <fnmatch.h>
 #include <stdio.h>
 
@@ -189,7 +190,8 @@ static char *quoted(const char *text) {
         return json_writer_steal(&w);
 }
 
-/* Numbers of chips change with what is plugged in, labels and names do not: those come first where they say it alone. */
+/* Numbers of chips change with what is plugged in, labels and names do not: those come first where they say
+ * it alone. */
 static void print_example(JsonArray *chips) {
         g_autofree char *chip_text = NULL, *name_text = NULL, *line_text = NULL;
         JsonObject *chip, *line = find_free(chips, &chip);

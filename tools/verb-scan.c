@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gatewayctl scan DEVICE: what answers on the link of a disabled device. The daemon looks and tells through a pipe; here are progress, a
- * table, and a draft of a configuration, which the daemon has made for each that it found. Closing the pipe ends the scan. */
+/* gatewayctl scan DEVICE: what answers on the link of a disabled device. The daemon looks and tells through
+ * a pipe; here are progress, a table, and a draft of a configuration, which the daemon has made for each
+ * that it found. Closing the pipe ends the scan. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -8,7 +8,8 @@
 
 typedef bool (*EachProperty)(JsonObject *owner, const char *name, void *userdata);
 
-/* Calls each() for the members, without those that are objects where those are another's; stops when it returns true. */
+/* Calls each() for the members, without those that are objects where those are another's; stops when it
+ * returns true. */
 static bool for_each_member(JsonObject *o, bool objects, EachProperty each, void *userdata) {
         g_autoptr(GList) names = json_object_get_members(o);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gatewayctl trace DEVICE: the frames of a device, as they pass, or the last ones; decoded by gatewayd, as lines, JSON or a
- * capture file. Knows no device type: what is decoded is printed as it stands there. */
+/* gatewayctl trace DEVICE: the frames of a device, as they pass, or the last ones; decoded by gatewayd, as
+ * lines, JSON or a capture file. Knows no device type: what is decoded is printed as it stands there. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -174,7 +174,8 @@ static ExitStatus capture_record(Tracing *t, JsonObject *o) {
                 s = open_capture(t, c);
         if (s != CTL_OK)
                 return s;
-        /* What there is of an answer that is late is not thrown away yet: in a stream it comes again with the rest. */
+        /* What there is of an answer that is late is not thrown away yet: in a stream it comes again with
+         * the rest. */
         if (c->kind == PCAP_TCP && streq(member_string(o, "Kind"), "timeout"))
                 return CTL_OK;
         for (; g_ascii_isxdigit(hex[0]) && g_ascii_isxdigit(hex[1]); hex += 2)

@@ -5,9 +5,8 @@
 #include "tools/client.h"
 #include "tools/options.h"
 
-/* c: NULL for the verbs that the table lets connect themselves. arguments: what follows the verb, NULL-terminated, as
- * many as the verb table in gatewayctl.c allows.
- * Complains about every failure. */
+/* c: NULL for the verbs that the table lets connect themselves. arguments: what follows the verb,
+ * NULL-terminated, as many as the verb table in gatewayctl.c allows. Complains about every failure. */
 typedef ExitStatus (*Verb)(Client *c, const Options *o, char **arguments);
 
 ExitStatus verb_list(Client *c, const Options *o, char **arguments);

@@ -4,5 +4,6 @@
 
 #include "base/json.h"
 
-/* value: checked text. Appends an object's members, each on lines of its own behind so many spaces; anything else as one line. */
+/* value: checked text. Appends an object's members, each on lines of its own behind so many spaces; anything
+ * else as one line. */
 void yaml_text_append(GString *out, JsonSpan value, size_t indent);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finds the chips of the machine, and one by its name, its path, or the label that its driver gave it. No state. */
+/* Finds the chips of the machine, and one by its name, its path, or the label that its driver gave it. No
+ * state. */
 
 #include "devices/gpio/gpio-chip.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the kernel's monotonic time to UTC (spec gpio.md 3.8), by one offset per batch. Plain data; time is an argument. */
+/* From the kernel's monotonic time to UTC (spec gpio.md 3.8), by one offset per batch. Plain data; time is
+ * an argument. */
 #pragma once
 
 #include "base/macros.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Configuration of the device type gpio (spec gpio.md 1): the field table and the checks between fields. Loop thread, at
- * start. */
+/* Configuration of the device type gpio (spec gpio.md 1): the field table and the checks between fields.
+ * Loop thread, at start. */
 
 #include "devices/gpio/gpio-conf.h"
 
@@ -179,8 +179,8 @@ void gpio_conf_verify(const void *conf, ConfErrors *e) {
         }
 }
 
-/* As far as the configuration says: a name and a path of a node are one chip, a label may be another word for it. A line that
- * one device has twice is told already. */
+/* As far as the configuration says: a name and a path of a node are one chip, a label may be another word
+ * for it. A line that one device has twice is told already. */
 void gpio_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e) {
         const GpioConf *g = conf;
         const GpioLineConf *lines = g->lines.items;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Configuration of the device type gpio (spec gpio.md 1): the field table, the structs that it fills, and the checks that
- * one field cannot say. Immutable after parsing. Loop thread, at start. */
+/* Configuration of the device type gpio (spec gpio.md 1): the field table, the structs that it fills, and
+ * the checks that one field cannot say. Immutable after parsing. Loop thread, at start. */
 #pragma once
 
 #include "base/conf.h"
@@ -49,7 +49,8 @@ void gpio_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e);
 
 /* Of a verified line. A name is allocated: the caller frees it. */
 GpioLineSettings gpio_line_settings(const GpioLineConf *line);
-/* Input: which changes are reported, and how long its value must be stable where the kernel does not see to that. */
+/* Input: which changes are reported, and how long its value must be stable where the kernel does not see to
+ * that. */
 GpioDetect gpio_line_detect(const GpioLineConf *line);
 usec_t gpio_line_debounce(const GpioLineConf *line);
 /* 0, 1, or GPIO_KEEP for null: leave it as it is. */

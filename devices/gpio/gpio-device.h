@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One run of the device type gpio, as its files share it: gpio.c owns the run and its connection, gpio-turn.c what one turn of
- * the loop brings, gpio-tell.c the events, gpio-hardware.c what the machine has, gpio-store.c
- * what outlives the run. Loop thread. */
+/* One run of the device type gpio, as its files share it: gpio.c owns the run and its connection,
+ * gpio-turn.c what one turn of the loop brings, gpio-tell.c the events, gpio-hardware.c what the machine
+ * has, gpio-store.c what outlives the run. Loop thread. */
 #pragma once
 
 #include "base/deadline.h"
@@ -75,8 +75,9 @@ static inline const GpioConf *gpio_conf(const GpioDevice *g) {
 void gpio_hardware(JsonWriter *w, const Device *const *runs, size_t n);
 
 /* ---- gpio-store.c ---- */
-/* Before a request, the chip being found: former requests that fit go into the settings, others of this device are closed. true:
- * at least one was, and the service manager holds its line until it has closed its copy, too. */
+/* Before a request, the chip being found: former requests that fit go into the settings, others of this
+ * device are closed. true: at least one was, and the service manager holds its line until it has closed its
+ * copy, too. */
 bool gpio_store_find(GpioDevice *g);
 /* After it: new requests of lines that are alone are stored. */
 void gpio_store_keep(GpioDevice *g);

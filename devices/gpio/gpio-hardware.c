@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The chips and lines of the machine and who holds them, for people who write a configuration (gatewayctl gpio list). Loop
- * thread. */
+/* The chips and lines of the machine and who holds them, for people who write a configuration (gatewayctl
+ * gpio list). Loop thread. */
 
 #include "devices/gpio/gpio-chip.h"
 #include "devices/gpio/gpio-device.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One output by the descriptor of its own request, also one that an earlier process made: libgpiod takes no descriptor from
- * elsewhere, so this is the kernel's interface (version 2 of linux/gpio.h). Loop thread. */
+/* One output by the descriptor of its own request, also one that an earlier process made: libgpiod takes no
+ * descriptor from elsewhere, so this is the kernel's interface (version 2 of linux/gpio.h). Loop thread. */
 #pragma once
 
 #include "devices/gpio/gpio-lines.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What one line does (spec gpio.md 3.4 to 3.6): an input between edges and reports, an output between writes and the end of
- * pulses. Plain data that touches no line; times are arguments, monotonic µs. */
+/* What one line does (spec gpio.md 3.4 to 3.6): an input between edges and reports, an output between writes
+ * and the end of pulses. Plain data that touches no line; times are arguments, monotonic µs. */
 #pragma once
 
 #include "devices/gpio/gpio-lines.h"
@@ -32,7 +32,8 @@ void gpio_input_begin(GpioInput *in, int value);
 bool gpio_input_edge(GpioInput *in, int value, usec_t time, uint32_t sequence, uint64_t *lost, GpioChange *ret);
 /* The line was read. Returns whether *ret is to be reported. */
 bool gpio_input_sample(GpioInput *in, int value, usec_t time, GpioChange *ret);
-/* A stable period may be over by now. value: read after all edges were taken; another one than expected begins a new period. */
+/* A stable period may be over by now. value: read after all edges were taken; another one than expected
+ * begins a new period. */
 bool gpio_input_expire(GpioInput *in, int value, usec_t now, GpioChange *ret);
 /* Whether a line that reads like that, while no edges wait, has lost one. */
 static inline bool gpio_input_contradicts(const GpioInput *in, int value) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gpio-lines.h with libgpiod 1.6. Lines with equal flags are one request, yet the library gives each line with edges its own
- * descriptor: one epoll descriptor stands for them. Of a request of several lines the library reads and sets only all at
- * once, so each group keeps the values of its outputs. Loop thread. */
+/* gpio-lines.h with libgpiod 1.6. Lines with equal flags are one request, yet the library gives each line
+ * with edges its own descriptor: one epoll descriptor stands for them. Of a request of several lines the
+ * library reads and sets only all at once, so each group keeps the values of its outputs. Loop thread. */
 
 #include <errno.h>
 #include <gpiod.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gpio-lines.h with libgpiod 2.x. One request takes 64 lines of few kinds of settings; where they do not fit, several
- * requests stand behind one epoll descriptor. The kernel keeps 1024 edges of a request and numbers those of each line. A line that is
- * alone is used by its request's descriptor (gpio-kept.h), whoever made it. Loop thread. */
+/* gpio-lines.h with libgpiod 2.x. One request takes 64 lines of few kinds of settings; where they do not
+ * fit, several requests stand behind one epoll descriptor. The kernel keeps 1024 edges of a request and
+ * numbers those of each line. A line that is alone is used by its request's descriptor (gpio-kept.h),
+ * whoever made it. Loop thread. */
 
 #include <errno.h>
 #include <fcntl.h>

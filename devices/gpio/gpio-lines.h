@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lines of one GPIO chip in logical terms (1 is active), whatever libgpiod is there: gpio-lines-v1.c (1.6) or gpio-lines-v2.c
- * (2.x), chosen by the build; in unit tests tests/unit/fake-gpio-lines.c. Nothing blocks. Loop thread. */
+/* Lines of one GPIO chip in logical terms (1 is active), whatever libgpiod is there: gpio-lines-v1.c (1.6)
+ * or gpio-lines-v2.c (2.x), chosen by the build; in unit tests tests/unit/fake-gpio-lines.c. Nothing blocks.
+ * Loop thread. */
 #pragma once
 
 #include "base/macros.h"
@@ -77,7 +78,8 @@ typedef struct GpioLines GpioLines;
 const char *gpio_lines_directory(void);
 /* The label of the chip behind a node; -errno when it is none or cannot be opened. Caller frees. */
 int gpio_lines_label(const char *path, char **ret);
-/* The chip behind a node and all its lines, without requesting one; the caller gives *ret back with gpio_chip_info_done(). */
+/* The chip behind a node and all its lines, without requesting one; the caller gives *ret back with
+ * gpio_chip_info_done(). */
 int gpio_lines_inspect(const char *path, GpioChipInfo *ret);
 /* Whether the kernel keeps GpioLineSettings.debounce; else the caller does. */
 bool gpio_lines_debounce(void);
@@ -85,19 +87,22 @@ bool gpio_lines_debounce(void);
 /* Whether a request goes on for as long as somebody has its descriptor. */
 bool gpio_lines_can_outlive(void);
 
-/* Requests all lines or none. ret_fault is set on failure only, and is to be freed then. -ENOENT, -ENODEV: no chip there;
- * -ENXIO: the chip has no such line; -EEXIST: it is the same line as an earlier one; -EBUSY: somebody holds it. */
+/* Requests all lines or none. ret_fault is set on failure only, and is to be freed then. -ENOENT, -ENODEV:
+ * no chip there; -ENXIO: the chip has no such line; -EEXIST: it is the same line as an earlier one; -EBUSY:
+ * somebody holds it. */
 int gpio_lines_request(const char *path, const GpioLineSettings *settings, size_t n, GpioLines **ret, GpioFault *ret_fault);
 /* Gives every line back. */
 GpioLines *gpio_lines_free(GpioLines *l);
 DEFINE_CLEANUP(GpioLines, gpio_lines_free);
 
 unsigned gpio_lines_offset(const GpioLines *l, size_t line);
-/* Of a line that is alone: the request's descriptor, borrowed; it is the line's for as long as a copy of it is open. */
+/* Of a line that is alone: the request's descriptor, borrowed; it is the line's for as long as a copy of it
+ * is open. */
 int gpio_lines_request_fd(const GpioLines *l, size_t line);
 /* Readable while edges wait. */
 int gpio_lines_fd(const GpioLines *l);
-/* Takes what waits, at most max (at least 16); those of one line are in order. Returns how many, 0: none. -ENODEV: the chip is gone. */
+/* Takes what waits, at most max (at least 16); those of one line are in order. Returns how many, 0: none.
+ * -ENODEV: the chip is gone. */
 int gpio_lines_read(GpioLines *l, GpioEvent *events, size_t max);
 /* 0 or 1, or -errno. */
 int gpio_lines_get(GpioLines *l, size_t line);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Outputs that stay as they are over the end of a run (`safe: null`): the host stores the descriptors of their requests, and the next
- * run goes on with them, in this process or, with a service manager, in the next. A name is the chip's node and the line as
- * configured. Loop thread. */
+/* Outputs that stay as they are over the end of a run (`safe: null`): the host stores the descriptors of
+ * their requests, and the next run goes on with them, in this process or, with a service manager, in the
+ * next. A name is the chip's node and the line as configured. Loop thread. */
 
 #include "devices/gpio/gpio-device.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What one turn of the loop brings a connected gpio device: edges (spec gpio.md 3.4, 3.5), and what is due, which is polling, the end
- * of a stable period, of a counter's interval and of a pulse. Loop thread. */
+/* What one turn of the loop brings a connected gpio device: edges (spec gpio.md 3.4, 3.5), and what is due,
+ * which is polling, the end of a stable period, of a counter's interval and of a pulse. Loop thread. */
 
 #include "devices/gpio/gpio-device.h"
 

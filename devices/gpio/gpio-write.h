@@ -19,5 +19,6 @@ typedef enum GpioResult {
 } GpioResult;
 DECLARE_STRING_TABLE(gpio_result, GpioResult);
 
-/* -EINVAL: not the integer 0 or 1, or a duration that is no number of seconds from 0.001 to 3600. *ret_duration 0: for good. */
+/* -EINVAL: not the integer 0 or 1, or a duration that is no number of seconds from 0.001 to 3600.
+ * *ret_duration 0: for good. */
 int gpio_write_parse(JsonSpan request, int *ret_value, usec_t *ret_duration);

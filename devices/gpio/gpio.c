@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Device type gpio (spec gpio.md): the lines of one chip, from its opening to its loss. Owns the request of all lines, one timer for
- * everything that is due, and a watch on the folder of chips. Loop thread. */
+/* Device type gpio (spec gpio.md): the lines of one chip, from its opening to its loss. Owns the request of
+ * all lines, one timer for everything that is due, and a watch on the folder of chips. Loop thread. */
 
 #include "devices/gpio/gpio-device.h"
 
@@ -265,8 +265,8 @@ static GpioLine *gpio_find_line(GpioDevice *g, Subtype name) {
         return NULL;
 }
 
-/* Rule 6, in the order of the results. *ret_time: when the line was set, so that no pulse is too short; *ret_error: it could
- * not be set. */
+/* Rule 6, in the order of the results. *ret_time: when the line was set, so that no pulse is too short;
+ * *ret_error: it could not be set. */
 static GpioResult gpio_write(GpioDevice *g, GpioLine *l, JsonSpan request, usec_t *ret_time, int *ret_error) {
         usec_t duration;
         int value, r;

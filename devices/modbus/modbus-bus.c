@@ -127,8 +127,8 @@ static JobList *bus_next_other(ModbusBus *b) {
         return &b->queue;
 }
 
-/* The queue whose first job is next; NULL: nothing may go now. A probe that may begin is next, but gives every second turn to
- * the others, and goes behind a write unless one was just before. */
+/* The queue whose first job is next; NULL: nothing may go now. A probe that may begin is next, but gives
+ * every second turn to the others, and goes behind a write unless one was just before. */
 static JobList *bus_next_queue(ModbusBus *b) {
         JobList *other = bus_next_other(b);
         bool others_turn = other && (b->probed || (other == &b->writes && !b->wrote));
@@ -156,7 +156,8 @@ static bool bus_pays(const ModbusBus *b, ModbusUrgency urgency) {
         return b->options.probe_budget < 1 && (urgency == MODBUS_JOB_PROBE || urgency == MODBUS_JOB_TRIAL);
 }
 
-/* A trial may have come before its time, which then is added; that of those who waited while nobody answered is not. */
+/* A trial may have come before its time, which then is added; that of those who waited while nobody answered
+ * is not. */
 static void bus_account(ModbusBus *b, const ModbusFlight *f) {
         usec_t now = b->clock.now(b->clock.userdata);
         usec_t from = CLAMP(b->probe_at, now, usec_add(now, bus_probe_pause(b)));

@@ -84,10 +84,12 @@ void modbus_bus_cancel(ModbusBus *b, ModbusJob *job);
 
 /* One unit more (1) or less (-1) is polled and answers: while there are none, probes are not held back. */
 void modbus_bus_count_living(ModbusBus *b, int change);
-/* When a probe can be expected to begin: now, if it is on the line; were it submitted now, if it is not submitted. */
+/* When a probe can be expected to begin: now, if it is on the line; were it submitted now, if it is not
+ * submitted. */
 usec_t modbus_bus_probe_time(const ModbusBus *b, const ModbusJob *job);
-/* How long it takes at most, about, until the return of one of n units is noticed that do not answer, if it pauses for `delay`
- * after each probe: it came back just after the last one had been sent, and all others have their turn before the next. */
+/* How long it takes at most, about, until the return of one of n units is noticed that do not answer, if it
+ * pauses for `delay` after each probe: it came back just after the last one had been sent, and all others
+ * have their turn before the next. */
 usec_t modbus_bus_recovery_time(const ModbusBus *b, usec_t delay, size_t n);
 
 void modbus_bus_wake(ModbusBus *b);

@@ -203,8 +203,8 @@ typedef struct ModbusFraming {
         size_t (*wrap)(uint8_t *frame, uint16_t transaction, uint8_t unit, size_t pdu_size);
         /* Gives a finished frame another transaction id; does nothing without `transactions`. */
         void (*restamp)(uint8_t *frame, uint16_t transaction);
-        /* The bytes are one frame, of either side. -EMSGSIZE: not one whole frame; -EBADMSG: one with a wrong checksum (ret is
-         * set). scratch: MODBUS_PDU_MAX bytes of the caller. */
+        /* The bytes are one frame, of either side. -EMSGSIZE: not one whole frame; -EBADMSG: one with a
+         * wrong checksum (ret is set). scratch: MODBUS_PDU_MAX bytes of the caller. */
         int (*unwrap)(const uint8_t *data, size_t size, uint8_t *scratch, ModbusFrame *ret);
         /* Master: the bytes begin an answer to one of the last few hundred transactions, and more of it is to
          * come. NULL without `transactions`. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns one accepted connection, or the one line. Loop thread: the buffer in which answers are gathered is one for the
- * process, in use only while requests are taken. */
+/* Owns one accepted connection, or the one line. Loop thread: the buffer in which answers are gathered is
+ * one for the process, in use only while requests are taken. */
 
 #include "devices/modbus/modbus-connection.h"
 

@@ -33,7 +33,8 @@ typedef struct ModbusConnectionHandler {
          * too long, and a write that was pending is forgotten. */
         void (*active)(ModbusConnection *c, bool active, void *userdata);
         /* Once, last, never inside a call: 0 the peer ended it, -ETIMEDOUT keep alive, -EBADMSG a broken
-         * frame, -ENODEV the line is gone, else another negative errno; before opened(): it could not be opened. The owner frees the connection. */
+         * frame, -ENODEV the line is gone, else another negative errno; before opened(): it could not be
+         * opened. The owner frees the connection. */
         void (*closed)(ModbusConnection *c, int error, void *userdata);
 } ModbusConnectionHandler;
 
@@ -86,8 +87,8 @@ extern const StatusField modbus_connection_fields[];
 
 /* Takes a connected TCP descriptor over, on success only. */
 int modbus_connection_new(ModbusServer *server, int fd, uint64_t id, ModbusConnection **ret);
-/* Begins to open a serial line; opened() or closed() follow in a later turn. Not active, without an id: the owner gives
- * it one. <0: nothing was begun. */
+/* Begins to open a serial line; opened() or closed() follow in a later turn. Not active, without an id: the
+ * owner gives it one. <0: nothing was begun. */
 int modbus_connection_open(ModbusServer *server, const char *port, const SerialOptions *options,
                            ModbusConnection **ret);
 /* Closes; no callback follows. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a master counts, of its line and of each remote device alike, for the status tables. Plain data, embedded by
- * its owner; counting allocates nothing and takes the same time whatever was counted before. Loop thread. */
+/* What a master counts, of its line and of each remote device alike, for the status tables. Plain data,
+ * embedded by its owner; counting allocates nothing and takes the same time whatever was counted before.
+ * Loop thread. */
 #pragma once
 
 #include "devices/device.h"
@@ -48,8 +49,8 @@ typedef struct ModbusAttempt {
 /* remote: whose request it was; may be NULL. */
 void modbus_counters_add(ModbusLineCounters *line, ModbusCounters *remote, const ModbusAttempt *a);
 
-/* A time that half, 99 % of the last round trips did not exceed; rounded up by at most an eighth. 0: none yet. For status
- * tables: of a ModbusCounters. */
+/* A time that half, 99 % of the last round trips did not exceed; rounded up by at most an eighth. 0: none
+ * yet. For status tables: of a ModbusCounters. */
 uint64_t modbus_counters_50(const void *counters);
 uint64_t modbus_counters_99(const void *counters);
 /* Of a ModbusLineCounters: 0 when the line rests. */

@@ -3,7 +3,8 @@
 
 #include "devices/modbus/modbus-identity.h"
 
-/* An answer: code, conformity level, more follows, next object, number of objects; then each with id and length. */
+/* An answer: code, conformity level, more follows, next object, number of objects; then each with id and
+ * length. */
 enum {
         AT_MORE = 2,
         AT_NEXT = 3,

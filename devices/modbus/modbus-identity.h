@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who a unit says it is: basic device identification (MODBUS Application Protocol 6.21, function 2b, MEI type 0e), read as a
- * stream over one answer or several. Pure: no clock, no allocation. Any one thread. */
+/* Who a unit says it is: basic device identification (MODBUS Application Protocol 6.21, function 2b, MEI
+ * type 0e), read as a stream over one answer or several. Pure: no clock, no allocation. Any one thread. */
 #pragma once
 
 #include "base/json.h"
@@ -23,9 +23,10 @@ typedef struct ModbusIdentity {
 } ModbusIdentity;
 
 ModbusPdu modbus_identity_request(const ModbusIdentity *id);
-/* Takes what an answer carries (ModbusResponse.data). 1: ask again, at most once for each object; 0: that is all; -EBADMSG: it is no
- * identification; what was known before stays. */
+/* Takes what an answer carries (ModbusResponse.data). 1: ask again, at most once for each object; 0: that is
+ * all; -EBADMSG: it is no identification; what was known before stays. */
 int modbus_identity_add(ModbusIdentity *id, const uint8_t *data, size_t size);
 bool modbus_identity_is_known(const ModbusIdentity *id);
-/* Members VendorName, ProductCode and MajorMinorRevision, in an object that the caller has opened; null: not known. */
+/* Members VendorName, ProductCode and MajorMinorRevision, in an object that the caller has opened; null: not
+ * known. */
 void modbus_identity_write_json(const ModbusIdentity *id, JsonWriter *w);

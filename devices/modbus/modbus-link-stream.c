@@ -124,8 +124,8 @@ static bool link_is_aligned(const StreamLink *l) {
         return size == 0 || link_late_begun(l, rest, size);
 }
 
-/* 4.3 step 2. Where an id tells a late answer it is never cut in two, so that its end is not taken for the beginning of another
- * one: it is skipped when it is whole. */
+/* 4.3 step 2. Where an id tells a late answer it is never cut in two, so that its end is not taken for the
+ * beginning of another one: it is skipped when it is whole. */
 static void link_discard(StreamLink *l) {
         bool late = l->late;
 

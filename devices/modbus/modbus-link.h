@@ -26,8 +26,9 @@ typedef struct ModbusRequest {
 typedef void (*ModbusLinkCallback)(int error, const ModbusResponse *response, void *userdata);
 
 typedef struct ModbusLinkVTable {
-        /* One attempt. Only when fewer than max_outstanding are under way; the callback comes once, in a later turn,
-         * unless the link is freed or closes before. The request is not needed after the call. */
+        /* One attempt. Only when fewer than max_outstanding are under way; the callback comes once, in a
+         * later turn, unless the link is freed or closes before. The request is not needed after the
+         * call. */
         void (*submit)(ModbusLink *l, const ModbusRequest *request, ModbusLinkCallback callback,
                        void *userdata);
         /* With max_outstanding above 1: submitted requests need not leave before this, and then leave together.

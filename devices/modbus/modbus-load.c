@@ -20,8 +20,8 @@ static size_t frame_size(const ModbusFraming *framing, size_t pdu_size) {
         return framing->wrap(frame, 0, 0, MIN(pdu_size, (size_t) MODBUS_PDU_MAX));
 }
 
-/* Seconds for one read, up to where the next one may begin: with the silence that the far end keeps before it answers, and
- * those that are configured. */
+/* Seconds for one read, up to where the next one may begin: with the silence that the far end keeps before
+ * it answers, and those that are configured. */
 static double group_time(const ModbusGroup *g, const ModbusFraming *framing, const SerialOptions *line, usec_t delay) {
         usec_t request = serial_chars_usec(line, g->frame_size);
         usec_t answer = serial_chars_usec(line, frame_size(framing, answer_pdu_size(g)));

@@ -71,9 +71,9 @@ void modbus_poll_done(ModbusPoll *p);
 void modbus_poll_reset(ModbusPoll *p);
 /* The same, and which groups were split. */
 void modbus_poll_restore(ModbusPoll *p);
-/* The group was refused for its address: unless max_gap is null it becomes two, which are next in this round. false:
- * it stays, and the refusal is its items'. true: the group is gone, all others have moved, and those behind it are one
- * further on. */
+/* The group was refused for its address: unless max_gap is null it becomes two, which are next in this
+ * round. false: it stays, and the refusal is its items'. true: the group is gone, all others have moved, and
+ * those behind it are one further on. */
 bool modbus_poll_split(ModbusPoll *p, ModbusGroup *g);
 
 /* The next group of this round. NULL: all are given out. */

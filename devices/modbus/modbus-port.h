@@ -28,8 +28,8 @@ int modbus_port_init(ModbusPort *p, Device *device, ModbusServer *server, const 
 /* No callback follows. */
 void modbus_port_done(ModbusPort *p);
 
-/* Begins to open it. What server->handler then hears of the connection goes on to the next two. <0: not even begun,
- * which was said, too; it is tried again. */
+/* Begins to open it. What server->handler then hears of the connection goes on to the next two. <0: not even
+ * begun, which was said, too; it is tried again. */
 int modbus_port_open(ModbusPort *p);
 void modbus_port_opened(ModbusPort *p);
 /* Frees the connection. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scan of a master's line: one unit after another is asked for a register; who answers anything is there, and is asked who it
- * is. By our own codec on every transport: libmodbus knows no device identification. Loop thread. */
+/* Scan of a master's line: one unit after another is asked for a register; who answers anything is there,
+ * and is asked who it is. By our own codec on every transport: libmodbus knows no device identification.
+ * Loop thread. */
 
 #include "devices/modbus/modbus-scan.h"
 

@@ -33,8 +33,9 @@ typedef struct ModbusScan {
         char *endpoint;
 } ModbusScan;
 
-/* As DeviceType wants them. Lines: {"Event": "begin", From, To, Endpoint, Draft: {connection: as configured}, Parts: "remote_devices"},
- * {"Event": "progress", Unit, Found} before each unit, {"Event": "found", Unit, Answer: a result of spec modbus.md 3.1, RoundTripUSec,
- * VendorName, ProductCode, MajorMinorRevision, Draft: one of the parts}. */
+/* As DeviceType wants them. Lines: {"Event": "begin", From, To, Endpoint, Draft: {connection: as
+ * configured}, Parts: "remote_devices"}, {"Event": "progress", Unit, Found} before each unit, {"Event":
+ * "found", Unit, Answer: a result of spec modbus.md 3.1, RoundTripUSec, VendorName, ProductCode,
+ * MajorMinorRevision, Draft: one of the parts}. */
 int modbus_scan_begin(Device *d, const DeviceScanOptions *options);
 void modbus_scan_done(Device *d);

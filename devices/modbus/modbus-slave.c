@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Device type modbus_slave (spec modbus.md 6): offers data to remote masters, over TCP or on a serial line, and
- * takes their writes to the system. What exists is the store's, what one master asks is modbus-connection.c's, when
- * the serial port is open is modbus-port.c's. Loop thread. */
+/* Device type modbus_slave (spec modbus.md 6): offers data to remote masters, over TCP or on a serial line,
+ * and takes their writes to the system. What exists is the store's, what one master asks is
+ * modbus-connection.c's, when the serial port is open is modbus-port.c's. Loop thread. */
 
 #include <errno.h>
 #include <inttypes.h>

@@ -19,8 +19,9 @@ DEFINE_CLEANUP(ModbusStore, modbus_store_free);
 /* Unit ids that are served: those of the data, 1 to 255. */
 const ModbusUnits *modbus_store_units(const ModbusStore *s);
 
-/* Stores a data item's value. -ENOENT: no such name, -EBADMSG: not of its type (without one: not an integer token), -ERANGE: does not
- * fit (without a type: not within 0 … 2^bit_count - 1), or lies outside min and max. */
+/* Stores a data item's value. -ENOENT: no such name, -EBADMSG: not of its type (without one: not an integer
+ * token), -ERANGE: does not fit (without a type: not within 0 … 2^bit_count - 1), or lies outside min and
+ * max. */
 int modbus_store_set(ModbusStore *s, Subtype name, JsonSpan value);
 
 /* A read that modbus_request_parse() accepted. MODBUS_SUCCESS: ret_data (at most 250 bytes) is what the

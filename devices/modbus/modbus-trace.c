@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Decodes one record of a tap at a time: an answer does not know its request, so a read of bits shows whole bytes. Pure; any
- * thread. */
+/* Decodes one record of a tap at a time: an answer does not know its request, so a read of bits shows whole
+ * bytes. Pure; any thread. */
 #include "devices/modbus/modbus-trace.h"
 
 #include <stdio.h>

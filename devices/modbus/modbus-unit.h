@@ -78,9 +78,11 @@ void modbus_unit_connected(ModbusUnit *u);
 void modbus_unit_stop(ModbusUnit *u);
 /* Enables or disables; connected: takes effect now. */
 void modbus_unit_set_enabled(ModbusUnit *u, bool enabled, bool connected);
-/* How long ago the values were read that were read longest ago, or enabled; 0: nothing is read. Of a ModbusUnit. */
+/* How long ago the values were read that were read longest ago, or enabled; 0: nothing is read. Of a
+ * ModbusUnit. */
 uint64_t modbus_unit_oldest(const void *unit);
-/* When it is asked again, CLOCK_REALTIME, and how long it takes at most until its return is noticed; 0: it answers. */
+/* When it is asked again, CLOCK_REALTIME, and how long it takes at most until its return is noticed; 0: it
+ * answers. */
 uint64_t modbus_unit_next_probe(const void *unit);
 uint64_t modbus_unit_recovery(const void *unit);
 

@@ -187,8 +187,9 @@ static void write_begin(ModbusWrites *writes, ModbusUnit *u, const ModbusMasterD
                 write_submit(w);
 }
 
-/* -EBADMSG: no integer, or none of the value's kind; -ERANGE: out of its range. Without answer_always a raw integer that is
- * too wide is cut (2.6): where every write has an answer, SUCCESS means that it can be read back. */
+/* -EBADMSG: no integer, or none of the value's kind; -ERANGE: out of its range. Without answer_always a raw
+ * integer that is too wide is cut (2.6): where every write has an answer, SUCCESS means that it can be read
+ * back. */
 static int parse_value(const ModbusWrites *w, const ModbusMasterData *data, JsonSpan value, uint8_t *ret) {
         bool fits;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns one client's stream, peer, deadline and subscription. It never ends in the middle of anything: it is marked, and the
- * server frees it at the end of the turn. Loop thread. */
+/* Owns one client's stream, peer, deadline and subscription. It never ends in the middle of anything: it is
+ * marked, and the server frees it at the end of the turn. Loop thread. */
 
 #include <errno.h>
 
@@ -28,8 +28,8 @@ static size_t connection_unsent(const Connection *c) {
         return buffer_size(peer_output(c->peer)) + stream_unsent(c->stream);
 }
 
-/* Notifications and everything else lie unsent one behind the other, and which of them has left is not recorded: in
- * proportion. Exact when there is only one kind, or nothing. */
+/* Notifications and everything else lie unsent one behind the other, and which of them has left is not
+ * recorded: in proportion. Exact when there is only one kind, or nothing. */
 static void connection_account(Connection *c) {
         size_t unsent = connection_unsent(c), known = c->unsent_notified + c->unsent_other;
 
@@ -61,7 +61,8 @@ static void connection_count_held(Connection *c) {
         c->held = held;
 }
 
-/* Whether it may hold so much more: within an equal share always, beyond it while there is room. The gateway itself pays for nobody. */
+/* Whether it may hold so much more: within an equal share always, beyond it while there is room. The gateway
+ * itself pays for nobody. */
 static bool connection_may_hold(const Connection *c, size_t more) {
         return c->pool->held + more <= EVENT_SERVER_HELD_MAX || c->kind == CONNECTION_OWN ||
                c->held + more <= EVENT_SERVER_HELD_MAX / c->pool->n;

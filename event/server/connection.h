@@ -22,14 +22,16 @@ typedef enum ConnectionKind {
         CONNECTION_TCP,
 } ConnectionKind;
 
-/* What the connections of one server share; each keeps its part of the sums itself. All zero at first, outlives them. */
+/* What the connections of one server share; each keeps its part of the sums itself. All zero at first,
+ * outlives them. */
 typedef struct ConnectionPool {
         bool congested;         /* nobody is read */
         size_t n;               /* connections */
         size_t held;            /* bytes of unfinished input and unsent output, of all: EVENT_SERVER_HELD_MAX */
 } ConnectionPool;
 
-/* The first three are called inside the stream's callbacks. The callee must not free the connection in any of them. */
+/* The first three are called inside the stream's callbacks. The callee must not free the connection in any
+ * of them. */
 typedef struct ConnectionHandler {
         void (*init)(Connection *c, const PeerInit *init, void *userdata); /* connection_accept() or connection_refuse(), inside */
         void (*registration)(Connection *c, const Event *events, size_t n, bool wants_response, int64_t conversation,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copies one file into a descriptor on a thread of its own: the far side may be as slow as it likes. Loop thread. */
+/* Copies one file into a descriptor on a thread of its own: the far side may be as slow as it likes. Loop
+ * thread. */
 #pragma once
 
 #include <systemd/sd-event.h>

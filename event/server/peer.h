@@ -13,10 +13,11 @@ typedef struct Peer Peer;
 #define PEER_INIT_USEC (10 * USEC_PER_SEC)      /* from the beginning to its init request */
 #define PEER_REFUSED_USEC (500 * USEC_PER_MSEC) /* a refused client that does not close is closed (wire.md 3.6) */
 
-/* Called inside peer_receive(). Everything is borrowed for the call. The callee may use any other peer function but peer_free(),
- * peer_receive() and peer_elapse(). */
+/* Called inside peer_receive(). Everything is borrowed for the call. The callee may use any other peer
+ * function but peer_free(), peer_receive() and peer_elapse(). */
 typedef struct PeerHandler {
-        /* Answered inside the call by peer_accept() or peer_refuse(). The query types of the subscriptions are not checked. */
+        /* Answered inside the call by peer_accept() or peer_refuse(). The query types of the subscriptions
+         * are not checked. */
         void (*init)(const PeerInit *init, void *userdata);
         /* conversation: for peer_answer_registered(), when wants_response */
         void (*registration)(const Event *events, size_t n, bool wants_response, int64_t conversation, void *userdata);
@@ -51,6 +52,7 @@ Buffer *peer_output(Peer *p);
 /* Supervision, init, refusal. -ETIMEDOUT: close the connection (also after a refusal). */
 usec_t peer_deadline(const Peer *p);
 int peer_elapse(Peer *p, usec_t now);
-/* The caller does not read the client for now (true), or does again. Meanwhile, as while a query waits, its silence is not held
- * against it, and it hears pings, so that it does not take us for dead: peer_elapse() is to be called as ever. */
+/* The caller does not read the client for now (true), or does again. Meanwhile, as while a query waits, its
+ * silence is not held against it, and it hears pings, so that it does not take us for dead: peer_elapse() is
+ * to be called as ever. */
 void peer_set_unread(Peer *p, bool unread);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What server.c (life, listeners, clients) and sessions.c (registrations, their order, notifications) share. Loop thread. */
+/* What server.c (life, listeners, clients) and sessions.c (registrations, their order, notifications) share.
+ * Loop thread. */
 #pragma once
 
 #include "base/deadline.h"

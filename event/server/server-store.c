@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opens the event server's database and says what is wrong with it and what to do; sets a damaged one aside. Keeps nothing. Loop thread,
- * at start; the sentences also later. */
+/* Opens the event server's database and says what is wrong with it and what to do; sets a damaged one aside.
+ * Keeps nothing. Loop thread, at start; the sentences also later. */
 
 #include <errno.h>
 

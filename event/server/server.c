@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Life of the embedded event server: database, clients, status, trouble, the end. Loop thread. A client that ended is freed at
- * the end of the turn, in the flush, and so is everything that is told to the owner. */
+/* Life of the embedded event server: database, clients, status, trouble, the end. Loop thread. A client that
+ * ended is freed at the end of the turn, in the flush, and so is everything that is told to the owner. */
 
 #include "event/server/server.h"
 

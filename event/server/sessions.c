@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Registrations: a number and a time for each, encoded once; to the storage, and to the clients in the order of their numbers. One that
- * wants a response is notified when it is on disk, and those behind it wait for it, so that nobody sees a newer value before an older
- * one. Loop thread. */
+/* Registrations: a number and a time for each, encoded once; to the storage, and to the clients in the order
+ * of their numbers. One that wants a response is notified when it is on disk, and those behind it wait for
+ * it, so that nobody sees a newer value before an older one. Loop thread. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -197,7 +197,8 @@ static void advance_timestamp(EventServer *s) {
                 log_clock_behind(s);
 }
 
-/* Into s->encoded, with the view of it. -EMSGSIZE: no client could be sent that; -EFBIG: one event is too large. */
+/* Into s->encoded, with the view of it. -EMSGSIZE: no client could be sent that; -EFBIG: one event is too
+ * large. */
 static int encode_session(EventServer *s, const Event *events, size_t n, SessionView *ret) {
         Buffer *b = &s->encoded;
         uint32_t *ends;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The worker's side of the storage. Everything below storage_job_run() runs on the worker thread; memory comes and goes on any. */
+/* The worker's side of the storage. Everything below storage_job_run() runs on the worker thread; memory
+ * comes and goes on any. */
 
 #include <errno.h>
 

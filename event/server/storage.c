@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loop's side of the storage: what waits, and which job is next. At most one of them runs, so what comes meanwhile is the
- * next group. Loop thread. */
+/* The loop's side of the storage: what waits, and which job is next. At most one of them runs, so what comes
+ * meanwhile is the next group. Loop thread. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -297,8 +297,8 @@ static void write_succeeded(Storage *s, StorageJob *j) {
         hand_back(s, &committed, 0);
 }
 
-/* Everything since the last commit is undone, and waits again, in order, in front of what is new. With ret_failed those that want a
- * response do not, also those that had not got so far. */
+/* Everything since the last commit is undone, and waits again, in order, in front of what is new. With
+ * ret_failed those that want a response do not, also those that had not got so far. */
 static void put_back(Storage *s, StorageJob *j, GQueue *ret_failed) {
         GQueue all = G_QUEUE_INIT;
         GList *link;

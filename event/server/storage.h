@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The store behind a worker thread (spec embedded.md 2): sessions in, committed in groups; queries and export between them, all
- * in the order in which they were asked for; trimming when there is nothing else to do. Owns the store. Loop thread: no
- * function waits for the disk, but storage_has_type() and storage_close().
+/* The store behind a worker thread (spec embedded.md 2): sessions in, committed in groups; queries and
+ * export between them, all in the order in which they were asked for; trimming when there is nothing else to
+ * do. Owns the store. Loop thread: no function waits for the disk, but storage_has_type() and
+ * storage_close().
  *
  * A session that wants a response is kept only if its commit succeeds. One that does not is committed within
  * STORAGE_COMMIT_USEC, and while the disk does not take it, it is kept in memory (STORAGE_KEPT_MAX, then the
@@ -44,8 +45,9 @@ Session *session_free(Session *s);
 DEFINE_CLEANUP(Session, session_free);
 
 typedef struct StorageHandler {
-        /* In the order of storage_write(), but that sessions kept through trouble come late. error 0: on stable storage.
-         * <0 with wants_response: not kept. Without it: dropped. The session is the callee's. */
+        /* In the order of storage_write(), but that sessions kept through trouble come late. error 0: on
+         * stable storage. <0 with wants_response: not kept. Without it: dropped. The session is the
+         * callee's. */
         void (*written)(Session *session, int error, void *userdata);
         /* failing: the disk takes nothing, with one sentence; false: it does again. */
         void (*failing)(bool failing, const char *detail, void *userdata);
@@ -74,8 +76,8 @@ void storage_set_prompt(Storage *s, bool on);
 /* Also when it is damaged, and nothing replaced it. */
 bool storage_is_failing(const Storage *s);
 uint64_t storage_dropped(const Storage *s);     /* sessions */
-/* Begins behind everything that was written before, unless the disk does not take that; called back once. result: SBS
- * QueryResult, the callee's to read during the call. */
+/* Begins behind everything that was written before, unless the disk does not take that; called back once.
+ * result: SBS QueryResult, the callee's to read during the call. */
 typedef void (*StorageQueryCallback)(int error, const Buffer *result, void *userdata);
 typedef struct StorageQuery StorageQuery;
 StorageQuery *storage_query(Storage *s, StoreQuery *query, StorageQueryCallback callback, void *userdata); /* takes query */

@@ -7,7 +7,8 @@
 #include "event/sbs.h"
 #include "event/server/store-query.h"
 
-/* The count of events stands before them and is known at the end: room for it is left and the rest of the room given back. */
+/* The count of events stands before them and is known at the end: room for it is left and the rest of the
+ * room given back. */
 #define COUNT_ROOM SBS_INTEGER_MAX
 /* What surrounds an answer in a frame, generously. */
 #define FRAME_AROUND 1024U

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A copy of the database, by SQLite's backup: pages written meanwhile go into the copy too, because one connection writes. The thread that
- * uses the store. */
+/* A copy of the database, by SQLite's backup: pages written meanwhile go into the copy too, because one
+ * connection writes. The thread that uses the store. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -88,7 +88,8 @@ int store_export_new(Store *s, const char *path, StoreExport **ret) {
         return 0;
 }
 
-/* The copied pages say that there is a log; a database that stands alone can also be read where nothing can be written. */
+/* The copied pages say that there is a log; a database that stands alone can also be read where nothing can
+ * be written. */
 static int export_finish(StoreExport *e) {
         int rc;
 

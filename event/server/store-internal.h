@@ -60,8 +60,8 @@ typedef enum StoreColumn {
 
 /* ---- types that were seen ----------------------------------------------------------------------------------------- */
 
-/* Types are told apart by a keyed hash of 128 bits, which nobody who does not know the key can make collide: the cache holds no
- * type itself. */
+/* Types are told apart by a keyed hash of 128 bits, which nobody who does not know the key can make collide:
+ * the cache holds no type itself. */
 typedef struct TypeSlot {
         uint64_t hash[2];
         int64_t last;           /* number of its last event, 0: none */
@@ -79,14 +79,15 @@ typedef struct TypeCache {
 
 void type_cache_init(TypeCache *c);
 void type_cache_clear(TypeCache *c);    /* and frees */
-/* The slot of a type, empty when it is not there. May move everything else; valid until the next call. NULL: no room for another
- * one, clear first. */
+/* The slot of a type, empty when it is not there. May move everything else; valid until the next call. NULL:
+ * no room for another one, clear first. */
 TypeSlot *type_cache_find(TypeCache *c, const void *type, size_t size);
 void type_cache_fill(TypeCache *c, TypeSlot *slot, uint32_t id, int64_t last);
 
 /* ---- latest events not yet written -------------------------------------------------------------------------------- */
 
-/* What one transaction writes of the latest events: only the last one of each type, all together, in the order of the table. */
+/* What one transaction writes of the latest events: only the last one of each type, all together, in the
+ * order of the table. */
 typedef struct Changes {
         GArray *list;           /* of Change */
         Buffer bytes;           /* payloads and their types */
@@ -154,15 +155,16 @@ int store_row(Store *s, sqlite3_stmt *statement);
 /* The only number of the only row; 0 when there is none. */
 int store_number(Store *s, StoreStatement which, int64_t *ret);
 int store_prepare_all(Store *s);
-/* Changes of latest events become visible to statements. A failure undoes the transaction, and is kept for the next write or
- * commit. */
+/* Changes of latest events become visible to statements. A failure undoes the transaction, and is kept for
+ * the next write or commit. */
 int store_flush(Store *s);
 /* The transaction is over, without success; returns r. */
 int store_undo(Store *s, int r);
 /* Commits the first reserve of numbers. With no transaction open. */
 int store_reserve(Store *s);
 
-/* The SBS strings of the subtypes one after another, without their count: a beginning of a type is a beginning of its bytes. */
+/* The SBS strings of the subtypes one after another, without their count: a beginning of a type is a
+ * beginning of its bytes. */
 void store_key(Buffer *b, const Subtype *subtypes, size_t n);
 
 static inline Timestamp column_time(sqlite3_stmt *row) {
@@ -184,7 +186,8 @@ static inline int bind_text(sqlite3_stmt *statement, int i, const char *text, si
 void bind_source(sqlite3_stmt *statement, int i, const Timestamp *source);
 void bind_payload(sqlite3_stmt *statement, int i, const Payload *payload);
 
-/* The first event in history whose time is at least t, or with `after` greater; the next number when there is none. */
+/* The first event in history whose time is at least t, or with `after` greater; the next number when there
+ * is none. */
 int store_seek_time(Store *s, Timestamp t, bool after, int64_t *ret);
 /* The same by session and instance. */
 int store_seek_id(Store *s, const EventId *id, bool after, int64_t *ret);
@@ -199,6 +202,7 @@ int store_seek_id(Store *s, const EventId *id, bool after, int64_t *ret);
 void store_log_set_up(Store *s);
 /* Writes the log back into the database when it has so many pages; a failure only leaves it for later. */
 void store_log_write_back(Store *s, int pages);
-/* Makes its file one that does not grow any more, if there is space; a failure only leaves that for later. All at once: a commit
- * between two steps would wait for the file system to note the new length, every time. */
+/* Makes its file one that does not grow any more, if there is space; a failure only leaves that for later.
+ * All at once: a commit between two steps would wait for the file system to note the new length, every
+ * time. */
 void store_log_lengthen(Store *s);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The write-ahead log of the store: how long it becomes, and that its file is as long before. The thread that uses the store.
+/* The write-ahead log of the store: how long it becomes, and that its file is as long before. The thread
+ * that uses the store.
  *
- * A commit waits for what it appended to the log. Where that makes the file longer, or is the first to be written in room that was only
- * reserved, the file system has to note it in its own journal, and the disk takes twice as long. So the file is made as long as it becomes,
- * by writing it, and from then on only written over. */
+ * A commit waits for what it appended to the log. Where that makes the file longer, or is the first to be
+ * written in room that was only reserved, the file system has to note it in its own journal, and the disk
+ * takes twice as long. So the file is made as long as it becomes, by writing it, and from then on only
+ * written over. */
 
 #include "event/server/disk-space.h"
 #include "event/server/store-internal.h"
@@ -38,7 +40,8 @@ static bool has_space(Store *s) {
         return path && disk_space_free(path, &space) && space / SPACE_PART >= FILE_SIZE;
 }
 
-/* Zeros are the end of the log for whoever reads it. Nobody waits for the disk here: the next commit takes them along. */
+/* Zeros are the end of the log for whoever reads it. Nobody waits for the disk here: the next commit takes
+ * them along. */
 void store_log_lengthen(Store *s) {
         static uint8_t zeros[STEP_SIZE]; /* not const: it would be in the program file */
         sqlite3_file *file = NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opens, makes, checks and sets aside the database. The caller's thread; the store may be handed to another one afterwards. */
+/* Opens, makes, checks and sets aside the database. The caller's thread; the store may be handed to another
+ * one afterwards. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +19,8 @@
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
 
-/* An exclusive lock for as long as the store is open: no second daemon, and no shared memory file, whose pages could fail under us. The
- * cache is 2 MiB; the log is cut back to 16 MiB. */
+/* An exclusive lock for as long as the store is open: no second daemon, and no shared memory file, whose
+ * pages could fail under us. The cache is 2 MiB; the log is cut back to 16 MiB. */
 static const char settings_sql[] = "PRAGMA locking_mode = EXCLUSIVE;"
                                    "PRAGMA cache_size = -2048;"
                                    "PRAGMA mmap_size = 0;"
@@ -299,7 +300,8 @@ static int move(const char *from, const char *to, const char *suffix) {
         return renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_NOREPLACE) < 0 ? -errno : 0;
 }
 
-/* The log first: without it the database stays what it is, damaged, should this be interrupted; the log of another database would be worse. */
+/* The log first: without it the database stays what it is, damaged, should this be interrupted; the log of
+ * another database would be worse. */
 static int move_all(const char *path, const char *name) {
         static const char *const suffixes[] = { "-wal", "-shm" };
         int r;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The course of a query (spec wire.md 3.10): which types match, then the events, slice by slice. Between two steps no statement is open.
- * The thread that uses the store. */
+/* The course of a query (spec wire.md 3.10): which types match, then the events, slice by slice. Between two
+ * steps no statement is open. The thread that uses the store. */
 
 #include <errno.h>
 

@@ -22,7 +22,8 @@ typedef enum QueryPhase {
         PHASE_END,
 } QueryPhase;
 
-/* Types that a query may match, in the table's order: those whose bytes begin with the prefix, or are exactly it. */
+/* Types that a query may match, in the table's order: those whose bytes begin with the prefix, or are
+ * exactly it. */
 typedef struct KeyRange {
         uint8_t *prefix;
         size_t size;

@@ -42,9 +42,9 @@ static const char *const statement_sql[_STORE_STATEMENT_MAX] = {
 
 /* ---- failures ----------------------------------------------------------------------------------------------------- */
 
-/* An errno that says more than "input or output failed": that of the call that failed, behind which SQLite made none that could. It is
- * cleared before what may fail in a running store (a read that ends too soon sets none). sqlite3_system_errno() does not know it where
- * a commit fails. */
+/* An errno that says more than "input or output failed": that of the call that failed, behind which SQLite
+ * made none that could. It is cleared before what may fail in a running store (a read that ends too soon
+ * sets none). sqlite3_system_errno() does not know it where a commit fails. */
 static int system_errno(int fallback) {
         switch (errno) {
         case ENOSPC:

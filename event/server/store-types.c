@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cache of types: an open table of hashes, bounded. Plain data of its store. The hash is SipHash-2-4 with 128 bits
- * (Aumasson and Bernstein). */
+/* The cache of types: an open table of hashes, bounded. Plain data of its store. The hash is SipHash-2-4
+ * with 128 bits (Aumasson and Bernstein). */
 
 #include <sys/random.h>
 

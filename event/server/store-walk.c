@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The walk of a query from the latest events back, and the first places that it collects. The thread that uses the store. */
+/* The walk of a query from the latest events back, and the first places that it collects. The thread that
+ * uses the store. */
 
 #include <errno.h>
 

@@ -96,7 +96,8 @@ int store_flush(Store *s) {
         return r;
 }
 
-/* What goes into a file without a name is gone with this process, so it is not acknowledged. A file that is put back is written on. */
+/* What goes into a file without a name is gone with this process, so it is not acknowledged. A file that is
+ * put back is written on. */
 static int store_check_file(Store *s) {
         int moved = 0;
 

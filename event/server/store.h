@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The events on disk (spec embedded.md 2): an SQLite database with the latest event of each type and a bounded history.
- * Everything here blocks. A store is used by one thread at a time (the storage's worker once it was handed over); it logs
- * nothing and knows no loop. Memory is bounded: SQLite's page cache and a small cache of types.
+/* The events on disk (spec embedded.md 2): an SQLite database with the latest event of each type and a
+ * bounded history. Everything here blocks. A store is used by one thread at a time (the storage's worker
+ * once it was handed over); it logs nothing and knows no loop. Memory is bounded: SQLite's page cache and a
+ * small cache of types.
  *
- * Events come in the order of their registration, with ids and timestamps that never go backwards (the server gives them), so
- * the natural order of wire.md 3.5 is the order of the rows. */
+ * Events come in the order of their registration, with ids and timestamps that never go backwards (the
+ * server gives them), so the natural order of wire.md 3.5 is the order of the rows. */
 #pragma once
 
 #include "base/buffer.h"
@@ -36,12 +37,13 @@ typedef struct StoreHead {
         Timestamp timestamp;
 } StoreHead;
 
-/* Opens or makes the database. Does not read through it: costs the same with a million events. -EUCLEAN: corrupt, or no database
- * of ours; -EPROTONOSUPPORT: of a newer version; -EBUSY: another process has it open; else the system's
- * errno. Nobody else can open the file while the store is open, not even to read: that is what the export is
- * for. ret_detail (of an error, caller frees): a sentence of what SQLite said. */
+/* Opens or makes the database. Does not read through it: costs the same with a million events. -EUCLEAN:
+ * corrupt, or no database of ours; -EPROTONOSUPPORT: of a newer version; -EBUSY: another process has it
+ * open; else the system's errno. Nobody else can open the file while the store is open, not even to read:
+ * that is what the export is for. ret_detail (of an error, caller frees): a sentence of what SQLite said. */
 int store_open(const StoreOptions *options, Store **ret, char **ret_detail);
-/* Renames the database and what belongs to it to PATH.corrupt-<UTC time>; *ret_name is the new name (caller frees). */
+/* Renames the database and what belongs to it to PATH.corrupt-<UTC time>; *ret_name is the new name (caller
+ * frees). */
 int store_set_aside(const char *path, char **ret_name);
 /* Commits what was written. NULL accepted. */
 Store *store_close(Store *s);
@@ -64,9 +66,9 @@ int store_commit(Store *s);
 /* Commits, even with nothing to write: whether the disk takes anything. <0: as store_write(). */
 int store_probe(Store *s);
 
-/* Deletes at most STORE_TRIM_ROWS of the oldest history that the bounds no longer allow, and commits; gives freed pages back
- * to the file system by and by. Latest events stay. 1: there is more to do, 0: done. Only with no transaction open.
- * now: of the wall clock. */
+/* Deletes at most STORE_TRIM_ROWS of the oldest history that the bounds no longer allow, and commits; gives
+ * freed pages back to the file system by and by. Latest events stay. 1: there is more to do, 0: done. Only
+ * with no transaction open. now: of the wall clock. */
 int store_trim(Store *s, Timestamp now);
 
 /* ---- queries (wire.md 3.10) --------------------------------------------------------------------------------------- */
@@ -74,8 +76,9 @@ int store_trim(Store *s, Timestamp now);
 /* A query under way: a copy of what was asked, and how far it is. */
 typedef struct StoreQuery StoreQuery;
 
-/* -EBADMSG: the reference closes the connection for it (a `*` that is not last, with its quirks; a negative maxResults, a bound
- * with us < 0 or >= 2^32, a lastEventId that does not fit serverId). Touches no store: any thread. server_id: of this server. */
+/* -EBADMSG: the reference closes the connection for it (a `*` that is not last, with its quirks; a negative
+ * maxResults, a bound with us < 0 or >= 2^32, a lastEventId that does not fit serverId). Touches no store:
+ * any thread. server_id: of this server. */
 int store_query_new(const EventerQuery *query, StoreQuery **ret);
 StoreQuery *store_query_free(StoreQuery *q);
 DEFINE_CLEANUP(StoreQuery, store_query_free);
