@@ -50,7 +50,7 @@ typedef struct Loader {
         GHashTable *anchors; /* name → Anchor */
 } Loader;
 
-/* ---- document ----------------------------------------------------------------------------------------------------- */
+/* ---- document ---------------------------------------------------------------------------------------- */
 
 static ConfDocument *document_new(void) {
         ConfDocument *d = g_new0(ConfDocument, 1);
@@ -78,7 +78,7 @@ const ConfNode *conf_document_root(const ConfDocument *d) {
         return d->root;
 }
 
-/* ---- positions and messages --------------------------------------------------------------------------------------- */
+/* ---- positions and messages -------------------------------------------------------------------------- */
 
 static unsigned mark_line(const yaml_mark_t *m) {
         return (unsigned) m->line + 1;
@@ -154,7 +154,7 @@ static void check_tag(Loader *l, const ConfNode *node, const yaml_char_t *tag) {
         conf_error(l->errors, CONF_ERROR, node, "YAML tags are not accepted, got %s: leave it out", quoted);
 }
 
-/* ---- building ----------------------------------------------------------------------------------------------------- */
+/* ---- building ---------------------------------------------------------------------------------------- */
 
 static Frame *top(Loader *l) {
         return l->depth > 0 ? &l->stack[l->depth - 1] : NULL;
@@ -311,7 +311,7 @@ static void end_container(Loader *l) {
         raise_height(l, height);
 }
 
-/* ---- aliases ------------------------------------------------------------------------------------------------------ */
+/* ---- aliases ----------------------------------------------------------------------------------------- */
 
 static void copy_value(Loader *l, const ConfNode *from, ConfNode *to);
 
@@ -380,7 +380,7 @@ static int take_alias(Loader *l, const yaml_event_t *event) {
         return 0;
 }
 
-/* ---- keys --------------------------------------------------------------------------------------------------------- */
+/* ---- keys -------------------------------------------------------------------------------------------- */
 
 static int report_key(Loader *l, const yaml_mark_t *mark, const char *what) {
         conf_error_position(l->errors, CONF_ERROR, mark_line(mark), mark_column(mark),
@@ -480,7 +480,7 @@ static int take_key(Loader *l, Frame *f, const yaml_event_t *event) {
         return 0;
 }
 
-/* ---- events ------------------------------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------------------ */
 
 static int take_event(Loader *l, const yaml_event_t *event) {
         Frame *f = top(l);
@@ -538,7 +538,7 @@ static int load_events(Loader *l) {
         return 0;
 }
 
-/* ---- bytes -------------------------------------------------------------------------------------------------------- */
+/* ---- bytes ------------------------------------------------------------------------------------------- */
 
 static int check_bytes(const char *text, size_t size, ConfErrors *errors) {
         const char *end;
@@ -634,7 +634,7 @@ int conf_document_load(const char *path, ConfErrors *errors, ConfDocument **ret)
         return conf_document_parse(bytes->data ? (const char *) bytes->data : "", bytes->len, errors, ret);
 }
 
-/* ---- nodes -------------------------------------------------------------------------------------------------------- */
+/* ---- nodes ------------------------------------------------------------------------------------------- */
 
 ConfKind conf_node_kind(const ConfNode *n) {
         return n->kind;

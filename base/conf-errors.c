@@ -64,7 +64,7 @@ void conf_errors_keep(ConfErrors *e, ConfDocument *d) {
         g_ptr_array_add(e->documents, conf_document_ref(d));
 }
 
-/* ---- places ------------------------------------------------------------------------------------------------------- */
+/* ---- places ------------------------------------------------------------------------------------------ */
 
 void conf_errors_set_place(ConfErrors *e, const void *field, const ConfNode *node) {
         g_hash_table_insert(e->places, (void *) field, (void *) node);
@@ -127,7 +127,7 @@ char *conf_node_pointer(const ConfNode *n) {
         return g_string_free(out, FALSE);
 }
 
-/* ---- collecting --------------------------------------------------------------------------------------------------- */
+/* ---- collecting -------------------------------------------------------------------------------------- */
 
 static void add(ConfErrors *e, ConfSeverity severity, const ConfNode *node, unsigned line, unsigned column,
                 const char *missing, const char *format, va_list arguments) {
@@ -221,7 +221,7 @@ bool conf_errors_full(const ConfErrors *e) {
         return e->items->len >= CONF_ERRORS_MAX;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading ----------------------------------------------------------------------------------------- */
 
 size_t conf_errors_count(const ConfErrors *e, ConfSeverity severity) {
         return e->counts[severity];

@@ -24,7 +24,7 @@ static void parse_object(Parser *p, const ConfNode *object, const ConfField *fie
                          void *base);
 static void set_absent(Parser *p, const ConfNode *object, const ConfField *field, void *at);
 
-/* ---- ranges ------------------------------------------------------------------------------------------------------- */
+/* ---- ranges ------------------------------------------------------------------------------------------ */
 
 ConfRange conf_field_range(const ConfField *f) {
         ConfRange r = { .min = -INFINITY, .max = INFINITY, .exclusive = f->flags & CONF_EXCLUSIVE };
@@ -53,7 +53,7 @@ static bool in_range(const ConfField *f, double value) {
         return (r.exclusive ? value > r.min : value >= r.min) && value <= r.max;
 }
 
-/* ---- reports ------------------------------------------------------------------------------------------------------ */
+/* ---- reports ----------------------------------------------------------------------------------------- */
 
 static void report_value(Parser *p, ConfSeverity severity, const ConfNode *node, const ConfField *field) {
         static const char *const kinds[] = { "null",     "a boolean", "an integer", "a number",
@@ -92,7 +92,7 @@ static void report_missing(Parser *p, const ConfNode *object, const ConfField *f
         p->holes = true;
 }
 
-/* ---- credentials -------------------------------------------------------------------------------------------------- */
+/* ---- credentials ------------------------------------------------------------------------------------- */
 
 static int credential_read(const char *id, char **ret) {
         const char *folder = getenv("CREDENTIALS_DIRECTORY");
@@ -134,7 +134,7 @@ static void parse_credential(Parser *p, const ConfNode *node, const char **at) {
         *at = conf_arena_strdup(p->arena, secret);
 }
 
-/* ---- scalars ------------------------------------------------------------------------------------------------------ */
+/* ---- scalars ----------------------------------------------------------------------------------------- */
 
 static bool node_number(const ConfNode *node, double *ret) {
         if (node->kind == CONF_INTEGER)
@@ -250,7 +250,7 @@ static void parse_json(Parser *p, const ConfNode *node, const char **at) {
         *at = conf_arena_strdup(p->arena, text);
 }
 
-/* ---- arrays, variants --------------------------------------------------------------------------------------------- */
+/* ---- arrays, variants -------------------------------------------------------------------------------- */
 
 static void parse_array(Parser *p, const ConfNode *node, const ConfField *field, ConfArray *at) {
         size_t n;
@@ -302,7 +302,7 @@ static void parse_variant(Parser *p, const ConfNode *node, const ConfField *fiel
         report_word(p, tag, names);
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------ */
 
 /* What null gives, and absence without a default. */
 static void set_null(const ConfField *field, void *at) {
@@ -446,7 +446,7 @@ static void set_absent(Parser *p, const ConfNode *object, const ConfField *field
         }
 }
 
-/* ---- objects ------------------------------------------------------------------------------------------------------ */
+/* ---- objects ----------------------------------------------------------------------------------------- */
 
 static bool is_known(const ConfField *fields, const char *tag, const char *key) {
         if (tag && streq(tag, key))

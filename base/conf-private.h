@@ -30,7 +30,7 @@ struct ConfNode {
         };
 };
 
-/* ---- scalars (conf-scalar.c) -------------------------------------------------------------------------------------- */
+/* ---- scalars (conf-scalar.c) ------------------------------------------------------------------------- */
 
 /* Sets kind and value of a plain scalar by the core schema. text: terminated, lives as long as the node. */
 void conf_scalar_resolve(const char *text, ConfNode *node);
@@ -40,7 +40,7 @@ bool conf_scalar_differs(const char *text, const ConfNode *node);
  * frees. */
 char *conf_scalar_difference(const char *text, const ConfNode *node, bool secret);
 
-/* ---- texts (conf-text.c) ------------------------------------------------------------------------------------------ */
+/* ---- texts (conf-text.c) ----------------------------------------------------------------------------- */
 
 /* "value" in double quotes, without control characters, cut when long. Caller frees. */
 char *conf_quote(const char *text);
@@ -57,7 +57,7 @@ char *conf_join_quoted(const char *const *words);
 /* The tags of a variant, NULL-terminated. Caller frees the array, not the words. */
 const char **conf_variant_names(const ConfField *field);
 
-/* ---- errors (conf-errors.c) --------------------------------------------------------------------------------------- */
+/* ---- errors (conf-errors.c) -------------------------------------------------------------------------- */
 
 /* Further messages are only counted: their texts need not be made. */
 bool conf_errors_full(const ConfErrors *e);
@@ -75,7 +75,7 @@ ConfNode *conf_errors_node_absent(ConfErrors *e, const ConfNode *object, const c
 /* JSON pointer of a node, cut when very long. Caller frees. */
 char *conf_node_pointer(const ConfNode *n);
 
-/* ---- field tables (conf-parse.c) ---------------------------------------------------------------------------------- */
+/* ---- field tables (conf-parse.c) --------------------------------------------------------------------- */
 
 typedef struct ConfRange {
         bool any; /* there is a range */

@@ -15,7 +15,7 @@ static bool is_one_of(const char *text, const char *const *words) {
         return g_strv_contains(words, text);
 }
 
-/* ---- YAML 1.2 core schema ----------------------------------------------------------------------------------------- */
+/* ---- YAML 1.2 core schema ---------------------------------------------------------------------------- */
 
 static void set_number(ConfNode *node, const char *text, double value) {
         /* No number for us: what does not fit a double stays text, as .inf does. */
@@ -110,7 +110,7 @@ void conf_scalar_resolve(const char *text, ConfNode *node) {
         }
 }
 
-/* ---- YAML 1.1 ----------------------------------------------------------------------------------------------------- */
+/* ---- YAML 1.1 ---------------------------------------------------------------------------------------- */
 
 typedef enum OldKind {
         OLD_STRING,
@@ -308,7 +308,7 @@ static Old old_resolve(const char *text) {
         return old;
 }
 
-/* ---- the difference ----------------------------------------------------------------------------------------------- */
+/* ---- the difference ---------------------------------------------------------------------------------- */
 
 static bool same(const Old *old, const ConfNode *node) {
         switch (node->kind) {

@@ -59,7 +59,7 @@ static void write_documentation(JsonWriter *w, const ConfField *field, ConfForm 
         }
 }
 
-/* ---- rules between the keys of one object ------------------------------------------------------------------------- */
+/* ---- rules between the keys of one object ------------------------------------------------------------ */
 
 static void write_forbidden(JsonWriter *w, const ConfField *fields, const char *instead) {
         json_key(w, "not");
@@ -147,7 +147,7 @@ static void write_rules(JsonWriter *w, const ConfField *fields) {
         json_close_array(w);
 }
 
-/* ---- objects ------------------------------------------------------------------------------------------------------ */
+/* ---- objects ----------------------------------------------------------------------------------------- */
 
 static void write_required(JsonWriter *w, const ConfField *fields, const char *tag, ConfForm form) {
         bool any = tag;
@@ -249,7 +249,7 @@ static void write_variants(JsonWriter *w, const ConfField *field, ConfForm form)
         json_close_array(w);
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------ */
 
 static void write_number(JsonWriter *w, const ConfField *field) {
         write_type(w, field, field->type == CONF_TYPE_INTEGER ? "integer" : "number");

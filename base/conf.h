@@ -16,7 +16,7 @@ typedef struct ConfNode ConfNode;
 typedef struct ConfErrors ConfErrors;
 typedef struct ConfArena ConfArena;
 
-/* ---- errors ------------------------------------------------------------------------------------------------------- */
+/* ---- errors ------------------------------------------------------------------------------------------ */
 
 typedef enum ConfSeverity {
         CONF_WARNING,
@@ -54,7 +54,7 @@ const char *conf_errors_first(const ConfErrors *e, ConfSeverity severity, const 
 void conf_errors_print(ConfErrors *e, FILE *stream);
 void conf_errors_write_json(ConfErrors *e, JsonWriter *w);
 
-/* ---- document ----------------------------------------------------------------------------------------------------- */
+/* ---- document ---------------------------------------------------------------------------------------- */
 
 typedef enum ConfKind { CONF_NULL, CONF_BOOL, CONF_INTEGER, CONF_NUMBER, CONF_STRING, CONF_ARRAY, CONF_OBJECT } ConfKind;
 
@@ -75,7 +75,7 @@ const ConfNode *conf_node_item(const ConfNode *n, size_t i);
 const ConfNode *conf_node_get(const ConfNode *n, const char *key);      /* NULL: absent or n is no object */
 void conf_node_write_json(const ConfNode *n, JsonWriter *w);            /* the value, any kind */
 
-/* ---- field tables ------------------------------------------------------------------------------------------------- */
+/* ---- field tables ------------------------------------------------------------------------------------ */
 
 typedef enum ConfForm { CONF_FORM_NATIVE, CONF_FORM_HAT, _CONF_FORM_MAX, _CONF_FORM_INVALID = -EINVAL } ConfForm;
 

@@ -16,7 +16,7 @@ typedef struct DeviceParser {
         ConfField *other_table; /* for devices of no known type */
 } DeviceParser;
 
-/* ---- form --------------------------------------------------------------------------------------------------------- */
+/* ---- form -------------------------------------------------------------------------------------------- */
 
 /* False: the device says nothing. */
 static bool device_form(const ConfNode *device, ConfForm *ret) {
@@ -44,7 +44,7 @@ ConfForm config_find_form(const ConfNode *root) {
         return form;
 }
 
-/* ---- one device --------------------------------------------------------------------------------------------------- */
+/* ---- one device -------------------------------------------------------------------------------------- */
 
 static const ConfField *table_of(DeviceParser *p, const DeviceType *type) {
         ConfField *table;

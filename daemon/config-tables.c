@@ -31,7 +31,7 @@ static const char *const on_corruption_names[] = {
         NULL,
 };
 
-/* ---- event server ------------------------------------------------------------------------------------------------- */
+/* ---- event server ------------------------------------------------------------------------------------ */
 
 static const ConfField fixed_fields[] = {
         KEY(FixedServerConf, host, CONF_TYPE_STRING, .instead = "address", HOST_LENGTH,
@@ -127,7 +127,7 @@ static const ConfField event_server_fields[] = {
         {}
 };
 
-/* ---- main keys ---------------------------------------------------------------------------------------------------- */
+/* ---- main keys --------------------------------------------------------------------------------------- */
 
 static const ConfField native_log_fields[] = {
         KEY(LogConf, level, CONF_TYPE_ENUM, .names = level_names, .help = "least severity that is logged"),
@@ -178,7 +178,7 @@ const ConfField *config_main_fields(ConfForm form) {
         return form == CONF_FORM_HAT ? hat_fields : native_fields;
 }
 
-/* ---- devices ------------------------------------------------------------------------------------------------------ */
+/* ---- devices ----------------------------------------------------------------------------------------- */
 
 static const ConfField head_fields[] = {
         KEY(DeviceHead, name, CONF_TYPE_STRING, .flags = CONF_REQUIRED | CONF_NAME, .min = 1,

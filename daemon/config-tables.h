@@ -59,12 +59,12 @@ const char *config_selector_value(const DeviceType *type, ConfForm form);
 /* All of them in this build, NULL-terminated. Caller frees the array. */
 const char **config_selector_values(ConfForm form);
 
-/* ---- config-embedded.c -------------------------------------------------------------------------------------------- */
+/* ---- config-embedded.c ------------------------------------------------------------------------------- */
 
 /* What its table cannot say. */
 void config_verify_embedded(const EmbeddedConfig *embedded, ConfClaims *claims, ConfErrors *errors);
 
-/* ---- config-devices.c --------------------------------------------------------------------------------------------- */
+/* ---- config-devices.c -------------------------------------------------------------------------------- */
 
 /* By the first device that says so. Devices that say otherwise are errors of config_parse_devices(). */
 ConfForm config_find_form(const ConfNode *root);

@@ -11,7 +11,7 @@
 #include "base/bounds.h"
 #include "daemon/config-tables.h"
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 static Config *config_new(const char *file) {
         Config *c = g_new0(Config, 1);
@@ -39,7 +39,7 @@ Config *config_unref(Config *c) {
         return NULL;
 }
 
-/* ---- event server ------------------------------------------------------------------------------------------------- */
+/* ---- event server ------------------------------------------------------------------------------------ */
 
 static void set_fixed(Config *c, const FixedServerConf *fixed, ConfErrors *errors) {
         Address address;
@@ -83,7 +83,7 @@ static void set_north(Config *c, MainConf *m, ConfClaims *claims, ConfErrors *er
         }
 }
 
-/* ---- log ---------------------------------------------------------------------------------------------------------- */
+/* ---- log --------------------------------------------------------------------------------------------- */
 
 /* Python's numbers and names of levels. -1: unknown. */
 static int python_level(const char *name) {
@@ -131,7 +131,7 @@ static void set_log(Config *c, const MainConf *m, const ConfNode *root, ConfErro
                 c->log_target = (LogTarget) m->log.target;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------------------------------------- */
 
 static void set_by_form(Config *c, const MainConf *m, const ConfNode *root) {
         const ConfNode *given = conf_node_get(conf_node_get(root, "event_server"), "require_operational");

@@ -70,7 +70,7 @@ struct Request {
         void *userdata;
 };
 
-/* ---- observers ---------------------------------------------------------------------------------------------------- */
+/* ---- observers --------------------------------------------------------------------------------------- */
 
 #define NOTIFY(g, call, ...)                                                                                \
         for (unsigned _i = 0; _i < (g)->watches->len; _i++) {                                               \
@@ -141,7 +141,7 @@ void gateway_proxy_busy(Proxy *p, bool busy) {
         p->gateway->n_busy += busy ? 1U : -1U;
 }
 
-/* ---- north and engine --------------------------------------------------------------------------------------------- */
+/* ---- north and engine -------------------------------------------------------------------------------- */
 
 DeviceReason gateway_get_obstacle(const Gateway *g, const char **ret_detail) {
         MonitorState monitor = north_get_monitor_state(g->north);
@@ -215,7 +215,7 @@ static void gateway_end_export(Gateway *g, int error, const char *detail) {
                 r->callback(error, detail, r->userdata);
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 static void gateway_stopped(Gateway *g) {
         void (*stopped)(void *) = TAKE_PTR(g->stopped);
@@ -397,7 +397,7 @@ void gateway_stop(Gateway *g, void (*stopped)(void *userdata), void *userdata) {
         gateway_check_idle(g);
 }
 
-/* ---- what others read --------------------------------------------------------------------------------------------- */
+/* ---- what others read -------------------------------------------------------------------------------- */
 
 sd_event *gateway_get_event(const Gateway *g) {
         return g->event;
@@ -481,7 +481,7 @@ int gateway_find(const Gateway *g, const char *type, const char *name, Proxy **r
         return 0;
 }
 
-/* ---- enable requests ---------------------------------------------------------------------------------------------- */
+/* ---- enable requests --------------------------------------------------------------------------------- */
 
 static void on_enable_registered(int error, const Event *events, size_t n, bool more_follows, void *userdata) {
         g_autofree Request *r = userdata;
@@ -522,7 +522,7 @@ int proxy_request_enable(Proxy *p, bool enable, RequestCallback callback, void *
         return 0;
 }
 
-/* ---- export ------------------------------------------------------------------------------------------------------- */
+/* ---- export ------------------------------------------------------------------------------------------ */
 
 static void on_exported(int error, const char *detail, void *userdata) {
         gateway_end_export(userdata, error, detail);

@@ -97,7 +97,7 @@ size_t gateway_n_proxies(const Gateway *g);
 Proxy *gateway_get_proxy(const Gateway *g, size_t i);
 int gateway_find(const Gateway *g, const char *type, const char *name, Proxy **ret); /* -ENXIO */
 
-/* ---- observers ---------------------------------------------------------------------------------------------------- */
+/* ---- observers --------------------------------------------------------------------------------------- */
 
 /* NORTH: the event server, its state or the monitor's. */
 typedef enum GatewayField {
@@ -126,7 +126,7 @@ typedef struct GatewayObserver {
 void gateway_add_observer(Gateway *g, const GatewayObserver *observer, void *userdata);
 void gateway_remove_observer(Gateway *g, const GatewayObserver *observer, void *userdata);
 
-/* ---- verbs -------------------------------------------------------------------------------------------------------- */
+/* ---- verbs ------------------------------------------------------------------------------------------- */
 
 typedef struct Request Request;
 /* Once, in a later turn. detail: NULL, or a sentence about the error. */

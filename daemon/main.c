@@ -140,7 +140,7 @@ static int parse_argv(int argc, char *argv[]) {
         return 1;
 }
 
-/* ---- configuration ------------------------------------------------------------------------------------------------ */
+/* ---- configuration ----------------------------------------------------------------------------------- */
 
 static bool errors_are_fatal(const ConfErrors *errors) {
         return conf_errors_count(errors, CONF_ERROR) + conf_errors_count(errors, CONF_RANGE) > 0;
@@ -187,7 +187,7 @@ static int load_config(const char *file, Config **ret) {
         return 0;
 }
 
-/* ---- the running daemon ------------------------------------------------------------------------------------------- */
+/* ---- the running daemon ------------------------------------------------------------------------------ */
 
 typedef struct Daemon {
         sd_event *event;

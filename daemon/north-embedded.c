@@ -58,7 +58,7 @@ static int open_server(sd_event *event, const EmbeddedConfig *config, const Even
         return event_server_new(event, &options, handler, userdata, ret);
 }
 
-/* ---- initial events ----------------------------------------------------------------------------------------------- */
+/* ---- initial events ---------------------------------------------------------------------------------- */
 
 static EventType initial_type(const EmbeddedInitial *initial) {
         const char *const *segments = initial->type.items;
@@ -88,7 +88,7 @@ int north_embedded_register_initial(EventServer *server, const EmbeddedConfig *c
         return r < 0 ? log_error_errno(r, "Cannot register the initial events: %m") : 0;
 }
 
-/* ---- listening ---------------------------------------------------------------------------------------------------- */
+/* ---- listening --------------------------------------------------------------------------------------- */
 
 /* Anybody could connect: a TCP socket that is not loopback, and no token (spec embedded.md 1). */
 static bool is_open_to_all(const EmbeddedConfig *config, int fd) {
@@ -163,7 +163,7 @@ static int listen_on_all(EventServer *server, const EmbeddedConfig *config, cons
         return 0;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------------------------------------- */
 
 int north_embedded_open(sd_event *event, const EmbeddedConfig *config, const ListenFds *fds, const EventServerHandler *handler,
                         void *userdata, EventServer **ret) {

@@ -24,7 +24,7 @@ struct NorthMonitor {
         bool rank_known;
 };
 
-/* ---- what the monitor says ---------------------------------------------------------------------------------------- */
+/* ---- what the monitor says --------------------------------------------------------------------------- */
 
 /* These return whether something is another now. */
 static bool set_active(NorthMonitor *m, const ObserverComponent *components, size_t n) {
@@ -101,7 +101,7 @@ static void on_state(ObserverState state, void *userdata) {
                 log_notice("Monitor server %s has taken the blessing away.", m->label);
 }
 
-/* ---- the connection ----------------------------------------------------------------------------------------------- */
+/* ---- the connection ---------------------------------------------------------------------------------- */
 
 static void on_connected(void *userdata) {
         NorthMonitor *m = userdata;
@@ -156,7 +156,7 @@ static const MonitorClientHandler client_handler = {
         .closed = on_closed,
 };
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 int north_monitor_new(sd_event *event, Resolver *resolver, const Config *config, const MonitorClientOptions *times,
                       const NorthMonitorHandler *handler, void *userdata, NorthMonitor **ret) {
@@ -214,7 +214,7 @@ void north_monitor_close(NorthMonitor *m, usec_t limit) {
         monitor_client_close(m->client, limit);
 }
 
-/* ---- what others read --------------------------------------------------------------------------------------------- */
+/* ---- what others read -------------------------------------------------------------------------------- */
 
 MonitorState north_monitor_get_state(const NorthMonitor *m) {
         if (!m->connected || !m->client)

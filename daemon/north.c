@@ -228,7 +228,7 @@ static void on_reconnect(void *userdata) {
                 north_connect(n);
 }
 
-/* ---- the monitor server ------------------------------------------------------------------------------------------- */
+/* ---- the monitor server ------------------------------------------------------------------------------ */
 
 static void north_begin(North *n, const ObserverEventServer *server) {
         _cleanup_(address_done) Address address = {};
@@ -309,7 +309,7 @@ static const NorthMonitorHandler monitor_handler = {
         .closed = on_stopped,
 };
 
-/* ---- the embedded event server ------------------------------------------------------------------------------------ */
+/* ---- the embedded event server ----------------------------------------------------------------------- */
 
 static void on_server_changed(void *userdata) {
         North *n = userdata;
@@ -346,7 +346,7 @@ static int north_open_server(North *n) {
         return 0;
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 int north_new(sd_event *event, const Config *config, const ListenFds *fds, const NorthHandler *handler, void *userdata,
               North **ret) {

@@ -41,7 +41,7 @@ int device_borrow_fd(Device *d, const char *name) {
         return listen_fds_get(gateway_get_listen_fds(d->host->gateway), name);
 }
 
-/* ---- descriptors that outlive the run ------------------------------------------------------------------------------ */
+/* ---- descriptors that outlive the run ---------------------------------------------------------------- */
 
 /* "gpio/panel/", with nothing in it that a name must not have. */
 static char *stored_prefix(const Proxy *p) {
@@ -100,7 +100,7 @@ void proxy_drop_stored(Proxy *p) {
         drop_stored(p, none);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 void device_started(Device *d) {
         Proxy *p = d->host;
@@ -145,7 +145,7 @@ void device_register(Device *d, const char *const *subtypes, const Timestamp *so
                 engine_register(p->engine, p->prefix.gateway, subtypes, source, payload);
 }
 
-/* ---- queries ------------------------------------------------------------------------------------------------------ */
+/* ---- queries ----------------------------------------------------------------------------------------- */
 
 static void query_unlink(DeviceQuery *q) {
         DeviceQuery **at = &q->proxy->queries;

@@ -120,7 +120,7 @@ int proxy_scan(Proxy *p, const DeviceScanOptions *options, int *ret_reader) {
         return 0;
 }
 
-/* ---- what the scan asks of its host ------------------------------------------------------------------------------- */
+/* ---- what the scan asks of its host ------------------------------------------------------------------ */
 
 void device_scan_tell(Device *d, JsonSpan line) {
         Proxy *p = d->host;

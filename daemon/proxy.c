@@ -18,7 +18,7 @@ static const char *const proxy_state_table[_PROXY_STATE_MAX] = {
 };
 DEFINE_STRING_TABLE(proxy_state, ProxyState, proxy_state_table);
 
-/* ---- what observers see ------------------------------------------------------------------------------------------- */
+/* ---- what observers see ------------------------------------------------------------------------------ */
 
 void proxy_edge_set(ProxyEdge *e, DeviceReason reason, const char *detail) {
         char *copy = g_strdup(detail ?: "");
@@ -145,7 +145,7 @@ void proxy_settle(Proxy *p) {
         }
 }
 
-/* ---- runs --------------------------------------------------------------------------------------------------------- */
+/* ---- runs -------------------------------------------------------------------------------------------- */
 
 /* What a configured, enabled device needs besides: all but a failure, which has its own end. */
 static bool proxy_is_wanted(const Proxy *p) {
@@ -329,7 +329,7 @@ static void on_deadline(void *userdata) {
         }
 }
 
-/* ---- causes ------------------------------------------------------------------------------------------------------- */
+/* ---- causes ------------------------------------------------------------------------------------------ */
 
 void proxy_attach(Proxy *p, Engine *e) {
         p->engine = e;
@@ -445,7 +445,7 @@ int proxy_restart(Proxy *p) {
         return 0;
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 bool proxy_is_idle(const Proxy *p) {
         return !p->device && !p->scan;

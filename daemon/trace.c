@@ -36,7 +36,7 @@ static unsigned trace_count(const Proxy *p) {
         return n;
 }
 
-/* ---- lines ----------------------------------------------------------------------------------------------------------- */
+/* ---- lines ------------------------------------------------------------------------------------------- */
 
 static void write_hex(JsonWriter *w, const uint8_t *data, size_t size) {
         static const char digits[] = "0123456789abcdef";
@@ -95,7 +95,7 @@ static bool trace_take(Trace *t) {
         return true;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------------ */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 /* The tap wakes somebody only while somebody waits for what comes. */
 static void on_record(const TapRecord *record, void *userdata) {

@@ -8,7 +8,7 @@
 #include "dbus/bus-error.h"
 #include "dbus/bus-internal.h"
 
-/* ---- properties --------------------------------------------------------------------------------------------------- */
+/* ---- properties -------------------------------------------------------------------------------------- */
 
 static const ProxyView *view_of(const void *object) {
         const BusDevice *d = object;
@@ -154,7 +154,7 @@ static int get_property(sd_bus *bus, const char *path, const char *interface, co
         return bus_value_append(reply, &v);
 }
 
-/* ---- methods ------------------------------------------------------------------------------------------------------ */
+/* ---- methods ----------------------------------------------------------------------------------------- */
 
 static int method_enable(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         return bus_operation_enable(userdata, call, true, error);
@@ -232,7 +232,7 @@ static int method_restart(sd_bus_message *call, void *userdata, sd_bus_error *er
         return sd_bus_reply_method_return(call, NULL);
 }
 
-/* ---- scan --------------------------------------------------------------------------------------------------------- */
+/* ---- scan -------------------------------------------------------------------------------------------- */
 
 static int set_scan_error(sd_bus_error *ret, int error) {
         switch (error) {
@@ -267,7 +267,7 @@ static int method_scan(sd_bus_message *call, void *userdata, sd_bus_error *error
         return sd_bus_reply_method_return(call, "h", reader);
 }
 
-/* ---- trace -------------------------------------------------------------------------------------------------------- */
+/* ---- trace ------------------------------------------------------------------------------------------- */
 
 static int set_trace_error(sd_bus_error *ret, int error) {
         switch (error) {

@@ -7,7 +7,7 @@
 #include "dbus/bus-error.h"
 #include "dbus/bus-internal.h"
 
-/* ---- properties --------------------------------------------------------------------------------------------------- */
+/* ---- properties -------------------------------------------------------------------------------------- */
 
 static BusValue get_version(const void *object) {
         return bus_string(VERSION);
@@ -117,7 +117,7 @@ static int get_property(sd_bus *bus, const char *path, const char *interface, co
         return bus_value_append(reply, &v);
 }
 
-/* ---- methods ------------------------------------------------------------------------------------------------------ */
+/* ---- methods ----------------------------------------------------------------------------------------- */
 
 static int method_get_device(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;

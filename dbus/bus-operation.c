@@ -74,7 +74,7 @@ static int operation_begin(BusOperation *o, int r, sd_bus_error *error) {
         return 1;
 }
 
-/* ---- enable ------------------------------------------------------------------------------------------------------- */
+/* ---- enable ------------------------------------------------------------------------------------------ */
 
 static int set_enable_error(sd_bus_error *ret, int error, const char *detail) {
         return bus_error_set(ret, error);
@@ -89,7 +89,7 @@ int bus_operation_enable(BusDevice *d, sd_bus_message *call, bool enable, sd_bus
         return operation_begin(o, proxy_request_enable(d->proxy, enable, on_answer, o, &o->request), error);
 }
 
-/* ---- export ------------------------------------------------------------------------------------------------------- */
+/* ---- export ------------------------------------------------------------------------------------------ */
 
 static int set_export_error(sd_bus_error *ret, int error, const char *detail) {
         switch (error) {

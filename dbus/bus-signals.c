@@ -9,7 +9,7 @@
 
 #include "dbus/bus-internal.h"
 
-/* ---- pace --------------------------------------------------------------------------------------------------------- */
+/* ---- pace -------------------------------------------------------------------------------------------- */
 
 static void signals_schedule(Bus *b) {
         if (b->owned && deadline_get(b->tick) == USEC_INFINITY)
@@ -35,7 +35,7 @@ static void note_sent(Bus *b, int r, const char *what) {
                 log_debug_errno(r, "Cannot send %s on D-Bus: %m", what);
 }
 
-/* ---- edges -------------------------------------------------------------------------------------------------------- */
+/* ---- edges ------------------------------------------------------------------------------------------- */
 
 static void device_emit_edge(BusDevice *d, const char *signal, const char *old, const char *new,
                              const ProxyEdge *edge) {
@@ -87,7 +87,7 @@ static void on_proxy_link(Proxy *p, DeviceLink old, void *userdata) {
         device_emit_link(d);
 }
 
-/* ---- what waits for the tick -------------------------------------------------------------------------------------- */
+/* ---- what waits for the tick ------------------------------------------------------------------------- */
 
 static void on_proxy_changed(Proxy *p, ProxyField what, void *userdata) {
         BusDevice *d = bus_device_get(userdata, p);
@@ -157,7 +157,7 @@ void bus_signals_flush(Bus *b) {
                 on_tick(b);
 }
 
-/* ---- devices come and go ------------------------------------------------------------------------------------------ */
+/* ---- devices come and go ----------------------------------------------------------------------------- */
 
 static char *device_path(const DeviceConfig *c) {
         char *path;
@@ -199,7 +199,7 @@ static void device_free(gpointer data) {
         g_free(d);
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 static const GatewayObserver observer = {
         .proxy_added = on_proxy_added,

@@ -44,7 +44,7 @@ static const uint64_t *field_codes(const StatusField *f, const void *base) {
         return base ? (const uint64_t *) ((const uint8_t *) base + f->offset) : NULL;
 }
 
-/* ---- JSON --------------------------------------------------------------------------------------------------------- */
+/* ---- JSON -------------------------------------------------------------------------------------------- */
 
 static void write_codes(JsonWriter *w, const uint64_t *codes) {
         char key[4];
@@ -106,7 +106,7 @@ void bus_type_write(JsonWriter *w, const DeviceType *type, const ProxyView *view
                 write_parts(w, type, device);
 }
 
-/* ---- D-Bus -------------------------------------------------------------------------------------------------------- */
+/* ---- D-Bus ------------------------------------------------------------------------------------------- */
 
 static int append_codes(sd_bus_message *m, const uint64_t *codes) {
         int r;

@@ -15,7 +15,7 @@ uint64_t bus_unsent(const Bus *b) {
         return n;
 }
 
-/* ---- a bus that does not read us ------------------------------------------------------------------------------------ */
+/* ---- a bus that does not read us --------------------------------------------------------------------- */
 
 static void bus_watch(Bus *b);
 
@@ -61,7 +61,7 @@ bool bus_can_send(Bus *b) {
         return true;
 }
 
-/* ---- answers -------------------------------------------------------------------------------------------------------- */
+/* ---- answers ----------------------------------------------------------------------------------------- */
 
 /* What is unsent are the last messages of all, and Bus.sent counts no more than there were. */
 static bool answers_are_sent(const Bus *b, const BusAnswers *a) {
@@ -134,7 +134,7 @@ static int bus_answer_introspect(Bus *b, sd_bus_error *error) {
         return bus_answer_add(b, BUS_INTERFACES_BYTES + g_hash_table_size(b->devices) * BUS_NODE_BYTES, error);
 }
 
-/* ---- what comes ----------------------------------------------------------------------------------------------------- */
+/* ---- what comes -------------------------------------------------------------------------------------- */
 
 int bus_on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Bus *b = userdata;

@@ -14,7 +14,7 @@
 #define SYSTEM_BUS_ADDRESS "unix:path=/run/dbus/system_bus_socket"
 #define LOCAL "org.freedesktop.DBus.Local"
 
-/* ---- ready -------------------------------------------------------------------------------------------------------- */
+/* ---- ready ------------------------------------------------------------------------------------------- */
 
 /* Ready once, in a later turn. */
 static void bus_set_ready(Bus *b) {
@@ -34,7 +34,7 @@ static void on_patience(void *userdata) {
                 b->handler->ready(b->userdata);
 }
 
-/* ---- loss and the next try ---------------------------------------------------------------------------------------- */
+/* ---- loss and the next try --------------------------------------------------------------------------- */
 
 static void bus_retry_later(Bus *b) {
         deadline_set_relative(b->connect, b->retry);
@@ -65,7 +65,7 @@ static void bus_close(Bus *b) {
         b->bus = sd_bus_close_unref(b->bus);
 }
 
-/* ---- the name ----------------------------------------------------------------------------------------------------- */
+/* ---- the name ---------------------------------------------------------------------------------------- */
 
 static void bus_refused(Bus *b, int error) {
         if (b->handler->failed)
@@ -156,7 +156,7 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
         return 0;
 }
 
-/* ---- the connection ----------------------------------------------------------------------------------------------- */
+/* ---- the connection ---------------------------------------------------------------------------------- */
 
 static char *bus_address(const char *where) {
         const char *given;
@@ -255,7 +255,7 @@ static void on_connect(void *userdata) {
                 bus_lose(b, r);
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 /* Whether trying again could help. */
 static bool error_may_pass(int r) {

@@ -151,7 +151,7 @@ extern const DeviceType *const device_types[]; /* NULL-terminated; the build wri
 const DeviceType *device_type_find(const char *name);
 const DeviceType *device_type_find_module(const char *module);
 
-/* ---- the host's side: daemon/proxy.c; in unit tests tests/unit/fake-host.c ---------------------------------------- */
+/* ---- the host's side: daemon/proxy.c; in unit tests tests/unit/fake-host.c --------------------------- */
 
 sd_event *device_get_event(Device *d);
 Resolver *device_get_resolver(Device *d);

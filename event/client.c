@@ -47,7 +47,7 @@ struct EventClient {
         char *detail; /* the server's words when it refused */
 };
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 static void client_drop_requests(EventClient *c) {
         EventerRequest *request;
@@ -121,7 +121,7 @@ static void client_finish_later(EventClient *c, int error) {
         deadline_set(c->deadline, 0);
 }
 
-/* ---- sending ------------------------------------------------------------------------------------------------------ */
+/* ---- sending ----------------------------------------------------------------------------------------- */
 
 static void client_update_deadline(EventClient *c) {
         if (c->state == CLIENT_HANDSHAKE || c->state == CLIENT_ESTABLISHED)
@@ -201,7 +201,7 @@ static void client_on_deadline(void *userdata) {
         client_leave(c);
 }
 
-/* ---- the stream's callbacks --------------------------------------------------------------------------------------- */
+/* ---- the stream's callbacks -------------------------------------------------------------------------- */
 
 static void client_on_connected(Stream *s, void *userdata) {
         EventClient *c = userdata;
@@ -259,7 +259,7 @@ static const StreamHandler client_stream_handler = {
         .closed = client_on_closed,
 };
 
-/* ---- the eventer's calls ------------------------------------------------------------------------------------------ */
+/* ---- the eventer's calls ----------------------------------------------------------------------------- */
 
 static void client_on_accepted(EventerStatus status, void *userdata) {
         EventClient *c = userdata;
@@ -311,7 +311,7 @@ static const EventerHandler client_eventer_handler = {
         .timed_out = client_on_timed_out,
 };
 
-/* ---- public ------------------------------------------------------------------------------------------------------- */
+/* ---- public ------------------------------------------------------------------------------------------ */
 
 static const StreamOptions client_stream_options = {
         .connect_timeout = NORTH_REQUEST_USEC,

@@ -103,7 +103,7 @@ char *event_type_format(EventType type) {
         return g_string_free(s, FALSE);
 }
 
-/* ---- keys ------------------------------------------------------------------------------------------------------------ */
+/* ---- keys -------------------------------------------------------------------------------------------- */
 
 #define FNV_PRIME 16777619U
 #define FNV_BASIS 2166136261U
@@ -135,7 +135,7 @@ gboolean event_type_key_equal(gconstpointer a, gconstpointer b) {
         return event_type_equal(*(const EventType *) a, *(const EventType *) b);
 }
 
-/* ---- timestamps, payloads -------------------------------------------------------------------------------------------- */
+/* ---- timestamps, payloads ---------------------------------------------------------------------------- */
 
 Timestamp timestamp_now(void) {
         usec_t now = now_usec(CLOCK_REALTIME);

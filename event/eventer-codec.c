@@ -9,7 +9,7 @@
 /* What the scratch memory of a list keeps between messages, in elements. */
 #define EVENT_LIST_KEEP 4096U
 
-/* ---- client to server --------------------------------------------------------------------------------------------- */
+/* ---- client to server -------------------------------------------------------------------------------- */
 
 static void event_type_encode(Buffer *b, EventType type) {
         sbs_write_integer(b, (int64_t) type.n);
@@ -144,7 +144,7 @@ void register_event_encode(Buffer *b, size_t bound, EventType prefix, const char
         buffer_commit(b, (size_t) (p - begin));
 }
 
-/* ---- server to client --------------------------------------------------------------------------------------------- */
+/* ---- server to client -------------------------------------------------------------------------------- */
 
 int event_type_decode(SbsReader *r, GArray *subtypes, EventType *ret) {
         guint begin;

@@ -70,7 +70,7 @@ Eventer *eventer_free(Eventer *e) {
         return NULL;
 }
 
-/* ---- output ------------------------------------------------------------------------------------------------------- */
+/* ---- output ------------------------------------------------------------------------------------------ */
 
 /* Where the next message goes. */
 static Buffer *eventer_output_end(Eventer *e) {
@@ -150,7 +150,7 @@ void eventer_connected(Eventer *e, usec_t now) {
         e->connected = true;
 }
 
-/* ---- registrations and requests ----------------------------------------------------------------------------------- */
+/* ---- registrations and requests ---------------------------------------------------------------------- */
 
 int eventer_register(Eventer *e, EventType prefix, const char *const *subtypes, const Timestamp *source,
                      const Payload *payload) {
@@ -250,7 +250,7 @@ static EventerRequest *eventer_take_request(Eventer *e, EventerRequestKind kind,
         return NULL;
 }
 
-/* ---- messages of the server --------------------------------------------------------------------------------------- */
+/* ---- messages of the server -------------------------------------------------------------------------- */
 
 static int status_decode(SbsReader *r, EventerStatus *ret) {
         unsigned status;
@@ -414,7 +414,7 @@ void eventer_end(Eventer *e) {
         e->ended = true;
 }
 
-/* ---- time --------------------------------------------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------------------------------------- */
 
 usec_t eventer_deadline(const Eventer *e) {
         const EventerRequest *oldest = e->requests.head ? e->requests.head->data : NULL;

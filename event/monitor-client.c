@@ -30,7 +30,7 @@ struct MonitorClient {
         bool closing, ended;
 };
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 static void client_destroy(MonitorClient *c) {
         observer_free(c->observer);
@@ -76,7 +76,7 @@ static void client_finish(MonitorClient *c, int error) {
         c->handler->closed(error, describe(error), c->userdata);
 }
 
-/* ---- sending and time --------------------------------------------------------------------------------------------- */
+/* ---- sending and time -------------------------------------------------------------------------------- */
 
 static void client_flush(MonitorClient *c) {
         Buffer *output;
@@ -132,7 +132,7 @@ static int client_start_heartbeat(MonitorClient *c) {
         return sd_event_source_set_enabled(c->heartbeat, SD_EVENT_ON);
 }
 
-/* ---- observer ----------------------------------------------------------------------------------------------------- */
+/* ---- observer ---------------------------------------------------------------------------------------- */
 
 static void on_components(const ObserverComponent *components, size_t n, const ObserverComponent *own, void *userdata) {
         MonitorClient *c = userdata;
@@ -172,7 +172,7 @@ ObserverState monitor_client_get_state(const MonitorClient *c) {
         return c->observer ? observer_get_state(c->observer) : OBSERVER_IDLE;
 }
 
-/* ---- stream ------------------------------------------------------------------------------------------------------- */
+/* ---- stream ------------------------------------------------------------------------------------------ */
 
 static void on_connected(Stream *s, void *userdata) {
         MonitorClient *c = userdata;

@@ -29,7 +29,7 @@ struct Observer {
         int64_t requested, echo;
 };
 
-/* ---- event servers ------------------------------------------------------------------------------------------------ */
+/* ---- event servers ----------------------------------------------------------------------------------- */
 
 void observer_event_server_done(ObserverEventServer *s) {
         g_free(s->host);
@@ -94,7 +94,7 @@ int observer_find_event_server(const ObserverComponent *components, size_t n, co
         return -ENOENT;
 }
 
-/* ---- what is sent ------------------------------------------------------------------------------------------------- */
+/* ---- what is sent ------------------------------------------------------------------------------------ */
 
 /* Always everything (wire.md 6.2). */
 static void observer_send(Observer *o) {
@@ -110,7 +110,7 @@ static void observer_send(Observer *o) {
                             &o->output);
 }
 
-/* ---- the part ----------------------------------------------------------------------------------------------------- */
+/* ---- the part ---------------------------------------------------------------------------------------- */
 
 static void observer_enter(Observer *o, ObserverState state) {
         if (o->state == state)
@@ -205,7 +205,7 @@ ObserverState observer_get_state(const Observer *o) {
         return o->state;
 }
 
-/* ---- what comes --------------------------------------------------------------------------------------------------- */
+/* ---- what comes -------------------------------------------------------------------------------------- */
 
 static int read_optional_float(SbsReader *r, double *ret) {
         unsigned has;
@@ -300,7 +300,7 @@ int64_t observer_receive(Observer *o, const uint8_t *data, size_t size, usec_t n
         }
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 Observer *observer_new(usec_t now, usec_t ping_delay, usec_t ping_timeout, const char *name, const char *group,
                        const ObserverHandler *handler, void *userdata) {

@@ -21,7 +21,7 @@ static const char *const kind_names[] = {
 };
 DEFINE_STRING_TABLE(tap_kind, TapKind, kind_names);
 
-/* ---- ring ------------------------------------------------------------------------------------------------------------ */
+/* ---- ring -------------------------------------------------------------------------------------------- */
 
 static size_t record_size(TapHeader h) {
         return (sizeof(TapHeader) + h.size + 7) & ~(size_t) 7;
@@ -113,7 +113,7 @@ void tap_done(LinkTap *t) {
         t->ring = t->frozen = (TapRing) {};
 }
 
-/* ---- failures -------------------------------------------------------------------------------------------------------- */
+/* ---- failures ---------------------------------------------------------------------------------------- */
 
 /* At the same offsets, so that a cursor fits both. */
 static void tap_freeze(LinkTap *t) {
@@ -168,7 +168,7 @@ void tap_closed(LinkTap *t, bool failed, usec_t when, uint32_t connection, const
                 tap_note_failure(t, when);
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------- */
 
 TapCursor tap_oldest(const LinkTap *t) {
         return (TapCursor) { .next = t->frozen.data ? MIN(t->frozen.first, t->ring.first) : t->ring.first };

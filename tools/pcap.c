@@ -41,7 +41,7 @@ typedef struct Connection {
         uint32_t client, server;
 } Connection;
 
-/* ---- bytes, big-endian ----------------------------------------------------------------------------------------------- */
+/* ---- bytes, big-endian ------------------------------------------------------------------------------- */
 
 typedef struct Header {
         uint8_t data[HEADER_MAX];
@@ -73,7 +73,7 @@ static uint16_t checksum(uint32_t sum) {
         return (uint16_t) ~sum;
 }
 
-/* ---- headers --------------------------------------------------------------------------------------------------------- */
+/* ---- headers ----------------------------------------------------------------------------------------- */
 
 static Connection *pcap_connection(Pcap *p, uint32_t number) {
         Connection *c = g_hash_table_lookup(p->connections, GUINT_TO_POINTER(number));
@@ -152,7 +152,7 @@ static void make_tags(const Pcap *p, const PcapPacket *k, Header *ret) {
         add_tag(ret, TAG_END, "", 0);
 }
 
-/* ---- file ------------------------------------------------------------------------------------------------------------ */
+/* ---- file -------------------------------------------------------------------------------------------- */
 
 static int pcap_put(Pcap *p, const void *data, size_t size) {
         return size == 0 || fwrite(data, size, 1, p->file) == 1 ? 0 : errno > 0 ? -errno : -EIO;

@@ -36,7 +36,7 @@ typedef struct Tracing {
         Pcap *pcap;             /* from the first record on that says its protocol */
 } Tracing;
 
-/* ---- text ------------------------------------------------------------------------------------------------------------ */
+/* ---- text -------------------------------------------------------------------------------------------- */
 
 /* Milliseconds and microseconds apart, so that either can be read. */
 static void print_time(Tracing *t, usec_t realtime) {
@@ -135,7 +135,7 @@ static void print_record(Tracing *t, JsonObject *o) {
         putchar('\n');
 }
 
-/* ---- capture --------------------------------------------------------------------------------------------------------- */
+/* ---- capture ----------------------------------------------------------------------------------------- */
 
 static const Capture *find_capture(const char *protocol) {
         for (size_t i = 0; i < ELEMENTSOF(captures); i++)
@@ -184,7 +184,7 @@ static ExitStatus capture_record(Tracing *t, JsonObject *o) {
         return r < 0 ? complain(CTL_FAILED, "Cannot write %s: %s", t->options->pcap, g_strerror(-r)) : CTL_OK;
 }
 
-/* ---- records --------------------------------------------------------------------------------------------------------- */
+/* ---- records ----------------------------------------------------------------------------------------- */
 
 static ExitStatus show_record(Tracing *t, const char *line) {
         g_autoptr(JsonNode) root = parse_object(line);
@@ -240,7 +240,7 @@ static ExitStatus take_line(Tracing *t, const char *line) {
         return s;
 }
 
-/* ---- the socket ------------------------------------------------------------------------------------------------------ */
+/* ---- the socket -------------------------------------------------------------------------------------- */
 
 static ExitStatus follow(Tracing *t, LineReader *reader) {
         while (!is_enough(t)) {

@@ -127,7 +127,7 @@ static uint64_t bits_bounded(int64_t n) {
         return MIN((uint64_t) n, BITS_HUGE);
 }
 
-/* ---- what bits mean ------------------------------------------------------------------------------------ */
+/* ---- what bits mean ---------------------------------------------------------------------------------- */
 
 static const char *const value_type_names[] = {
         [MODBUS_VALUE_BOOL] = "bool",

@@ -22,7 +22,7 @@ void connection_end(Connection *c, int error) {
         connection_mark(c);
 }
 
-/* ---- what is unsent ----------------------------------------------------------------------------------------------- */
+/* ---- what is unsent ---------------------------------------------------------------------------------- */
 
 static size_t connection_unsent(const Connection *c) {
         return buffer_size(peer_output(c->peer)) + stream_unsent(c->stream);
@@ -52,7 +52,7 @@ static void connection_write(Connection *c) {
         connection_account(c);
 }
 
-/* ---- what all hold together --------------------------------------------------------------------------------------- */
+/* ---- what all hold together -------------------------------------------------------------------------- */
 
 static void connection_count_held(Connection *c) {
         size_t held = c->unread + buffer_size(peer_output(c->peer)) + stream_output_memory(c->stream);
@@ -84,7 +84,7 @@ static void connection_added(Connection *c) {
         connection_mark(c);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading ----------------------------------------------------------------------------------------- */
 
 /* Enough has come of it, or of all. */
 static bool connection_is_full(const Connection *c) {
@@ -155,7 +155,7 @@ static size_t connection_on_received(Stream *s, const uint8_t *data, size_t size
         return size - kept;
 }
 
-/* ---- time --------------------------------------------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------------------------------------- */
 
 static usec_t connection_stall_deadline(const Connection *c) {
         return stream_stall_deadline(c->stream, EVENT_SERVER_STALL_USEC);
@@ -189,7 +189,7 @@ void connection_flush(Connection *c) {
         deadline_set(c->deadline, MIN(peer_deadline(c->peer), connection_stall_deadline(c)));
 }
 
-/* ---- the stream's and the peer's calls ---------------------------------------------------------------------------- */
+/* ---- the stream's and the peer's calls --------------------------------------------------------------- */
 
 static void connection_on_drained(Stream *s, void *userdata) {
         connection_mark(userdata);
@@ -231,7 +231,7 @@ static const PeerHandler connection_peer_handler = {
         .query = connection_on_query,
 };
 
-/* ---- sending ------------------------------------------------------------------------------------------------------ */
+/* ---- sending ----------------------------------------------------------------------------------------- */
 
 void connection_accept(Connection *c, EventerStatus status, const PeerInit *init, bool deaf) {
         c->subscription = subscription_new(init->subscriptions, init->n_subscriptions);
@@ -331,7 +331,7 @@ void connection_close_flushed(Connection *c, usec_t limit) {
         stream_close_flushed(c->stream, limit);
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 int connection_new(sd_event *event, int fd, ConnectionKind kind, char *who, ConnectionPool *pool,
                    const ConnectionHandler *handler, void *userdata, Connection **ret) {

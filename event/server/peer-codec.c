@@ -30,7 +30,7 @@ void peer_scratch_trim(PeerScratch *s) {
         peer_scratch_init(s);
 }
 
-/* ---- types of subscriptions and queries --------------------------------------------------------------------------- */
+/* ---- types of subscriptions and queries -------------------------------------------------------------- */
 
 static void scratch_clear(PeerScratch *s) {
         event_list_clear(&s->list);
@@ -103,7 +103,7 @@ static int optional_types_decode(SbsReader *r, PeerScratch *s, EventerQuery *q) 
         return 0;
 }
 
-/* ---- init --------------------------------------------------------------------------------------------------------- */
+/* ---- init -------------------------------------------------------------------------------------------- */
 
 int init_request_decode(SbsReader *r, PeerScratch *s, PeerInit *ret) {
         PeerInit init = { 0 };
@@ -133,7 +133,7 @@ int init_request_decode(SbsReader *r, PeerScratch *s, PeerInit *ret) {
         return 0;
 }
 
-/* ---- registration ------------------------------------------------------------------------------------------------- */
+/* ---- registration ------------------------------------------------------------------------------------ */
 
 static int source_decode(SbsReader *r, Event *e) {
         unsigned has;
@@ -199,7 +199,7 @@ int register_request_decode(SbsReader *r, PeerScratch *s, const Event **ret, siz
         return 0;
 }
 
-/* ---- query -------------------------------------------------------------------------------------------------------- */
+/* ---- query ------------------------------------------------------------------------------------------- */
 
 /* Optional(Timestamp), a bound. Microseconds beyond a second select as the reference compares them: all of
  * that second comes before them. */
@@ -307,7 +307,7 @@ int query_decode(SbsReader *r, PeerScratch *s, EventerQuery *ret) {
         return 0;
 }
 
-/* ---- events ------------------------------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------------------ */
 
 size_t event_bound(const Event *e) {
         /* id, count, timestamp, optional source, payload: two choices and two lengths */

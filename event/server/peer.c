@@ -66,7 +66,7 @@ Buffer *peer_output(Peer *p) {
         return &p->out;
 }
 
-/* ---- answers and notifications ------------------------------------------------------------------------------------ */
+/* ---- answers and notifications ----------------------------------------------------------------------- */
 
 void peer_accept(Peer *p, EventerStatus status) {
         uint8_t body[2 * SBS_INTEGER_MAX];
@@ -136,7 +136,7 @@ void peer_answer_query(Peer *p, const void *result, size_t size) {
         p->waiting = false;
 }
 
-/* ---- messages of the client --------------------------------------------------------------------------------------- */
+/* ---- messages of the client -------------------------------------------------------------------------- */
 
 static int process_init(Peer *p, const ChatterMessage *m, SbsReader *r) {
         PeerInit init;
@@ -247,7 +247,7 @@ int64_t peer_receive(Peer *p, const uint8_t *data, size_t size, usec_t now) {
         return r;
 }
 
-/* ---- time --------------------------------------------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------------------------------------- */
 
 usec_t peer_deadline(const Peer *p) {
         return MIN(p->deadline, chatter_deadline(&p->chatter));

@@ -49,7 +49,7 @@ struct EventServer {
         void *stopped_userdata;
 };
 
-/* ---- sessions.c --------------------------------------------------------------------------------------------------- */
+/* ---- sessions.c -------------------------------------------------------------------------------------- */
 
 void sessions_set_up(EventServer *s, const StoreHead *head);
 void sessions_tear_down(EventServer *s); /* before the storage is closed */
@@ -62,7 +62,7 @@ void sessions_on_written(Session *session, int error, void *userdata);
 /* The client is gone. */
 void sessions_forget(EventServer *s, Connection *c);
 
-/* ---- server-store.c ----------------------------------------------------------------------------------------------- */
+/* ---- server-store.c ---------------------------------------------------------------------------------- */
 
 /* <0: logged. */
 int server_open_store(const EventServerOptions *options, Store **ret);
@@ -70,7 +70,7 @@ bool server_may_set_aside(const EventServerOptions *options);
 void server_log_store_error(const char *path, int error, const char *detail);
 void server_log_set_aside(const char *path, const char *aside);
 
-/* ---- server.c ----------------------------------------------------------------------------------------------------- */
+/* ---- server.c ---------------------------------------------------------------------------------------- */
 
 /* The client registered `what`, which was not taken. */
 void server_log_refused(EventServer *s, const Connection *c, const char *what);

@@ -38,7 +38,7 @@ static bool may_log(EventServer *s) {
         return true;
 }
 
-/* ---- events of the server itself (wire.md 5.5) -------------------------------------------------------------------- */
+/* ---- events of the server itself (wire.md 5.5) ------------------------------------------------------- */
 
 /* name: NULL text: none */
 static int64_t register_state(EventServer *s, const char *subject, Subtype name, const char *json) {
@@ -54,7 +54,7 @@ static int64_t register_state(EventServer *s, const char *subject, Subtype name,
         return sessions_register_own(s, &e, 1);
 }
 
-/* ---- clients ------------------------------------------------------------------------------------------------------ */
+/* ---- clients ----------------------------------------------------------------------------------------- */
 
 static void update_prompt(EventServer *s) {
         storage_set_prompt(s->storage, s->n_persisted > 0 || s->stopping);
@@ -294,7 +294,7 @@ int event_server_connect(EventServer *s, int *ret_fd) {
         return 0;
 }
 
-/* ---- the storage -------------------------------------------------------------------------------------------------- */
+/* ---- the storage ------------------------------------------------------------------------------------- */
 
 /* What had to go is said in any case. */
 static void server_on_mended(EventServer *s) {
@@ -339,7 +339,7 @@ static void server_on_congested(bool congested, void *userdata) {
                         connection_resume(l->data);
 }
 
-/* ---- the end of a turn -------------------------------------------------------------------------------------------- */
+/* ---- the end of a turn ------------------------------------------------------------------------------- */
 
 /* The callee may free the server: the last thing. */
 static void server_finish_stop(EventServer *s) {
@@ -402,7 +402,7 @@ static void server_on_limit(void *userdata) {
         server_finish_stop(userdata);
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 /* Found later than at the start: one who was connected has seen what is gone, and asks again. */
 static void server_on_damaged(const char *aside, const char *detail, void *userdata) {
@@ -559,7 +559,7 @@ int event_server_register_initial(EventServer *s, const EventServerInitial *init
         return 0;
 }
 
-/* ---- listening ---------------------------------------------------------------------------------------------------- */
+/* ---- listening --------------------------------------------------------------------------------------- */
 
 static void server_add_listener(EventServer *s, Listener *l) {
         struct sockaddr_un sun = { 0 };
@@ -638,7 +638,7 @@ const char *event_server_get_address(const EventServer *s) {
         return s->unix_address ?: s->tcp_address ?: "";
 }
 
-/* ---- state and end ------------------------------------------------------------------------------------------------ */
+/* ---- state and end ----------------------------------------------------------------------------------- */
 
 const char *event_server_get_trouble(const EventServer *s) {
         return s->trouble;

@@ -39,7 +39,7 @@ void sessions_tear_down(EventServer *s) {
         g_array_unref(s->ends);
 }
 
-/* ---- notifications ------------------------------------------------------------------------------------------------ */
+/* ---- notifications ----------------------------------------------------------------------------------- */
 
 /* The events of a session, and where each ends. Bytes that the server made itself: they decode. */
 static void view_decode(EventServer *s, SessionView *view) {
@@ -85,7 +85,7 @@ static void notify_session(EventServer *s, const Session *session, bool persiste
         event_list_clear(&s->decoded);
 }
 
-/* ---- order and answers -------------------------------------------------------------------------------------------- */
+/* ---- order and answers ------------------------------------------------------------------------------- */
 
 static void answer(Connection *c, int64_t conversation, int error, const Session *session) {
         connection_answer_registered(c, conversation, error < 0 ? NULL : session);
@@ -153,7 +153,7 @@ void sessions_forget(EventServer *s, Connection *c) {
         }
 }
 
-/* ---- registration ------------------------------------------------------------------------------------------------- */
+/* ---- registration ------------------------------------------------------------------------------------ */
 
 /* No session comes of it; its answer keeps the order of the client's. */
 static void answer_at_once(EventServer *s, Connection *owner, int64_t conversation, int error) {

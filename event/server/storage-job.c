@@ -31,7 +31,7 @@ StorageQuery *storage_query_free(StorageQuery *q) {
         return NULL;
 }
 
-/* ---- the core ----------------------------------------------------------------------------------------------------- */
+/* ---- the core ---------------------------------------------------------------------------------------- */
 
 StorageCore *storage_core_new(Store *store, const StoreOptions *replacement, const char *copy_path) {
         StorageCore *c = g_new0(StorageCore, 1);
@@ -78,7 +78,7 @@ void storage_core_unref(StorageCore *c) {
         g_free(c);
 }
 
-/* ---- the tasks ---------------------------------------------------------------------------------------------------- */
+/* ---- the tasks --------------------------------------------------------------------------------------- */
 
 static int write_session(StorageCore *c, const Session *session) {
         SbsReader reader = { .at = session->events, .end = session->events + session->size };
@@ -184,7 +184,7 @@ static void storage_job_run(WorkerJob *job) {
                 (void) sem_post(&j->core->finished);
 }
 
-/* ---- jobs --------------------------------------------------------------------------------------------------------- */
+/* ---- jobs -------------------------------------------------------------------------------------------- */
 
 static void storage_job_drop(WorkerJob *job) {
         (void) storage_job_free((StorageJob *) job);

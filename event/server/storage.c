@@ -56,7 +56,7 @@ static size_t session_cost(const Session *session) {
         return sizeof(Session) + session->size;
 }
 
-/* ---- queues of sessions ------------------------------------------------------------------------------------------- */
+/* ---- queues of sessions ------------------------------------------------------------------------------ */
 
 static void waiting_push(Storage *s, Session *session) {
         g_queue_push_tail_link(&s->waiting, &session->link);
@@ -98,7 +98,7 @@ static void queue_free_sessions(GQueue *sessions) {
                 (void) session_free(link->data);
 }
 
-/* ---- what is next ------------------------------------------------------------------------------------------------- */
+/* ---- what is next ------------------------------------------------------------------------------------ */
 
 /* What it is to see has not all been written. */
 static bool query_is_behind(const Storage *s, const StorageQuery *q) {
@@ -240,7 +240,7 @@ static void storage_next(Storage *s) {
         deadline_set(s->deadline, next);
 }
 
-/* ---- from the loop: what the owner hears -------------------------------------------------------------------------- */
+/* ---- from the loop: what the owner hears ------------------------------------------------------------- */
 
 /* What is kept through trouble has a bound; the newest says more than the oldest. */
 static void storage_drop_kept(Storage *s) {
@@ -271,7 +271,7 @@ static void storage_on_time(void *userdata) {
         storage_turn(userdata);
 }
 
-/* ---- the end of a job --------------------------------------------------------------------------------------------- */
+/* ---- the end of a job -------------------------------------------------------------------------------- */
 
 static void write_succeeded(Storage *s, StorageJob *j) {
         GQueue committed = G_QUEUE_INIT;
@@ -436,7 +436,7 @@ static void storage_on_job(WorkerJob *job) {
         storage_turn(s);
 }
 
-/* ---- public ------------------------------------------------------------------------------------------------------- */
+/* ---- public ------------------------------------------------------------------------------------------ */
 
 static int storage_set_up(Storage *s) {
         int r;

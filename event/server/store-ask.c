@@ -5,7 +5,7 @@
 
 #include "event/server/store-query.h"
 
-/* ---- types -------------------------------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------------------------- */
 
 static bool is_wildcard(Subtype subtype) {
         return subtype_is(subtype, "?") || subtype_is(subtype, "*");
@@ -92,7 +92,7 @@ static int query_take_types(StoreQuery *q, const EventType *types, size_t n) {
         return 0;
 }
 
-/* ---- numbers ------------------------------------------------------------------------------------------------------ */
+/* ---- numbers ----------------------------------------------------------------------------------------- */
 
 static int take_bound(const Timestamp *t, bool *ret_has, Timestamp *ret) {
         *ret_has = t != NULL;
@@ -133,7 +133,7 @@ static int query_take_server(StoreQuery *q, const EventerQuery *query) {
         return query_take_limit(q, query->max_results);
 }
 
-/* ---- new and free ------------------------------------------------------------------------------------------------- */
+/* ---- new and free ------------------------------------------------------------------------------------ */
 
 static int query_take(StoreQuery *q, const EventerQuery *query) {
         int r;

@@ -13,7 +13,7 @@
 
 #include "event/server/store.h"
 
-/* ---- statements --------------------------------------------------------------------------------------------------- */
+/* ---- statements -------------------------------------------------------------------------------------- */
 
 typedef enum StoreStatement {
         STORE_BEGIN,
@@ -58,7 +58,7 @@ typedef enum StoreColumn {
         COLUMN_PAYLOAD,
 } StoreColumn;
 
-/* ---- types that were seen ----------------------------------------------------------------------------------------- */
+/* ---- types that were seen ---------------------------------------------------------------------------- */
 
 /* Types are told apart by a keyed hash of 128 bits, which nobody who does not know the key can make collide:
  * the cache holds no type itself. */
@@ -84,7 +84,7 @@ void type_cache_clear(TypeCache *c);    /* and frees */
 TypeSlot *type_cache_find(TypeCache *c, const void *type, size_t size);
 void type_cache_fill(TypeCache *c, TypeSlot *slot, uint32_t id, int64_t last);
 
-/* ---- latest events not yet written -------------------------------------------------------------------------------- */
+/* ---- latest events not yet written ------------------------------------------------------------------- */
 
 /* What one transaction writes of the latest events: only the last one of each type, all together, in the
  * order of the table. */
@@ -111,7 +111,7 @@ int changes_write(Changes *c, Store *s);
 #define STORE_FREE_PAGES 256U
 #define STORE_FREE_PART 8
 
-/* ---- the store ---------------------------------------------------------------------------------------------------- */
+/* ---- the store --------------------------------------------------------------------------------------- */
 
 /* Where the store stands; numbers of events begin with 1. */
 typedef struct StorePlace {
@@ -192,7 +192,7 @@ int store_seek_time(Store *s, Timestamp t, bool after, int64_t *ret);
 /* The same by session and instance. */
 int store_seek_id(Store *s, const EventId *id, bool after, int64_t *ret);
 
-/* ---- the write-ahead log ------------------------------------------------------------------------------------------ */
+/* ---- the write-ahead log ----------------------------------------------------------------------------- */
 
 /* Pages of 4 KiB in it: trimming, in the background, writes it back from the first number on; a commit, which
  * somebody may wait for, from the second on. */

@@ -64,7 +64,7 @@ static const char schema_sql[] =
                 "PRAGMA user_version = " TEXT(VERSION) ";"
                 "COMMIT;";
 
-/* ---- what is there ------------------------------------------------------------------------------------------------ */
+/* ---- what is there ----------------------------------------------------------------------------------- */
 
 static int store_exec(Store *s, const char *sql) {
         int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
@@ -189,7 +189,7 @@ static int store_read_place(Store *s) {
         return 0;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* ---- opening ----------------------------------------------------------------------------------------- */
 
 static bool in_memory(const char *path) {
         return streq(path, ":memory:");
@@ -292,7 +292,7 @@ int store_open(const StoreOptions *options, Store **ret, char **ret_detail) {
         return 0;
 }
 
-/* ---- setting aside ------------------------------------------------------------------------------------------------ */
+/* ---- setting aside ----------------------------------------------------------------------------------- */
 
 static int move(const char *from, const char *to, const char *suffix) {
         g_autofree char *a = g_strconcat(from, suffix, NULL), *b = g_strconcat(to, suffix, NULL);

@@ -11,7 +11,7 @@ static void answer_is_complete(StoreQuery *q) {
         q->phase = PHASE_END;
 }
 
-/* ---- types -------------------------------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------------------------- */
 
 static bool key_in_range(const KeyRange *range, const void *key, size_t size) {
         if (range->exact ? size != range->size : size < range->size)
@@ -136,7 +136,7 @@ static int query_types(Store *s, StoreQuery *q, Buffer *out) {
         return MIN(r, 0);
 }
 
-/* ---- along the history -------------------------------------------------------------------------------------------- */
+/* ---- along the history ------------------------------------------------------------------------------- */
 
 static Place row_place(const StoreQuery *q, sqlite3_stmt *row) {
         Place place = { .number = sqlite3_column_int64(row, COLUMN_NUMBER) };
@@ -273,7 +273,7 @@ static int query_give_collected(Store *s, StoreQuery *q, Buffer *out) {
         return MIN(r, 0);
 }
 
-/* ---- latest events that history no longer has (server) ------------------------------------------------------------ */
+/* ---- latest events that history no longer has (server) ----------------------------------------------- */
 
 static bool id_is_after(const EventId *a, const EventId *b) {
         return a->session > b->session || (a->session == b->session && a->instance > b->instance);
@@ -338,7 +338,7 @@ static int query_give_remains(Store *s, StoreQuery *q, Buffer *out) {
         return MIN(r, 0);
 }
 
-/* ---- the first step ----------------------------------------------------------------------------------------------- */
+/* ---- the first step ---------------------------------------------------------------------------------- */
 
 /* The place where the scan begins, so that what it meets lies behind. */
 static Place place_begin(const StoreQuery *q) {
@@ -445,7 +445,7 @@ static int query_begin(Store *s, StoreQuery *q, Buffer *out) {
         }
 }
 
-/* ---- steps -------------------------------------------------------------------------------------------------------- */
+/* ---- steps ------------------------------------------------------------------------------------------- */
 
 /* What was not yet committed may have been undone since the last step, and its numbers used again. */
 static void query_follow(const Store *s, StoreQuery *q) {

@@ -86,7 +86,7 @@ struct StoreQuery {
         Buffer type_bytes;
 };
 
-/* ---- store-walk.c ------------------------------------------------------------------------------------------------- */
+/* ---- store-walk.c ------------------------------------------------------------------------------------ */
 
 /* <0: a comes before b in the result. */
 int place_compare(const StoreQuery *q, const Place *a, const Place *b);
@@ -100,7 +100,7 @@ int query_walk_begin(Store *s, StoreQuery *q);
 bool query_wants_type(const StoreQuery *q, int64_t type);
 bool query_wants_source(const StoreQuery *q, bool has_source, Timestamp source);
 
-/* ---- store-answer.c ----------------------------------------------------------------------------------------------- */
+/* ---- store-answer.c ---------------------------------------------------------------------------------- */
 
 void answer_begin(Buffer *out);
 /* 1: given, 0: the answer is full and more follows, <0. */

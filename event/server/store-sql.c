@@ -40,7 +40,7 @@ static const char *const statement_sql[_STORE_STATEMENT_MAX] = {
                                             "ORDER BY source_s DESC, source_us DESC, id DESC",
 };
 
-/* ---- failures ----------------------------------------------------------------------------------------------------- */
+/* ---- failures ---------------------------------------------------------------------------------------- */
 
 /* An errno that says more than "input or output failed": that of the call that failed, behind which SQLite
  * made none that could. It is cleared before what may fail in a running store (a read that ends too soon
@@ -117,7 +117,7 @@ int store_error(Store *s, int rc) {
         return store_error_text(s, error, text);
 }
 
-/* ---- statements --------------------------------------------------------------------------------------------------- */
+/* ---- statements -------------------------------------------------------------------------------------- */
 
 int store_prepare_all(Store *s) {
         for (StoreStatement i = 0; i < _STORE_STATEMENT_MAX; i++) {
@@ -203,7 +203,7 @@ void bind_payload(sqlite3_stmt *statement, int i, const Payload *payload) {
         }
 }
 
-/* ---- finding a place in history ----------------------------------------------------------------------------------- */
+/* ---- finding a place in history ---------------------------------------------------------------------- */
 
 static int compare_id(const EventId *a, const EventId *b) {
         if (a->session != b->session)

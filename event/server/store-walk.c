@@ -6,7 +6,7 @@
 
 #include "event/server/store-query.h"
 
-/* ---- order -------------------------------------------------------------------------------------------------------- */
+/* ---- order ------------------------------------------------------------------------------------------- */
 
 int place_compare(const StoreQuery *q, const Place *a, const Place *b) {
         int c = a->s != b->s   ? (a->s < b->s ? -1 : 1) :
@@ -64,7 +64,7 @@ void query_collected_sort(StoreQuery *q) {
         q->given = 0;
 }
 
-/* ---- what is wanted ----------------------------------------------------------------------------------------------- */
+/* ---- what is wanted ---------------------------------------------------------------------------------- */
 
 bool query_wants_type(const StoreQuery *q, int64_t type) {
         if (q->all)
@@ -79,7 +79,7 @@ bool query_wants_source(const StoreQuery *q, bool has_source, Timestamp source) 
                (!q->has_source_to || timestamp_compare(&source, &q->source_to) <= 0);
 }
 
-/* ---- the walk ----------------------------------------------------------------------------------------------------- */
+/* ---- the walk ---------------------------------------------------------------------------------------- */
 
 static void chains_down(GArray *chains, guint i) {
         Chain *c = (Chain *) (void *) chains->data;

@@ -48,7 +48,7 @@ const char *store_detail(const Store *s) {
         return s->detail ?: "";
 }
 
-/* ---- transactions ------------------------------------------------------------------------------------------------- */
+/* ---- transactions ------------------------------------------------------------------------------------ */
 
 static int store_begin(Store *s) {
         int r;
@@ -169,7 +169,7 @@ int store_probe(Store *s) {
         return r < 0 ? store_undo(s, r) : store_end(s);
 }
 
-/* ---- types -------------------------------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------------------------- */
 
 void store_key(Buffer *b, const Subtype *subtypes, size_t n) {
         for (size_t i = 0; i < n; i++)
@@ -241,7 +241,7 @@ static int store_add_type(Store *s, EventType type, TypeSlot *slot) {
         return 0;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
+/* ---- writing ----------------------------------------------------------------------------------------- */
 
 static bool history_is_kept(const Store *s) {
         return s->max_events != 0 || history_has_last(s); /* what is there is trimmed in order */
@@ -334,7 +334,7 @@ int store_write(Store *s, const Event *events, size_t n) {
         return 0;
 }
 
-/* ---- trimming ----------------------------------------------------------------------------------------------------- */
+/* ---- trimming ---------------------------------------------------------------------------------------- */
 
 static Timestamp timestamp_before(Timestamp t, usec_t age) {
         int64_t us = (int64_t) t.us - (int64_t) (age % USEC_PER_SEC), s = (int64_t) (age / USEC_PER_SEC);

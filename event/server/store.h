@@ -52,7 +52,7 @@ StoreHead store_head(const Store *s);
 /* Of the last failure of this store: one sentence, borrowed, valid until the next call. */
 const char *store_detail(const Store *s);
 
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
+/* ---- writing ----------------------------------------------------------------------------------------- */
 
 /* One session: its events in order, into the open transaction (begun when there is none). Visible to queries
  * at once. <0 (-ENOSPC, -EROFS, -EIO, -EUCLEAN …): everything since the last commit is undone, the store goes
@@ -71,7 +71,7 @@ int store_probe(Store *s);
  * with no transaction open. now: of the wall clock. */
 int store_trim(Store *s, Timestamp now);
 
-/* ---- queries (wire.md 3.10) --------------------------------------------------------------------------------------- */
+/* ---- queries (wire.md 3.10) -------------------------------------------------------------------------- */
 
 /* A query under way: a copy of what was asked, and how far it is. */
 typedef struct StoreQuery StoreQuery;
@@ -93,7 +93,7 @@ int store_query_step(Store *s, StoreQuery *q, Buffer *out);
 /* Whether an event of exactly this type was ever stored: 1, 0, <0. */
 int store_has_type(Store *s, EventType type);
 
-/* ---- export ------------------------------------------------------------------------------------------------------- */
+/* ---- export ------------------------------------------------------------------------------------------ */
 
 /* A consistent copy into a new file, in steps with anything else between them. path must not exist. A step
  * commits what was written. -ENOSPC: it would not leave DISK_SPACE_LEFT. */

@@ -25,7 +25,7 @@ struct Subscription {
         char *text;  /* of all subtypes */
 };
 
-/* ---- compiling ---------------------------------------------------------------------------------------------------- */
+/* ---- compiling --------------------------------------------------------------------------------------- */
 
 static inline int subtype_compare(Subtype a, Subtype b) {
         if (a.size != b.size)
@@ -176,7 +176,7 @@ Subscription *subscription_free(Subscription *s) {
         return NULL;
 }
 
-/* ---- matching ----------------------------------------------------------------------------------------------------- */
+/* ---- matching ---------------------------------------------------------------------------------------- */
 
 /* The child by exactly this subtype, NONE when there is none. */
 static guint node_find(const Subscription *s, const Node *node, Subtype subtype) {

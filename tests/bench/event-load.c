@@ -67,7 +67,7 @@ static void die(const char *what, int error) {
         exit(1);
 }
 
-/* ---- what is registered --------------------------------------------------------------------------------------------- */
+/* ---- what is registered ------------------------------------------------------------------------------ */
 
 static void write_text(Buffer *b, const char *text) {
         sbs_write_string(b, text, strlen(text));
@@ -104,7 +104,7 @@ static void load_make_events(Load *l) {
         l->offsets[n] = buffer_size(&l->list);
 }
 
-/* ---- one connection --------------------------------------------------------------------------------------------------- */
+/* ---- one connection ---------------------------------------------------------------------------------- */
 
 static int connect_unix(const char *path) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -267,7 +267,7 @@ static void connection_receive(Connection *c) {
         }
 }
 
-/* ---- all of them ------------------------------------------------------------------------------------------------------- */
+/* ---- all of them ------------------------------------------------------------------------------------- */
 
 static void load_turn(Load *l, bool works) {
         struct epoll_event events[64];
@@ -356,7 +356,7 @@ static void load_close(Load *l) {
         (void) safe_close(l->epoll);
 }
 
-/* ---- latency ----------------------------------------------------------------------------------------------------------- */
+/* ---- latency ----------------------------------------------------------------------------------------- */
 
 static uint64_t latency_sample(Connection *source, Connection *subscriber) {
         uint64_t events = subscriber->events, begin = monotonic_ns();
@@ -389,7 +389,7 @@ static void load_run_latency(Load *l) {
         printf("\n");
 }
 
-/* ---- main -------------------------------------------------------------------------------------------------------------- */
+/* ---- main -------------------------------------------------------------------------------------------- */
 
 static unsigned parse_number(const char *text, unsigned least, unsigned most) {
         char *end;

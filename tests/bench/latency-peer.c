@@ -77,7 +77,7 @@ static size_t receive_some(int fd, void *data, size_t size) {
         return (size_t) n;
 }
 
-/* ---- the floor: the same way through a process that does nothing ---------------------------------------- */
+/* ---- the floor: the same way through a process that does nothing ------------------------------------- */
 
 static void child_run(int from, int to, size_t size) {
         uint8_t data[EVENT_MESSAGE] = {};
@@ -139,7 +139,7 @@ static uint64_t measure_floor(Peer *p) {
         return monotonic_ns() - begin;
 }
 
-/* ---- samples ------------------------------------------------------------------------------------------- */
+/* ---- samples ----------------------------------------------------------------------------------------- */
 
 static void sample_complete(Peer *p, uint64_t arrived) {
         p->waiting = false;
@@ -160,7 +160,7 @@ static bool peer_done(const Peer *p) {
         return p->n >= p->wanted + WARM_UP;
 }
 
-/* ---- the device ---------------------------------------------------------------------------------------- */
+/* ---- the device -------------------------------------------------------------------------------------- */
 
 static void on_request(Peer *p) {
         uint8_t frame[READ_REQUEST];
@@ -187,7 +187,7 @@ static void on_request(Peer *p) {
         send_all(p->modbus, frame, READ_ANSWER);
 }
 
-/* ---- the event server ---------------------------------------------------------------------------------- */
+/* ---- the event server -------------------------------------------------------------------------------- */
 
 /* Whether the bytes tell of this value. */
 static bool is_event_of(const uint8_t *data, size_t size, unsigned value) {
@@ -226,7 +226,7 @@ static void send_write_event(Peer *p) {
         buffer_clear(&p->sink.out);
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------------ */
+/* ---- the loop ---------------------------------------------------------------------------------------- */
 
 static void on_pause(Peer *p) {
         switch (p->next) {

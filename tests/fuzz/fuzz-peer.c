@@ -44,7 +44,7 @@ static void check(bool condition) {
                 abort();
 }
 
-/* ---- what is called ----------------------------------------------------------------------------------------------- */
+/* ---- what is called ---------------------------------------------------------------------------------- */
 
 static void note(Run *run, const void *data, size_t size) {
         const uint8_t *p = data;
@@ -190,7 +190,7 @@ static int on_query(const EventerQuery *query, void *userdata) {
 
 static const PeerHandler handler = { .init = on_init, .registration = on_registration, .query = on_query };
 
-/* ---- a connection ------------------------------------------------------------------------------------------------- */
+/* ---- a connection ------------------------------------------------------------------------------------ */
 
 static void run_begin(Run *run, unsigned how, bool late) {
         *run = (Run) {

@@ -22,7 +22,7 @@
 #define MASTER BUS_DEVICE_INTERFACE ".FakeMaster"
 #define PROPERTIES "org.freedesktop.DBus.Properties"
 
-/* ---- device types ------------------------------------------------------------------------------------------------- */
+/* ---- device types ------------------------------------------------------------------------------------ */
 
 typedef struct FakeUnit {
         uint64_t id;
@@ -109,7 +109,7 @@ static const DeviceType fake_bare_device_type = { .name = "fake_bare", .interfac
 
 const DeviceType *const device_types[] = { &fake_master_device_type, &fake_bare_device_type, NULL };
 
-/* ---- gateway ------------------------------------------------------------------------------------------------------ */
+/* ---- gateway ----------------------------------------------------------------------------------------- */
 
 struct DeviceHost {
         ProxyView view;
@@ -287,7 +287,7 @@ static void answer_request(int error) {
         answer_request_with(error, NULL);
 }
 
-/* ---- a bus on one end, a client on the other ---------------------------------------------------------------------- */
+/* ---- a bus on one end, a client on the other --------------------------------------------------------- */
 
 typedef struct Fixture {
         sd_event *event;

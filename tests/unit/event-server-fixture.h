@@ -77,7 +77,7 @@ static inline void fixture_teardown(Fixture *f, gconstpointer data) {
         g_free(f->socket);
 }
 
-/* ---- clients ------------------------------------------------------------------------------------------------------ */
+/* ---- clients ----------------------------------------------------------------------------------------- */
 
 static inline RawClient *client_new(Fixture *f) {
         RawClient *c = f->clients + f->n_clients++;

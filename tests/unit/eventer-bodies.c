@@ -46,7 +46,7 @@ static EventId body_event_id(JsonSpan v) {
         };
 }
 
-/* ---- driving ------------------------------------------------------------------------------------------------------ */
+/* ---- driving ----------------------------------------------------------------------------------------- */
 
 static void send_init(Eventer *e, JsonSpan body) {
         _cleanup_(body_types_done) BodyTypes subscriptions = body_types(vector_get(body, "subscriptions"));
@@ -172,7 +172,7 @@ void body_send(Eventer *e, JsonSpan type, JsonSpan body, bool last, usec_t now, 
                 g_error("A client does not send %.*s by itself.", (int) type.size, type.text);
 }
 
-/* ---- comparing ---------------------------------------------------------------------------------------------------- */
+/* ---- comparing --------------------------------------------------------------------------------------- */
 
 static void assert_payload(const Payload *p, JsonSpan body) {
         g_autofree char *text = NULL;

@@ -12,7 +12,7 @@
 #include "daemon/proxy-internal.h"
 #include "tests/unit/trace.h"
 
-/* ---- a device type that does as it is told ------------------------------------------------------------------------ */
+/* ---- a device type that does as it is told ----------------------------------------------------------- */
 
 typedef struct Fake {
         Device device;
@@ -92,7 +92,7 @@ static const DeviceType fake_type = {
         .scan_size = sizeof(Fake),
 };
 
-/* ---- the gateway and the engine as the proxy sees them ------------------------------------------------------------ */
+/* ---- the gateway and the engine as the proxy sees them ----------------------------------------------- */
 
 struct Gateway {
         sd_event *event;
@@ -163,7 +163,7 @@ int engine_query_latest(Engine *e, const EventType *types, size_t n, EventReques
         return -ENOTCONN;
 }
 
-/* ---- driving ------------------------------------------------------------------------------------------------------ */
+/* ---- driving ----------------------------------------------------------------------------------------- */
 
 static Proxy *proxy;
 
@@ -253,7 +253,7 @@ static _unused_ void teardown(void) {
         g_string_free(trace, TRUE);
 }
 
-/* ---- states ------------------------------------------------------------------------------------------------------- */
+/* ---- states ------------------------------------------------------------------------------------------ */
 
 typedef enum From {
         FROM_NEW,          /* no engine yet, enable never known */

@@ -51,7 +51,7 @@ static inline void raw_client_connect(RawClient *c, sd_event *event, const char 
         raw_client_init(c, event, fd);
 }
 
-/* ---- what comes --------------------------------------------------------------------------------------------------- */
+/* ---- what comes -------------------------------------------------------------------------------------- */
 
 static inline void raw_client_add(RawClient *c, char *line) {
         g_ptr_array_add(c->lines, line);
@@ -170,7 +170,7 @@ static inline void raw_client_expect_end(RawClient *c) {
         g_assert_true(c->ended);
 }
 
-/* ---- what goes ---------------------------------------------------------------------------------------------------- */
+/* ---- what goes --------------------------------------------------------------------------------------- */
 
 static inline void raw_client_write(RawClient *c, const void *data, size_t size) {
         while (size > 0) {

@@ -9,7 +9,7 @@
 #include "event/server/store-internal.h"
 #include "tests/unit/plain-match.h"
 
-/* ---- events ------------------------------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------------------ */
 
 static void *copy(const void *data, size_t size) {
         return size > 0 ? g_memdup2(data, size) : g_malloc(1);
@@ -81,7 +81,7 @@ const Event *store_model_event(const StoreModel *m, guint i) {
         return g_ptr_array_index(m->events, i);
 }
 
-/* ---- queries ------------------------------------------------------------------------------------------------------ */
+/* ---- queries ----------------------------------------------------------------------------------------- */
 
 static bool is_latest(const StoreModel *m, guint i) {
         g_autoptr(GBytes) key = type_key(store_model_event(m, i)->type);
@@ -275,7 +275,7 @@ void store_model_query(const StoreModel *m, Store *s, const EventerQuery *query)
         buffer_done(&out);
 }
 
-/* ---- choices ------------------------------------------------------------------------------------------------------ */
+/* ---- choices ----------------------------------------------------------------------------------------- */
 
 bool choices_left(const Choices *c) {
         return c->random || c->at < c->end;
@@ -327,7 +327,7 @@ static Timestamp choose_time(Choices *c) {
         return (Timestamp) { .s = PICK(c, seconds), .us = choose(c, 3) == 0 ? 999999 : (int32_t) choose(c, 2) };
 }
 
-/* ---- script ------------------------------------------------------------------------------------------------------- */
+/* ---- script ------------------------------------------------------------------------------------------ */
 
 typedef struct Script {
         Choices *c;

@@ -210,7 +210,7 @@ static void test_ping_of_conversation_zero(void) {
         g_assert_cmpmem(buffer_begin(&out), buffer_size(&out), pong, sizeof pong - 1);
 }
 
-/* ---- supervision: wire.md 2.4 ------------------------------------------------------------------------------------- */
+/* ---- supervision: wire.md 2.4 ------------------------------------------------------------------------ */
 
 static const uint8_t pong[] = "\x01\x16\x81\x81\x00\x01\x01\x8fHatChatter.Pong\x80";
 static const uint8_t other[] = "\x01\x08\x81\x81\x01\x01\x01\x81"

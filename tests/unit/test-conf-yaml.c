@@ -208,7 +208,7 @@ static void test_aliases(void) {
         g_assert_cmpstr(lines, ==, "f:1:15: /b/0/p/1: two\nf:2:5: /b/0: alias\n");
 }
 
-/* ---- bounds ------------------------------------------------------------------------------------------------------- */
+/* ---- bounds ------------------------------------------------------------------------------------------ */
 
 static void check_bounded(const GString *text, const char *lines) {
         gint64 start = g_get_monotonic_time();

@@ -416,7 +416,7 @@ static void test_nearest(void) {
         g_assert_null(conf_nearest("something", words));
 }
 
-/* ---- errors ------------------------------------------------------------------------------------------------------- */
+/* ---- errors ------------------------------------------------------------------------------------------ */
 
 /* verify() has only the struct: places survive the document. */
 static void test_places(void) {

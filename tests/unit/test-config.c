@@ -58,7 +58,7 @@ static void check(const char *text, int expected, const char *lines) {
 #define refused(text, lines) check(text, -EBADMSG, lines)
 #define accepted(text, lines) check(text, 0, lines)
 
-/* ---- values ------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------ */
 
 static void test_native(void) {
         _cleanup_(config_unrefp) Config *c = NULL, *other = NULL;
@@ -254,7 +254,7 @@ static void test_embedded_refused(void) {
                 "f:3:12: /event_server/embedded: expected an object, got null: write {} for the defaults\n");
 }
 
-/* ---- main keys ---------------------------------------------------------------------------------------------------- */
+/* ---- main keys --------------------------------------------------------------------------------------- */
 
 static void test_main_refused(void) {
         refused("[]", "f:1:1: expected an object, got an array of 0\n");
@@ -302,7 +302,7 @@ static void test_event_server_refused(void) {
                 "f:2:48: /event_server/eventer_server/port: expected an integer from 1 to 65535, got 0\n");
 }
 
-/* ---- secrets ------------------------------------------------------------------------------------------------------ */
+/* ---- secrets ----------------------------------------------------------------------------------------- */
 
 static void test_credentials(void) {
         g_autofree char *folder = g_dir_make_tmp("test-config-XXXXXX", NULL),
@@ -335,7 +335,7 @@ static void test_credentials(void) {
         g_unsetenv("CREDENTIALS_DIRECTORY");
 }
 
-/* ---- devices ------------------------------------------------------------------------------------------------------ */
+/* ---- devices ----------------------------------------------------------------------------------------- */
 
 static void test_devices_refused(void) {
         refused("name: g\n" FIXED "devices:\n"
@@ -541,7 +541,7 @@ static void test_file(void) {
         g_assert_cmpstr(lines, ==, "f: cannot be read: No such file or directory\n");
 }
 
-/* ---- schema ------------------------------------------------------------------------------------------------------- */
+/* ---- schema ------------------------------------------------------------------------------------------ */
 
 static void test_schema(void) {
         for (ConfForm form = 0; form < _CONF_FORM_MAX; form++) {

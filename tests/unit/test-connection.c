@@ -155,7 +155,7 @@ static void test_share_output(Fixture *f, gconstpointer data) {
         g_assert_cmpint(f->connection->error, ==, -EDQUOT);
 }
 
-/* ---- answers that do not leave ------------------------------------------------------------------------------------ */
+/* ---- answers that do not leave ----------------------------------------------------------------------- */
 
 static void pass(Fixture *f, usec_t time) {
         clock_move(time);

@@ -3,7 +3,7 @@
  * bus is in tests/bus. */
 #include "tests/unit/dbus-fixture.h"
 
-/* ---- properties --------------------------------------------------------------------------------------------------- */
+/* ---- properties -------------------------------------------------------------------------------------- */
 
 static void read_variant(GString *line, sd_bus_message *m);
 
@@ -166,7 +166,7 @@ static void test_type_properties(Fixture *f, gconstpointer data) {
         f->plc.device = NULL;
 }
 
-/* ---- the tree ----------------------------------------------------------------------------------------------------- */
+/* ---- the tree ---------------------------------------------------------------------------------------- */
 
 static void test_paths(Fixture *f, gconstpointer data) {
         const char *path;
@@ -221,7 +221,7 @@ static void test_managed_objects(Fixture *f, gconstpointer data) {
         sd_bus_message_unref(m);
 }
 
-/* ---- methods ------------------------------------------------------------------------------------------------------ */
+/* ---- methods ----------------------------------------------------------------------------------------- */
 
 static void test_enable(Fixture *f, gconstpointer data) {
         sd_bus_message *reply;
@@ -523,7 +523,7 @@ static void test_hardware(Fixture *f, gconstpointer data) {
                      SD_BUS_ERROR_NOT_SUPPORTED);
 }
 
-/* ---- signals ------------------------------------------------------------------------------------------------------ */
+/* ---- signals ----------------------------------------------------------------------------------------- */
 
 static void set_state(Proxy *p, ProxyState state) {
         ProxyState old = p->view.state;
@@ -669,7 +669,7 @@ static void test_deaf_bus(Fixture *f, gconstpointer data) {
         sd_bus_attach_event(f->client, f->event, SD_EVENT_PRIORITY_NORMAL);
 }
 
-/* ---- long answers ------------------------------------------------------------------------------------------------- */
+/* ---- long answers ------------------------------------------------------------------------------------ */
 
 typedef struct LongCall {
         const char *path, *interface, *member, *types, *argument;
@@ -781,7 +781,7 @@ static void test_read_answers(Fixture *f, gconstpointer data) {
         }
 }
 
-/* ---- addresses ---------------------------------------------------------------------------------------------------- */
+/* ---- addresses --------------------------------------------------------------------------------------- */
 
 static void test_addresses(void) {
         _cleanup_(loop_unrefp) sd_event *event = loop_new();

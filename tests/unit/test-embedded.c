@@ -13,7 +13,7 @@
 #include "link/listener.h"
 #include "tests/unit/loop.h"
 
-/* ---- a device type that starts and stops at once ------------------------------------------------------------------ */
+/* ---- a device type that starts and stops at once ----------------------------------------------------- */
 
 typedef struct Fake {
         Device device;
@@ -62,7 +62,7 @@ static const DeviceType fake_type = {
         .event = fake_event,
 };
 
-/* ---- fixture ------------------------------------------------------------------------------------------------------ */
+/* ---- fixture ----------------------------------------------------------------------------------------- */
 
 static const char *const initial_type[] = { "gateway", "gw", "fake", "a", "system", "enable" };
 static const EmbeddedInitial initial = {
@@ -185,7 +185,7 @@ static char *file_in(const Fixture *f, const char *name) {
         return g_build_filename(f->folder, name, NULL);
 }
 
-/* ---- tests -------------------------------------------------------------------------------------------------------- */
+/* ---- tests ------------------------------------------------------------------------------------------- */
 
 /* What `initial` says runs, the rest is enabled as ever. */
 static void test_run(Fixture *f, gconstpointer unused) {

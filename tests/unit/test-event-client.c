@@ -52,7 +52,7 @@ typedef struct Fixture {
         unsigned answers_at_close;
 } Fixture;
 
-/* ---- the client's side -------------------------------------------------------------------------------------------- */
+/* ---- the client's side ------------------------------------------------------------------------------- */
 
 static void free_if(Fixture *f, FreeAt at) {
         if (f->free_at == at)
@@ -121,7 +121,7 @@ static const EventClientHandler handler = {
         .closed = on_closed,
 };
 
-/* ---- the loop and the server -------------------------------------------------------------------------------------- */
+/* ---- the loop and the server ------------------------------------------------------------------------- */
 
 static void turn(Fixture *f) {
         g_assert_cmpint(sd_event_run(f->event, 1000), >=, 0);
@@ -282,7 +282,7 @@ static void establish(Fixture *f) {
         g_assert_cmpint(f->status, ==, EVENTER_OPERATIONAL);
 }
 
-/* ---- what a test registers ---------------------------------------------------------------------------------------- */
+/* ---- what a test registers --------------------------------------------------------------------------- */
 
 static const Subtype prefix_subtypes[] = { SUBTYPE("a"), SUBTYPE("b") };
 static const EventType prefix = { prefix_subtypes, ELEMENTSOF(prefix_subtypes) };
@@ -316,7 +316,7 @@ static int64_t count_of(const ChatterMessage *m) {
         return n;
 }
 
-/* ---- tests -------------------------------------------------------------------------------------------------------- */
+/* ---- tests ------------------------------------------------------------------------------------------- */
 
 static void test_notifications(Fixture *f, gconstpointer data) {
         ChatterMessage m;

@@ -18,7 +18,7 @@ typedef struct Fixture {
         EventConnection *connection;
 } Fixture;
 
-/* ---- the server: accepts everybody, has no events ----------------------------------------------------------------- */
+/* ---- the server: accepts everybody, has no events ---------------------------------------------------- */
 
 static void answer(Chatter *c, const ChatterMessage *m, Buffer *out) {
         static const uint8_t accepted[] = { 0x80, 0x82 }, nothing[] = { 0x80, 0x00 };
@@ -62,7 +62,7 @@ static gpointer serve_all(gpointer userdata) {
         return NULL;
 }
 
-/* ---- the fixture -------------------------------------------------------------------------------------------------- */
+/* ---- the fixture ------------------------------------------------------------------------------------- */
 
 static void set_up(Fixture *f, gconstpointer data) {
         struct sockaddr_un sun = { .sun_family = AF_UNIX };
@@ -92,7 +92,7 @@ static void tear_down(Fixture *f, gconstpointer data) {
         g_free(f->address);
 }
 
-/* ---- tests -------------------------------------------------------------------------------------------------------- */
+/* ---- tests ------------------------------------------------------------------------------------------- */
 
 /* A request has ten seconds, a connection forty: from when they were begun, not from when the loop ran last. */
 static void test_long_pause(Fixture *f, gconstpointer data) {

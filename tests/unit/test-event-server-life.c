@@ -13,7 +13,7 @@
 #include "tests/unit/full-disk.h"
 #include "tests/unit/moved-clock.h"
 
-/* ---- trouble ------------------------------------------------------------------------------------------------------ */
+/* ---- trouble ----------------------------------------------------------------------------------------- */
 
 static void test_full_disk(Fixture *f, gconstpointer data) {
         RawClient *watch = client(f, "watch", "x/*"), *c = client(f, "c", NULL);
@@ -137,7 +137,7 @@ static void test_full_at_the_end(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(count_lines(log, "\n"), ==, 1);
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 /* Numbers and times go on; what was registered is there, answered or not. */
 static void test_restart(Fixture *f, gconstpointer data) {
@@ -288,7 +288,7 @@ static void test_stop_full_disk(Fixture *f, gconstpointer data) {
         full_disk(false);
 }
 
-/* ---- addresses ---------------------------------------------------------------------------------------------------- */
+/* ---- addresses --------------------------------------------------------------------------------------- */
 
 static bool can_connect(int family, uint16_t port) {
         struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
@@ -347,7 +347,7 @@ static void test_addresses(Fixture *f, gconstpointer data) {
         safe_close(fd);
 }
 
-/* ---- the gateway's own client ------------------------------------------------------------------------------------- */
+/* ---- the gateway's own client ------------------------------------------------------------------------ */
 
 typedef struct Own {
         EventClient *client;
@@ -434,7 +434,7 @@ static void test_own_client(Fixture *f, gconstpointer data) {
         own.client = event_client_free(own.client);
 }
 
-/* ---- a disk that becomes read-only -------------------------------------------------------------------------------- */
+/* ---- a disk that becomes read-only ------------------------------------------------------------------- */
 
 /* Everything that came, in the order of its numbers. Returns the greatest. */
 static int64_t check_numbers(const RawClient *watch) {

@@ -28,7 +28,7 @@ static void register_large(RawClient *c, bool wants_response, size_t n) {
         register_large_from(c, wants_response, 0, n);
 }
 
-/* ---- handshake ---------------------------------------------------------------------------------------------------- */
+/* ---- handshake --------------------------------------------------------------------------------------- */
 
 /* Others hear of a client, it does not hear of itself; names hold what they like. */
 static void test_connected(Fixture *f, gconstpointer data) {
@@ -187,7 +187,7 @@ static void test_server_id(Fixture *f, gconstpointer data) {
         raw_client_expect(c[1], "registered 1");
 }
 
-/* ---- registration, order ------------------------------------------------------------------------------------------ */
+/* ---- registration, order ----------------------------------------------------------------------------- */
 
 /* One session a request, one time a session; the notification before the response; parts of a session. */
 static void test_register(Fixture *f, gconstpointer data) {
@@ -329,7 +329,7 @@ static void test_pages(Fixture *f, gconstpointer data) {
                 raw_client_expect(c, "result 4096 more");
 }
 
-/* ---- what only one client suffers from ---------------------------------------------------------------------------- */
+/* ---- what only one client suffers from --------------------------------------------------------------- */
 
 static void test_malformed(Fixture *f, gconstpointer data) {
         static const char *const frames[] = { "\x01\x01\x00", "\x01\x00", "\x05\xff\xff\xff\xff\xff" };
@@ -527,7 +527,7 @@ static void test_slow_reader_of_answers(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(event_server_get_counters(f->server).cut, ==, 0);
 }
 
-/* ---- what all clients hold together ------------------------------------------------------------------------------- */
+/* ---- what all clients hold together ------------------------------------------------------------------ */
 
 #define GREEDY 60U
 #define HELD_SLACK (1U << 20) /* what the many who are within their share may add */

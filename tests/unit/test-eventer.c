@@ -187,7 +187,7 @@ static ChatterMessage next_message(const GByteArray *bytes, size_t *at) {
         return m;
 }
 
-/* ---- vectors ------------------------------------------------------------------------------------------------------ */
+/* ---- vectors ----------------------------------------------------------------------------------------- */
 
 static void check_sent(JsonSpan x) {
         JsonSpan type = vector_get(x, "type"), msg = vector_get(x, "msg");
@@ -382,7 +382,7 @@ static void test_malformed(void) {
         }
 }
 
-/* ---- rules -------------------------------------------------------------------------------------------------------- */
+/* ---- rules ------------------------------------------------------------------------------------------- */
 
 static void test_handshake(void) {
         static const char *const early[] = { "HatEventer.MsgStatusNotify", "HatEventer.MsgEventsNotify",
@@ -611,7 +611,7 @@ static void test_hostile(void) {
         g_assert_cmpuint(h.n_events, ==, 1);
 }
 
-/* ---- time --------------------------------------------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------------------------------------- */
 
 static void test_init_timeout(void) {
         _fixture_ h;

@@ -9,7 +9,7 @@
 #include "tests/unit/loop.h"
 #include "tests/unit/trace.h"
 
-/* ---- the north and the event client ------------------------------------------------------------------------------- */
+/* ---- the north and the event client ------------------------------------------------------------------ */
 
 struct North {
         const NorthHandler *handler;
@@ -126,7 +126,7 @@ EventRequest *event_request_cancel(EventRequest *r) {
         return NULL;
 }
 
-/* ---- a device type that starts and stops at once ------------------------------------------------------------------ */
+/* ---- a device type that starts and stops at once ----------------------------------------------------- */
 
 typedef struct Fake {
         Device device;
@@ -186,7 +186,7 @@ static const DeviceType fake_type = {
         .flow = fake_flow,
 };
 
-/* ---- fixture ------------------------------------------------------------------------------------------------------ */
+/* ---- fixture ----------------------------------------------------------------------------------------- */
 
 Config *config_ref(Config *c) {
         c->n_ref++;
@@ -290,7 +290,7 @@ static void run_both(Fixture *f) {
         g_string_truncate(trace, 0);
 }
 
-/* ---- tests -------------------------------------------------------------------------------------------------------- */
+/* ---- tests ------------------------------------------------------------------------------------------- */
 
 static void test_require_operational(Fixture *f, gconstpointer unused) {
         north_become(NORTH_CONNECTING);
@@ -422,7 +422,7 @@ static void test_stop_limit(Fixture *f, gconstpointer unused) {
         g_assert_false(north.closing);
 }
 
-/* ---- a monitor server --------------------------------------------------------------------------------------------- */
+/* ---- a monitor server -------------------------------------------------------------------------------- */
 
 static void north_leave(void) {
         north.leaving = true;
@@ -549,7 +549,7 @@ static void test_lost_while_stopping(Fixture *f, gconstpointer unused) {
         g_assert_null(strstr(trace->str, "lost"));
 }
 
-/* ---- the embedded event server ------------------------------------------------------------------------------------ */
+/* ---- the embedded event server ----------------------------------------------------------------------- */
 
 static void assert_storage(Fixture *f, EventStorage storage, const char *detail, GatewayState state) {
         const char *got = NULL;

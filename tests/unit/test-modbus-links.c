@@ -180,7 +180,7 @@ static void run_for(Fixture *f, usec_t duration) {
                 g_assert_cmpint(sd_event_run(f->event, until - now), >=, 0);
 }
 
-/* ---- one attempt --------------------------------------------------------------------------------------- */
+/* ---- one attempt ------------------------------------------------------------------------------------- */
 
 /* unit and PDU in digits */
 static void submit(Fixture *f, const char *hex) {
@@ -291,7 +291,7 @@ static void good_exchange(Fixture *f) {
         good_exchange_after(f, "");
 }
 
-/* ---- the table ----------------------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------------------------- */
 
 #define TIMES_OUT -1                    /* at the deadline, not before */
 #define NOT_WITH_TCP (1U << 0)          /* TCP framing has no checksum, and waits for the rest of a frame */

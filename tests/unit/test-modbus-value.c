@@ -56,7 +56,7 @@ static void expect_refused(const ModbusValueConf *v, const char *text, size_t n_
         g_assert_cmpint(parse(v, text, n_bits, &got), ==, r);
 }
 
-/* ---- both ways ----------------------------------------------------------------------------------------- */
+/* ---- both ways --------------------------------------------------------------------------------------- */
 
 /* In a bit string values stand at the front, in bits of their own right-aligned. */
 static char *right_aligned(const ValueVector *v) {

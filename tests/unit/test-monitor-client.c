@@ -135,7 +135,7 @@ static void assert_closed(Fixture *f, int error) {
         g_assert_cmpint(f->error, ==, error);
 }
 
-/* ---- the part ----------------------------------------------------------------------------------------------------- */
+/* ---- the part ---------------------------------------------------------------------------------------- */
 
 static void test_life(Fixture *f, gconstpointer unused) {
         bless(f);
@@ -157,7 +157,7 @@ static void test_life(Fixture *f, gconstpointer unused) {
         g_assert_cmpstr(trace->str, ==, "ending idle confirm idle closed");
 }
 
-/* ---- ends --------------------------------------------------------------------------------------------------------- */
+/* ---- ends -------------------------------------------------------------------------------------------- */
 
 static void test_pings(Fixture *f, gconstpointer unused) {
         usec_t begin;
@@ -230,7 +230,7 @@ static void test_close_before_connected(Fixture *f, gconstpointer unused) {
         assert_closed(f, 0);
 }
 
-/* ---- a frozen loop ------------------------------------------------------------------------------------------------ */
+/* ---- a frozen loop ----------------------------------------------------------------------------------- */
 
 static int on_freeze(sd_event_source *s, void *userdata) {
         note("freeze");
@@ -288,7 +288,7 @@ static void test_slow(Fixture *f, gconstpointer unused) {
         g_assert_cmpuint(f->n_closed, ==, 0);
 }
 
-/* ---- freed inside a callback -------------------------------------------------------------------------------------- */
+/* ---- freed inside a callback ------------------------------------------------------------------------- */
 
 static void test_free(Fixture *f, gconstpointer unused) {
         fake_monitor_accept(&f->monitor);

@@ -27,7 +27,7 @@ typedef struct Fixture {
         NorthMonitor *alone; /* the part below the north */
 } Fixture;
 
-/* ---- the north's owner -------------------------------------------------------------------------------------------- */
+/* ---- the north's owner ------------------------------------------------------------------------------- */
 
 static void on_changed(void *userdata) {
         Fixture *f = userdata;
@@ -83,7 +83,7 @@ static const NorthHandler handler = {
         .closed = on_closed,
 };
 
-/* ---- fixture ------------------------------------------------------------------------------------------------------ */
+/* ---- fixture ----------------------------------------------------------------------------------------- */
 
 static void server_open(Fixture *f, unsigned i) {
         static const EventServerHandler server_handler = {};
@@ -177,7 +177,7 @@ static uint64_t n_clients(Fixture *f, unsigned id) {
         return event_server_get_counters(f->servers[id - 1]).clients;
 }
 
-/* ---- working ------------------------------------------------------------------------------------------------------ */
+/* ---- working ----------------------------------------------------------------------------------------- */
 
 static void test_bless(Fixture *f, gconstpointer unused) {
         bool known;
@@ -298,7 +298,7 @@ static void test_no_descriptor(Fixture *f, gconstpointer unused) {
         g_test_message("%s", text);
 }
 
-/* ---- the blessing goes -------------------------------------------------------------------------------------------- */
+/* ---- the blessing goes ------------------------------------------------------------------------------- */
 
 /* The token is held until the devices have ended, what they said has left, and the connection is closed. */
 static void test_withdrawn(Fixture *f, gconstpointer unused) {
@@ -351,7 +351,7 @@ static void test_withdrawn_while_retrying(Fixture *f, gconstpointer unused) {
         g_assert_cmpstr(trace->str, ==, "disconnected leave");
 }
 
-/* ---- ends --------------------------------------------------------------------------------------------------------- */
+/* ---- ends -------------------------------------------------------------------------------------------- */
 
 /* The event server first, the monitor last. */
 static void test_close(Fixture *f, gconstpointer unused) {
@@ -420,7 +420,7 @@ static void test_lost_and_server_too(Fixture *f, gconstpointer unused) {
         LOOP_UNTIL(f->event, strstr(trace->str, "closed"));
 }
 
-/* ---- the part below ----------------------------------------------------------------------------------------------- */
+/* ---- the part below ---------------------------------------------------------------------------------- */
 
 #define LATE_USEC (2 * USEC_PER_SEC)
 

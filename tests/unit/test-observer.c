@@ -12,7 +12,7 @@
 
 #define SECOND USEC_PER_SEC
 
-/* ---- one observer with its monitor -------------------------------------------------------------------------------- */
+/* ---- one observer with its monitor ------------------------------------------------------------------- */
 
 typedef struct Fixture {
         Observer *observer;
@@ -139,7 +139,7 @@ static void feed_state(Fixture *f, int64_t cid, int64_t mid, const MonitorEntry 
         g_assert_cmpint(feed(f, buffer_begin(&b), buffer_size(&b)), ==, buffer_size(&b));
 }
 
-/* ---- every state and cause ---------------------------------------------------------------------------------------- */
+/* ---- every state and cause --------------------------------------------------------------------------- */
 
 /* A word is a cause:
  *   ready | idle   observer_set_ready()
@@ -307,7 +307,7 @@ static void test_listed(void) {
         g_assert_cmpuint(f.n_components, ==, 3);
 }
 
-/* ---- vectors ------------------------------------------------------------------------------------------------------ */
+/* ---- vectors ----------------------------------------------------------------------------------------- */
 
 static int64_t feed_body(Fixture *f, const char *type, const uint8_t *body, size_t size) {
         _cleanup_(buffer_done) Buffer b = { 0 };
@@ -405,7 +405,7 @@ static void test_vector_messages(void) {
         g_assert_cmpuint(n, ==, ELEMENTSOF(names));
 }
 
-/* ---- recorded conversations --------------------------------------------------------------------------------------- */
+/* ---- recorded conversations -------------------------------------------------------------------------- */
 
 /* The reference's gateway sends its first message when it is ready, twice; we send ours before, then the one of ready. All that
  * follows must be the same bytes. Steps tell when it was made ready or ended. */
@@ -451,7 +451,7 @@ static void test_replay(void) {
         replay("conversation_monitor.json", "monitor 2", "CONFIRM ACTIVE");
 }
 
-/* ---- bounds, time ------------------------------------------------------------------------------------------------- */
+/* ---- bounds, time ------------------------------------------------------------------------------------ */
 
 static void test_bounds(void) {
         g_autofree MonitorEntry *entries = g_new0(MonitorEntry, OBSERVER_COMPONENTS_MAX + 1);
@@ -514,7 +514,7 @@ static void test_ping(void) {
         g_assert_cmpstr(trace->str, ==, "(ping or pong)");
 }
 
-/* ---- which event server (wire.md 7.2) ----------------------------------------------------------------------------- */
+/* ---- which event server (wire.md 7.2) ---------------------------------------------------------------- */
 
 #define AT(port) "{\"server_id\": 1, \"eventer_server\": {\"host\": \"h\", \"port\": " port "}, \"server_token\": null}"
 #define WITH_TOKEN "{\"server_token\": \"t\", \"eventer_server\": {\"port\": 1, \"host\": \"h\"}, \"server_id\": 2}"

@@ -173,7 +173,7 @@ static void assert_output(Fixture *f, const char *hex) {
         buffer_clear(out);
 }
 
-/* ---- vectors ------------------------------------------------------------------------------------------------------ */
+/* ---- vectors ----------------------------------------------------------------------------------------- */
 
 /* Returns what peer_receive() did for a request with this body. */
 static int64_t receive_body(JsonSpan type, const uint8_t *body, size_t size, bool last, JsonSpan hex) {
@@ -327,7 +327,7 @@ static void test_bodies(void) {
         }
 }
 
-/* ---- codec -------------------------------------------------------------------------------------------------------- */
+/* ---- codec ------------------------------------------------------------------------------------------- */
 
 static void test_query_values(void) {
         static const struct {
@@ -434,7 +434,7 @@ static void test_event_bound(void) {
         g_array_unref(memory);
 }
 
-/* ---- rules -------------------------------------------------------------------------------------------------------- */
+/* ---- rules ------------------------------------------------------------------------------------------- */
 
 /* Every type of message in every state: what is called, what comes back. */
 static void test_states(void) {
@@ -625,7 +625,7 @@ static void test_before_error(void) {
         g_assert_cmpuint(f.heard.n_events, ==, 1);
 }
 
-/* ---- bounds ------------------------------------------------------------------------------------------------------- */
+/* ---- bounds ------------------------------------------------------------------------------------------ */
 
 static int64_t receive_hex(Fixture *f, const char *hex) {
         g_autoptr(GByteArray) bytes = from_hex(hex);
@@ -700,7 +700,7 @@ static void test_init_subtypes_bound(void) {
         }
 }
 
-/* ---- time --------------------------------------------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------------------------------------- */
 
 static void test_init_time(void) {
         _fixture_ f;

@@ -2,7 +2,7 @@
 /* The proxy's state machine: every state × every cause as a table, then what a table cannot say. */
 #include "tests/unit/proxy-fixture.h"
 
-/* ---- the table ---------------------------------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------------------------- */
 
 typedef enum Cause {
         CAUSE_ENABLE,
@@ -246,7 +246,7 @@ static void test_table(void) {
                         test_cell(from, cause);
 }
 
-/* ---- what the table does not say ---------------------------------------------------------------------------------- */
+/* ---- what the table does not say --------------------------------------------------------------------- */
 
 static bool is_failed(void) {
         return proxy_view(proxy)->state == PROXY_FAILED;

@@ -159,7 +159,7 @@ static void fixture_teardown(Fixture *f, gconstpointer data) {
         g_free(f->aside);
 }
 
-/* ---- sessions and queries ----------------------------------------------------------------------------------------- */
+/* ---- sessions and queries ---------------------------------------------------------------------------- */
 
 static const Subtype subtypes[] = { SUBTYPE("a"), SUBTYPE("b") };
 static const EventType type = { subtypes, ELEMENTSOF(subtypes) };
@@ -208,7 +208,7 @@ static void assert_written_in_order(const Fixture *f, size_t n) {
                 g_assert_cmpint(written_at(f, i), ==, (int64_t) i + 1);
 }
 
-/* ---- tests -------------------------------------------------------------------------------------------------------- */
+/* ---- tests ------------------------------------------------------------------------------------------- */
 
 /* A session that wants a response takes those before it along, at once; others come within a second. */
 static void test_groups(Fixture *f, gconstpointer data) {
@@ -383,7 +383,7 @@ static void test_many_queries(Fixture *f, gconstpointer data) {
         g_assert_cmpuint(f->query_events, ==, 30);
 }
 
-/* ---- trouble ------------------------------------------------------------------------------------------------------ */
+/* ---- trouble ----------------------------------------------------------------------------------------- */
 
 /* What wants a response is refused, the rest is kept, in order, and gets there when the disk takes it again. */
 static void test_full_disk(Fixture *f, gconstpointer data) {
@@ -459,7 +459,7 @@ static void test_dropped(Fixture *f, gconstpointer data) {
         g_assert_cmpint(written_at(f, n - 1), ==, last);
 }
 
-/* ---- damage ------------------------------------------------------------------------------------------------------- */
+/* ---- damage ------------------------------------------------------------------------------------------ */
 
 /* Inside of history, where the start reads nothing. */
 static void open_damaged(Fixture *f) {
@@ -511,7 +511,7 @@ static void test_damaged(Fixture *f, gconstpointer data) {
         g_assert_true(g_file_test(f->path, G_FILE_TEST_IS_REGULAR));
 }
 
-/* ---- export ------------------------------------------------------------------------------------------------------- */
+/* ---- export ------------------------------------------------------------------------------------------ */
 
 static void test_export(Fixture *f, gconstpointer data) {
         g_autofree char *path = g_build_filename(f->folder, "copy", NULL), *detail = NULL;

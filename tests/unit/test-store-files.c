@@ -61,7 +61,7 @@ static bool file_exists(const char *path, const char *suffix) {
         return g_file_test(name, G_FILE_TEST_EXISTS);
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* ---- opening ----------------------------------------------------------------------------------------- */
 
 static void test_new_file(void) {
         _fixture_ f = { 0 };
@@ -146,7 +146,7 @@ static void test_no_such_folder(void) {
         g_assert_cmpint(try_open(&f), ==, -EISDIR);
 }
 
-/* ---- numbers of sessions ------------------------------------------------------------------------------------------ */
+/* ---- numbers of sessions ----------------------------------------------------------------------------- */
 
 static void copy_file(const char *from, const char *to, const char *suffix) {
         g_autofree char *source = g_strconcat(from, suffix, NULL), *target = g_strconcat(to, suffix, NULL), *bytes = NULL;
@@ -205,7 +205,7 @@ static void test_reserve(void) {
         }
 }
 
-/* ---- what is refused ---------------------------------------------------------------------------------------------- */
+/* ---- what is refused --------------------------------------------------------------------------------- */
 
 static void test_no_database(void) {
         static const char *const contents[] = { "x", "event_server: {embedded: {}}\n", "SQLite format 3" };
@@ -381,7 +381,7 @@ static void test_cut_off(void) {
         }
 }
 
-/* ---- setting aside ------------------------------------------------------------------------------------------------ */
+/* ---- setting aside ----------------------------------------------------------------------------------- */
 
 static void test_set_aside(void) {
         _fixture_ f = { 0 };
@@ -408,7 +408,7 @@ static void test_set_aside(void) {
         fixture_check_all(&f);
 }
 
-/* ---- a full disk -------------------------------------------------------------------------------------------------- */
+/* ---- a full disk ------------------------------------------------------------------------------------- */
 
 /* SQLite is told that the file may not grow. */
 static void limit_pages(Fixture *f, unsigned pages) {
@@ -626,7 +626,7 @@ static void test_read_only(void) {
         g_assert_cmpint(umount2(f.folder, MNT_DETACH), ==, 0);
 }
 
-/* ---- export ------------------------------------------------------------------------------------------------------- */
+/* ---- export ------------------------------------------------------------------------------------------ */
 
 /* What is written while the copy is made is in it or not, but sessions are whole. */
 static void test_export(void) {

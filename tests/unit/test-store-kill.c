@@ -14,7 +14,7 @@
 
 static const StoreOptions limits = { .max_age = USEC_INFINITY, .max_events = 2000, .max_bytes = -1 };
 
-/* ---- the child ---------------------------------------------------------------------------------------------------- */
+/* ---- the child --------------------------------------------------------------------------------------- */
 
 /* A session has session % 7 + 1 events; payloads are of all sizes, so that commits take different ways. */
 static void write_session(Store *s, int64_t session) {
@@ -87,7 +87,7 @@ static int64_t run_and_kill(const char *path, GRand *random) {
         return session;
 }
 
-/* ---- what is left ------------------------------------------------------------------------------------------------- */
+/* ---- what is left ------------------------------------------------------------------------------------ */
 
 /* `out` is what the list borrows from. */
 static void read_all(Store *s, Buffer *out, EventList *list) {

@@ -12,7 +12,7 @@
 
 static const Subtype a = { "a", 1 }, b = { "b", 1 };
 
-/* ---- values ------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------ */
 
 static const Payload payloads[] = {
         { .kind = PAYLOAD_NONE },
@@ -186,7 +186,7 @@ static void test_latest_too_large(void) {
         g_assert_cmpuint(buffer_size(&out), <=, CHATTER_FRAME_MAX);
 }
 
-/* ---- sessions ----------------------------------------------------------------------------------------------------- */
+/* ---- sessions ---------------------------------------------------------------------------------------- */
 
 static void test_head(void) {
         _fixture_ f = { 0 };
@@ -231,7 +231,7 @@ static void test_order_of_sessions(void) {
         g_assert_cmpint(store_commit(f.store), ==, 0);
 }
 
-/* ---- queries ------------------------------------------------------------------------------------------------------ */
+/* ---- queries ----------------------------------------------------------------------------------------- */
 
 static int ask(const EventerQuery *query) {
         _cleanup_(store_query_freep) StoreQuery *q = NULL;
@@ -453,7 +453,7 @@ static void test_cache_of_types(void) {
         g_assert_cmpint(store_has_type(f.store, (EventType) { &SUBTYPE("type-120000"), 1 }), ==, 0);
 }
 
-/* ---- trimming ----------------------------------------------------------------------------------------------------- */
+/* ---- trimming ---------------------------------------------------------------------------------------- */
 
 static void test_trim_events(void) {
         _fixture_ f = { 0 };
@@ -567,7 +567,7 @@ static void test_no_history(void) {
         fixture_check_all(&f);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------------ */
+/* ---- threads ----------------------------------------------------------------------------------------- */
 
 static void *on_thread(void *userdata) {
         Fixture *f = userdata;

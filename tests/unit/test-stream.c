@@ -527,7 +527,7 @@ static void test_free_failed(Fixture *f, gconstpointer unused) {
         g_assert_null(stream_free(NULL));
 }
 
-/* ---- nothing arrives after the end -------------------------------------------------------------------------------- */
+/* ---- nothing arrives after the end ------------------------------------------------------------------- */
 
 /* Fills the peer's buffers, so that the kernel holds bytes that are not acknowledged. */
 static void fill_peer(Fixture *f) {

@@ -64,7 +64,7 @@ static void test_is_all(void) {
         (void) subscription_free(NULL);
 }
 
-/* ---- random sets -------------------------------------------------------------------------------------------------- */
+/* ---- random sets ------------------------------------------------------------------------------------- */
 
 /* Few words, so that types often agree; some only differ in length, or behind a NUL. */
 static const Subtype words[] = { SUBTYPE("a"),    SUBTYPE("b"),    SUBTYPE("ab"), SUBTYPE(""), SUBTYPE("a*"),
@@ -110,7 +110,7 @@ static void test_random(void) {
         g_assert_cmpuint(n_not, >, 10000);
 }
 
-/* ---- size --------------------------------------------------------------------------------------------------------- */
+/* ---- size -------------------------------------------------------------------------------------------- */
 
 /* As many `?` and names as an init request can hold, in types as long as it can: no recursion, and no
  * node is visited twice, so that the worst event costs as much as the tree has nodes. */

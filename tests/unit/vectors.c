@@ -116,7 +116,7 @@ static double vector_double(JsonSpan v) {
         return g_ascii_strtod(text, NULL);
 }
 
-/* ---- encoding ----------------------------------------------------------------------------------------------------- */
+/* ---- encoding ---------------------------------------------------------------------------------------- */
 
 static void encode_simple(JsonSpan type, JsonSpan value, Buffer *out) {
         if (json_text_equal(type, "None"))
@@ -187,7 +187,7 @@ void vector_encode(JsonSpan type, JsonSpan value, Buffer *out) {
                 encode_choice(vector_get(type, "choice"), value, out);
 }
 
-/* ---- decoding ----------------------------------------------------------------------------------------------------- */
+/* ---- decoding ---------------------------------------------------------------------------------------- */
 
 static int decode_string(SbsReader *r, JsonSpan expected) {
         const char *text;
