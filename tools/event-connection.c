@@ -313,7 +313,7 @@ ExitStatus event_connection_complain(const EventConnection *c, int error) {
                 return complain_end(c);
         switch (error) {
         case -EREMOTEIO:
-                return complain(CTL_FAILED, "Event server %s did not register the event", name);
+                return complain(CTL_FAILED, "Event server %s did not register the event; its log says why", name);
         case -EHOSTDOWN:
                 return complain(CTL_FAILED, "Event server %s is %s and registers nothing", name,
                                 eventer_status_to_string(c->status));
