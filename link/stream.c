@@ -71,6 +71,21 @@ static uint8_t scratch[SCRATCH_SIZE];
 
 /* ---- end ---------------------------------------------------------------------------------------------- */
 
+/* Bytes that the peer has not acknowledged, or that are here. */
+static bool stream_is_undelivered(const Stream *s) {
+        int n = 0;
+
+        return buffer_size(&s->output) > 0 || (s->abortive && s->fd >= 0 && ioctl(s->fd, SIOCOUTQ, &n) >= 0 && n > 0);
+}
+
+/* A close then resets the connection, and the kernel forgets what it has. */
+static void stream_forget_undelivered(const Stream *s) {
+        const struct linger linger = { .l_onoff = 1 };
+
+        if (s->abortive && stream_is_undelivered(s))
+                (void) setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
 static void stream_end(Stream *s, int error) {
         s->state = STREAM_ENDED;
         s->source = sd_event_source_disable_unref(s->source);
@@ -78,6 +93,7 @@ static void stream_end(Stream *s, int error) {
         s->connector = connector_free(s->connector);
         s->limit = deadline_free(s->limit);
         buffer_done(&s->input);
+        stream_forget_undelivered(s);
         buffer_done(&s->output);
         s->handler->closed(s, error, s->userdata); /* may free s */
 }
@@ -491,21 +507,6 @@ static void stream_end_our_direction(Stream *s) {
         s->we_ended = true;
         if (!s->abortive && linger < deadline_get(s->limit))
                 deadline_set(s->limit, linger);
-}
-
-/* Bytes that the peer has not acknowledged, or that are here. */
-static bool stream_is_undelivered(const Stream *s) {
-        int n = 0;
-
-        return buffer_size(&s->output) > 0 || (s->abortive && s->fd >= 0 && ioctl(s->fd, SIOCOUTQ, &n) >= 0 && n > 0);
-}
-
-/* A close then resets the connection, and the kernel forgets what it has. */
-static void stream_forget_undelivered(const Stream *s) {
-        const struct linger linger = { .l_onoff = 1 };
-
-        if (s->abortive && stream_is_undelivered(s))
-                (void) setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
 void stream_set_abortive(Stream *s) {
