@@ -266,9 +266,7 @@ static void far_expect(Fixture *f, const char *text) {
 }
 
 static bool far_has_nothing(Fixture *f) {
-        char c;
-
-        return read(f->pty->fd, &c, 1) < 0 && errno == EAGAIN;
+        return poll(&(struct pollfd) { .fd = f->pty->fd, .events = POLLIN }, 1, 0) == 0;
 }
 
 static void expect_received(Fixture *f, const char *text) {
@@ -407,22 +405,32 @@ static void test_character_time(void) {
         g_assert_cmpuint(serial_chars_usec(&o, 0), ==, 0);
 }
 
+/* Nothing has reached the far end, unless it was to be there after this time and we look late. */
+static bool far_is_silent(Fixture *f, usec_t until) {
+        return far_has_nothing(f) || now_usec(CLOCK_MONOTONIC) >= until;
+}
+
+/* No longer either: best of three, as the machine may be busy. */
 static void test_silence_after_sent(Fixture *f, gconstpointer unused) {
-        usec_t first;
+        usec_t last, best = USEC_INFINITY;
 
         f->options.silence_after_sent = 50 * MS;
         open_line(f);
         g_assert_cmpint(serial_write(f->serial, "one", 3), ==, 0);
         LOOP_UNTIL(f->event, f->n_drained == 1);
-        first = f->drained_at;
+        last = f->drained_at;
         far_expect(f, "one");
-        g_assert_cmpint(serial_write(f->serial, "two", 3), ==, 0);
-        loop_settle(f->event);
-        g_assert_true(far_has_nothing(f));
-        far_expect(f, "two");
-        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - first, >=, 50 * MS);
-        LOOP_UNTIL(f->event, f->n_drained == 2);
-        g_assert_cmpuint(f->drained_at - first, <, 500 * MS);
+        for (unsigned i = 2; i <= 4; i++) {
+                g_assert_cmpint(serial_write(f->serial, "two", 3), ==, 0);
+                loop_settle(f->event);
+                g_assert_true(far_is_silent(f, last + 50 * MS));
+                far_expect(f, "two");
+                g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - last, >=, 50 * MS);
+                LOOP_UNTIL(f->event, f->n_drained == i);
+                best = MIN(best, f->drained_at - last);
+                last = f->drained_at;
+        }
+        g_assert_cmpuint(best, <, 500 * MS);
 }
 
 /* What is written during a transmission is the next one. */
@@ -437,7 +445,7 @@ static void test_silence_between(Fixture *f, gconstpointer unused) {
         LOOP_UNTIL(f->event, f->n_drained == 1);
         first = f->drained_at;
         far_expect(f, "one");
-        g_assert_true(far_has_nothing(f));
+        g_assert_true(far_is_silent(f, first + 30 * MS));
         far_expect(f, "twothree");
         g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - first, >=, 30 * MS);
 }
@@ -470,26 +478,31 @@ static void test_silence_after_received(Fixture *f, gconstpointer unused) {
         heard = now_usec(CLOCK_MONOTONIC);
         g_assert_cmpint(serial_write(f->serial, "x", 1), ==, 0);
         loop_settle(f->event);
-        g_assert_true(far_has_nothing(f));
+        g_assert_true(far_is_silent(f, heard + 39 * MS));
         far_expect(f, "x");
         g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - heard, >=, 39 * MS);
 }
 
 /* A wire that takes its time: 48 characters of 10 bits at 9600 bit/s are 50 ms, and then the driver still has
- * some. */
+ * some. Best of three, as the machine may be busy. */
 static void test_wire(Fixture *f, gconstpointer unused) {
+        usec_t best = USEC_INFINITY;
         char data[48] = {};
-        usec_t begin = now_usec(CLOCK_MONOTONIC);
 
         driver.real = true;
-        driver.queued = 3;
         f->options.baudrate = 9600;
         open_line(f);
-        g_assert_cmpint(serial_write(f->serial, data, sizeof(data)), ==, 0);
-        LOOP_UNTIL(f->event, f->n_drained == 1);
-        g_assert_cmpuint(f->drained_at - begin, >=, 50 * MS + 3 * MS);
-        g_assert_cmpuint(f->drained_at - begin, <, 500 * MS);
-        g_assert_cmpuint(driver.n_queued, ==, 4); /* not one look more */
+        for (unsigned i = 1; i <= 3; i++) {
+                usec_t begin = now_usec(CLOCK_MONOTONIC);
+
+                driver.queued = 3;
+                g_assert_cmpint(serial_write(f->serial, data, sizeof(data)), ==, 0);
+                LOOP_UNTIL(f->event, f->n_drained == i);
+                g_assert_cmpuint(f->drained_at - begin, >=, 50 * MS + 3 * MS);
+                g_assert_cmpuint(driver.n_queued, ==, 4 * i); /* not one look more */
+                best = MIN(best, f->drained_at - begin);
+        }
+        g_assert_cmpuint(best, <, 500 * MS);
 }
 
 /* The far end holds us up: what waits can be given up. */
