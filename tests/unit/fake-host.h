@@ -25,6 +25,7 @@ struct DeviceHost {
         ConfArena *arena;
 
         GPtrArray *registered; /* char *: `read/x {"result": "SUCCESS"}`, without the prefix and `gateway` */
+        GArray *times;                  /* usec_t of each: when */
         GArray *sources;                /* Timestamp of each, zero without one */
         bool with_sources;              /* else the device must not give any */
         size_t seen;                    /* how many of them fake_host_expect() has taken */
@@ -77,5 +78,5 @@ const char *fake_host_next(FakeHost *h);
 #define fake_host_expect(h, ...) \
         fake_host_expect_lines(h, __FILE__, __LINE__, (const char *const[]) { __VA_ARGS__, NULL })
 void fake_host_expect_lines(FakeHost *h, const char *file, int line, const char *const *lines);
-/* Nothing more is registered during this time. */
+/* Nothing more is registered during this time; what is due later, and comes as the machine was late, is the next one. */
 void fake_host_expect_nothing(FakeHost *h, usec_t duration);
