@@ -64,11 +64,11 @@ static _unused_ char *conf_text(const Settings *s, const Peer *peer, const char 
                 g_string_replace(remotes, "{device_id:", "{max_gap: null, device_id:", 0);
         return g_strdup_printf(
                         "{connection: {modbus_type: %s, transport: %s, "
-                        "connect_timeout: 1, connect_delay: %s, request_timeout: %s, request_delay: %s, "
+                        "connect_timeout: 10, connect_delay: %s, request_timeout: %s, request_delay: %s, "
                         "request_retry_immediate_count: %u, request_retry_delayed_count: %u, "
                         "request_retry_delay: 0.02, max_outstanding: %u%s}, remote_devices: [%s]%s}",
                         modbus_framing_to_string(s->framing), transport, s->connect_delay ?: "0.05",
-                        s->request_timeout ?: "1", s->request_delay ?: "0", s->immediate, s->delayed,
+                        s->request_timeout ?: "2", s->request_delay ?: "0", s->immediate, s->delayed,
                         MAX(s->max_outstanding, 1U),
                         s->beyond ? "" : ", write_priority: false, probe_budget: 1", remotes->str,
                         s->beyond ? "" : ", answer_always: false, report_errors: always");

@@ -113,7 +113,7 @@ static void listen_here(Fixture *f, struct sockaddr_in *sa) {
 static int try_connect(Fixture *f) {
         const ModbusLinkOptions options = {
                 .framing = f->framing,
-                .connect_timeout = USEC_PER_SEC,
+                .connect_timeout = LOOP_LIMIT_USEC,
                 .request_timeout = f->request_timeout,
                 .max_outstanding = 1,
                 .tap = &f->tap,

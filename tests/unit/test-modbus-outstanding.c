@@ -11,7 +11,7 @@
 /* Times out while the test waits. */
 #define SEVERAL_SHORT(n)                                                         \
         &(Settings) {                                                            \
-                .max_outstanding = (n), .request_timeout = "0.6", .beyond = true \
+                .max_outstanding = (n), .beyond = true \
         }
 
 /* Four groups of one register each, at 0, 10, 20 and 30; read once and then no more, or all the time. */
@@ -198,7 +198,6 @@ static void test_repetition(void) {
 
         fixture_init(&f,
                      &(Settings) { .max_outstanding = 8,
-                                  .request_timeout = "0.6",
                                   .immediate = 1,
                                   .beyond = true },
                      FOUR);
@@ -223,7 +222,6 @@ static void test_first_of_several(void) {
 
                 fixture_init(&f,
                              &(Settings) { .max_outstanding = 8,
-                                          .request_timeout = "0.6",
                                           .immediate = 2 - delayed,
                                           .delayed = delayed,
                                           .beyond = true },

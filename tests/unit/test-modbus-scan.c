@@ -81,7 +81,7 @@ static void test_begin(void) {
         expected = g_strdup_printf(
                         "scan {\"Event\": \"begin\", \"From\": 1, \"To\": 247, \"Endpoint\": \"tcp:127.0.0.1:%u\", \"Draft\": {\"connection\": "
                         "{\"modbus_type\": \"TCP\", \"transport\": {\"type\": \"TCP\", \"host\": \"127.0.0.1\", \"port\": %u}, "
-                        "\"connect_timeout\": 1, \"connect_delay\": 0.05, \"request_timeout\": 1, \"request_delay\": 0, "
+                        "\"connect_timeout\": 10, \"connect_delay\": 0.05, \"request_timeout\": 2, \"request_delay\": 0, "
                         "\"request_retry_immediate_count\": 0, \"request_retry_delayed_count\": 0, \"request_retry_delay\": 0.02, "
                         "\"write_priority\": false, \"probe_budget\": 1}}, \"Parts\": \"remote_devices\"}",
                         f.peer->port, f.peer->port);
