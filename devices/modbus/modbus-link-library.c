@@ -70,12 +70,14 @@ struct LibraryLink {
         int error;              /* BROKEN */
         ModbusResult refused;
         usec_t request_timeout, sent_at;
-        usec_t heard_at;        /* the last bytes of the answer */
+        usec_t heard_at;        /* … the end of the answer */
         ModbusExpect expect;
         ModbusLinkCallback callback;
         void *callback_userdata;
-        uint8_t answer[FRAME_MAX]; /* what came, as the library gets it */
+        uint8_t answer[FRAME_MAX]; /* what came and is not done with */
         size_t answer_size;
+        size_t frame_size;      /* of the right answer at its front, which the library has got; 0: none yet */
+        ModbusResponse response; /* … what it says, without the values that the library reads */
         uint8_t data[MODBUS_PDU_MAX];
 };
 
@@ -319,7 +321,7 @@ static void library_link_submit(ModbusLink *link, const ModbusRequest *request, 
         l->expect = request->expect;
         l->callback = callback;
         l->callback_userdata = userdata;
-        l->answer_size = 0;
+        l->answer_size = l->frame_size = 0;
 
         l->refused = modbus_request_parse(request->frame + RTU_PDU_OFFSET, request->size - RTU_EXTRA, &pdu);
         if (l->refused != MODBUS_SUCCESS) {
@@ -382,43 +384,26 @@ static size_t call_get_values(const Call *c, uint8_t *ret_data) {
         }
 }
 
-/* The library does not look at the echo of every write, and takes an exception to another function for one. What
- * it read is not in ret_response. Returns the size of its frame; 0: it is not right. */
-static size_t link_check_answer(const LibraryLink *l, ModbusResponse *ret_response) {
-        const ModbusFraming *rtu = modbus_framing_get(MODBUS_FRAMING_RTU);
-        uint8_t scratch[MODBUS_PDU_MAX];
-        ModbusSearch s;
-
-        if (rtu->find_response(&l->expect, 1, l->answer, l->answer_size, scratch, &s) <= 0 ||
-            s.frame.offset != 0 ||
-            modbus_response_parse(&l->expect, s.frame.pdu, s.frame.pdu_size, ret_response) < 0)
-                return 0;
-        return s.frame.size;
-}
-
+/* It says no when an answer has more than was asked for. */
 static void call_done(WorkerJob *job) {
         Call *c = (Call *) job;
         LibraryLink *l = c->link;
-        ModbusResponse response;
-        size_t size = 0;
+        size_t size = l->frame_size;
 
         l->running = false;
-        l->link.checksum_errors += c->result < 0 && c->error == EMBBADCRC;
-        if (c->result >= 0 || is_exception(c->error))
-                size = link_check_answer(l, &response);
-        if (size == 0) {
+        if (c->result < 0 && !is_exception(c->error)) {
                 link_fail(l, TAP_WRONG);
                 return;
         }
         l->link.received = size;
-        response.data = l->data;
-        response.size = c->result < 0 ? 0 : call_get_values(c, l->data);
+        l->response.data = l->data;
+        l->response.size = c->result < 0 ? 0 : call_get_values(c, l->data);
 
         l->link.round_trip = usec_sub(now_usec(CLOCK_MONOTONIC), l->sent_at);
         tap_received(l->tap, l->heard_at, 0, l->answer, size);
         if (l->answer_size > size)
                 tap_failed(l->tap, 1, TAP_UNASKED, l->heard_at, 0, l->answer + size, l->answer_size - size);
-        link_finish(l, &response);
+        link_finish(l, &l->response);
 }
 
 static void library_link_cancel(ModbusLink *link) {
@@ -441,18 +426,53 @@ static void link_opened(Serial *serial, void *userdata) {
         l->handler->connected(l->userdata);
 }
 
+static void link_drop(LibraryLink *l, size_t n) {
+        l->answer_size -= n;
+        memmove(l->answer, l->answer + n, l->answer_size);
+}
+
+/* The library gives up at whatever is not its answer, and takes some for it that are not: an exception to another function, the echo of
+ * another write. So it gets the right one only, and what is in front of it is ignored (spec modbus.md 4.3). */
+static void link_find_answer(LibraryLink *l) {
+        const ModbusFraming *rtu = modbus_framing_get(MODBUS_FRAMING_RTU);
+        uint8_t scratch[MODBUS_PDU_MAX];
+        ModbusSearch s;
+        int r;
+
+        do {
+                size_t front;
+
+                r = rtu->find_response(&l->expect, 1, l->answer, l->answer_size, scratch, &s);
+                front = r > 0 ? s.frame.offset : s.consumed;
+                l->link.checksum_errors += s.bad_checksums;
+                if (s.dropped > 0)
+                        tap_failed(l->tap, s.dropped, TAP_GARBAGE, l->heard_at, 0, l->answer, front);
+                if (r > 0 && modbus_response_parse(&l->expect, s.frame.pdu, s.frame.pdu_size, &l->response) >= 0) {
+                        link_drop(l, front);
+                        l->frame_size = s.frame.size;
+                        (void) send(l->fd, l->answer, l->frame_size, MSG_DONTWAIT | MSG_NOSIGNAL);
+                        return;
+                }
+                if (r > 0)
+                        tap_failed(l->tap, 1, TAP_WRONG, l->heard_at, 0, l->answer + front, s.frame.size);
+                link_drop(l, s.consumed);
+        } while (r > 0);
+}
+
 static size_t link_received(Serial *serial, const uint8_t *data, size_t size, void *userdata) {
         LibraryLink *l = userdata;
         size_t n = MIN(size, sizeof(l->answer) - l->answer_size);
 
-        l->heard_at = now_usec(CLOCK_MONOTONIC);
         if (l->state != LIBRARY_SENDING && l->state != LIBRARY_WAITING) {
-                tap_failed(l->tap, 1, TAP_UNASKED, l->heard_at, 0, data, size);
+                tap_failed(l->tap, 1, TAP_UNASKED, now_usec(CLOCK_MONOTONIC), 0, data, size);
                 return size;
         }
         memcpy(l->answer + l->answer_size, data, n);
         l->answer_size += n;
-        (void) send(l->fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (l->frame_size == 0) {
+                l->heard_at = now_usec(CLOCK_MONOTONIC);
+                link_find_answer(l);
+        }
         return size;
 }
 

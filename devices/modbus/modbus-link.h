@@ -86,7 +86,7 @@ int modbus_stream_link_open(sd_event *event, const char *path, const SerialOptio
 /* What libmodbus cannot address; requests must keep to it. No QUEUE either. */
 #define MODBUS_LIBRARY_UNIT_MAX 247U
 /* A serial line with RTU framing, by libmodbus in a thread of its own (spec 11.3). Unlike the others it ends an
- * attempt at once, as timed out, when what comes is not the answer, and answers what the protocol forbids
+ * attempt at once, as timed out, when an answer has more than was asked for, and answers what the protocol forbids
  * (INVALID_DATA_VALUE) without sending it. -EMFILE: the library needs a low descriptor number and there is
  * none. */
 int modbus_library_link_open(sd_event *event, const char *path, const SerialOptions *line,
