@@ -157,7 +157,7 @@ def test_rule_3_unplugged(lines, chip, gpio, bus_client):
     begin = time.monotonic()
     c.unplug()
     io.wait_status('DISCONNECTED', since)
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 10            # not by the next poll
     wait_detail(bus_client, f'chip {c.label} is lost: it was unplugged')
     if lines[0]['direction'] == 'OUTPUT':
         assert io.write('a', 1) == 'NOT_CONNECTED'
