@@ -54,13 +54,6 @@ int modbus_identity_add(ModbusIdentity *id, const uint8_t *data, size_t size) {
         return data[AT_MORE] == MORE_FOLLOWS && id->next > asked && id->next < _MODBUS_IDENTITY_MAX;
 }
 
-bool modbus_identity_is_known(const ModbusIdentity *id) {
-        for (size_t i = 0; i < _MODBUS_IDENTITY_MAX; i++)
-                if (id->texts[i][0] != '\0')
-                        return true;
-        return false;
-}
-
 void modbus_identity_write_json(const ModbusIdentity *id, JsonWriter *w) {
         static const char *const names[_MODBUS_IDENTITY_MAX] = {
                 [MODBUS_IDENTITY_VENDOR] = "VendorName",

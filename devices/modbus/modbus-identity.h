@@ -26,7 +26,6 @@ ModbusPdu modbus_identity_request(const ModbusIdentity *id);
 /* Takes what an answer carries (ModbusResponse.data). 1: ask again, at most once for each object; 0: that is
  * all; -EBADMSG: it is no identification; what was known before stays. */
 int modbus_identity_add(ModbusIdentity *id, const uint8_t *data, size_t size);
-bool modbus_identity_is_known(const ModbusIdentity *id);
 /* Members VendorName, ProductCode and MajorMinorRevision, in an object that the caller has opened; null: not
  * known. */
 void modbus_identity_write_json(const ModbusIdentity *id, JsonWriter *w);
