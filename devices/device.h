@@ -74,10 +74,13 @@ typedef struct StatusField {
  * Subtypes are NULL-terminated, below <prefix>, and begin with "gateway" or "system". Describe hands the
  * list out; clients know no device type. */
 typedef enum DevicePointKind {
-        DEVICE_POINT_VALUE, /* the last value is the member `value` of the last `in` event's payload, or, where the payload has no such member, the
-                             * payload. A write registers `out` with {"request_id", "value"} and is done when `answer` came with the same request_id:
-                             * its `result` is SUCCESS or says what is wrong. answer NULL: `out` is {"value"} and nothing answers */
-        DEVICE_POINT_ENABLE, /* a part (unit, line): `out` takes true and false */
+        /* The last value is the member `value` of the last `in` event's payload, or, where the payload has
+         * no such member, the payload. A write registers `out` with {"request_id", "value"} and is done when
+         * `answer` came with the same request_id: its `result` is SUCCESS or says what is wrong. answer
+         * NULL: `out` is {"value"} and nothing answers. */
+        DEVICE_POINT_VALUE,
+        /* A part (unit, line): `out` takes true and false. */
+        DEVICE_POINT_ENABLE,
         _DEVICE_POINT_KIND_MAX,
         _DEVICE_POINT_KIND_INVALID = -EINVAL,
 } DevicePointKind;
@@ -85,7 +88,8 @@ DECLARE_STRING_TABLE(device_point_kind, DevicePointKind);
 typedef struct DevicePoint {
         DevicePointKind kind;
         const char *name;       /* unique in the device for its kind; levels joined by `/`: "1/temperature" */
-        const char *const *in, *const *out, *const *answer; /* NULL: cannot be read, cannot be written, nothing answers */
+        /* NULL: cannot be read, cannot be written, nothing answers. */
+        const char *const *in, *const *out, *const *answer;
 } DevicePoint;
 typedef void (*DevicePointCallback)(const DevicePoint *point, void *userdata); /* borrowed for the call */
 
@@ -103,8 +107,10 @@ struct DeviceType {
         size_t device_size;     /* of a struct whose first member is Device; zeroed before start */
         size_t conf_size;
         const ConfField *conf;
-        void (*verify)(const void *conf, ConfErrors *e);                  /* what one field cannot say; may be NULL */
-        void (*claims)(const void *conf, ConfClaims *c, ConfErrors *e);   /* tty, listen address, GPIO line; may be NULL */
+        /* What one field cannot say; may be NULL. */
+        void (*verify)(const void *conf, ConfErrors *e);
+        /* Serial port, listening address, GPIO line; may be NULL. */
+        void (*claims)(const void *conf, ConfClaims *c, ConfErrors *e);
 
         /* Later device_started() or device_ended(), never inside the call; may query and listen, never waits
          * for the far end. <0: nothing was begun and nothing follows, not even done(). */
@@ -112,32 +118,41 @@ struct DeviceType {
         /* In any state after start, idempotent; device_ended() follows within DEVICE_STOP_USEC, never inside
          * the call. Registers what its specification wants of an ending device before. */
         void (*stop)(Device *d);
-        void (*done)(Device *d);                          /* frees the contents, after ended; no callback may follow */
-        void (*event)(Device *d, const Event *e);         /* between started and stop() or ended; e is borrowed, its type is below <prefix>/system */
-        void (*flow)(Device *d, bool open);               /* open at start; the event server's connection is congested or free again; may be NULL */
-        int (*reconfigure)(Device *d, const void *conf);  /* may be NULL. 0: links kept; -EOPNOTSUPP: restart me */
+        /* Frees the contents, after ended; no callback may follow. */
+        void (*done)(Device *d);
+        /* Between started and stop() or ended; e is borrowed, its type is below <prefix>/system. */
+        void (*event)(Device *d, const Event *e);
+        /* The event server's connection is congested, or free again; open at the start. May be NULL. */
+        void (*flow)(Device *d, bool open);
+        /* May be NULL. 0: links kept; -EOPNOTSUPP: restart me. */
+        int (*reconfigure)(Device *d, const void *conf);
 
         /* Looks for what answers on the device's own link, while no run has it. Tells lines, and later
          * device_scan_ended(), never inside the call. <0: nothing was begun and nothing follows; -ERANGE:
          * not such options. */
         int (*scan_begin)(Device *d, const DeviceScanOptions *options); /* NULL: cannot */
-        void (*scan_done)(Device *d);                     /* frees the contents, ended or not; no callback may follow */
-        size_t scan_size;                                 /* of a struct whose first member is Device; zeroed before scan_begin */
+        /* Frees the contents, ended or not; no callback may follow. */
+        void (*scan_done)(Device *d);
+        size_t scan_size;       /* of a struct whose first member is Device; zeroed before scan_begin */
 
-        void (*points)(const void *conf, DevicePointCallback callback, void *userdata); /* in the order of the configuration; may be NULL */
+        /* In the order of the configuration; may be NULL. */
+        void (*points)(const void *conf, DevicePointCallback callback, void *userdata);
         /* What hardware of this kind the machine has and who holds it, as one JSON value for people who
          * write a configuration: looks, and changes nothing. runs: the devices of this type that have one.
          * May be NULL. */
         void (*hardware)(JsonWriter *w, const Device *const *runs, size_t n);
-        const StatusField *status;                        /* NULL: none */
+        const StatusField *status; /* NULL: none */
         /* Writes members of an object that the caller has opened: what a record of the tap with bytes of the
          * wire says. `Protocol` is a word that names how the bytes are to be read, `Request` whether they
          * come from the side that asks, `Decoded` (where they can be decoded) an object of strings, numbers
-         * and arrays of numbers. Trusts no byte. NULL: nothing passes the tap */
+         * and arrays of numbers. Trusts no byte. NULL: nothing passes the tap. */
         void (*trace)(const void *conf, const TapRecord *record, JsonWriter *w);
-        const char *parts_name;                           /* D-Bus property of the parts, "RemoteDevices"; NULL: none */
+
+        /* What it is made of: units, lines, connections. part() returns one, borrowed, and the offsets of
+         * part_fields are inside that. */
+        const char *parts_name; /* D-Bus property, "RemoteDevices"; NULL: none */
+        const StatusField *part_fields;
         size_t (*n_parts)(const Device *d);
-        const StatusField *part_fields;                   /* offsets inside what part() returns: one unit, line or connection, borrowed */
         const void *(*part)(const Device *d, size_t i);
 };
 
@@ -151,7 +166,7 @@ extern const DeviceType *const device_types[]; /* NULL-terminated; the build wri
 const DeviceType *device_type_find(const char *name);
 const DeviceType *device_type_find_module(const char *module);
 
-/* ---- the host's side: daemon/proxy.c; in unit tests tests/unit/fake-host.c --------------------------- */
+/* ---- the host's side: daemon/proxy-host.c, proxy-scan.c; in unit tests tests/unit/fake-host.c -------- */
 
 sd_event *device_get_event(Device *d);
 Resolver *device_get_resolver(Device *d);
