@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A master's link on a serial line with RTU framing, by libmodbus (spec modbus.md 11.3). The loop owns the line
  * and the deadline; a worker runs the library's ordinary calls on one end of a socket pair, and the loop moves
- * bytes between the other end and the line. What blocks is ended by shutting the pair down, so that nothing here
+ * the request from the other end to the line, and the right answer back. What blocks is ended by shutting the pair down, so that nothing here
  * ever waits. Loop thread, but for call_run() and call_drop(). */
 
 #include <assert.h>
