@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A master's link on a serial line with RTU framing, by libmodbus (spec modbus.md 11.3). The loop owns the line
  * and the deadline; a worker runs the library's ordinary calls on one end of a socket pair, and the loop moves
- * the request from the other end to the line, and the right answer back. What blocks is ended by shutting the pair down, so that nothing here
- * ever waits. Loop thread, but for call_run() and call_drop(). */
+ * the request from the other end to the line, and the right answer back. What blocks is ended by shutting the
+ * pair down, so that nothing here ever waits. Loop thread, but for call_run() and call_drop(). */
 
 #include <assert.h>
 #include <errno.h>
@@ -431,8 +431,9 @@ static void link_drop(LibraryLink *l, size_t n) {
         memmove(l->answer, l->answer + n, l->answer_size);
 }
 
-/* The library gives up at whatever is not its answer, and takes some for it that are not: an exception to another function, the echo of
- * another write. So it gets the right one only, and what is in front of it is ignored (spec modbus.md 4.3). */
+/* The library gives up at whatever is not its answer, and takes some for it that are not: an exception to
+ * another function, the echo of another write. So it gets the right one only, and what is in front of it is
+ * ignored (spec modbus.md 4.3). */
 static void link_find_answer(LibraryLink *l) {
         const ModbusFraming *rtu = modbus_framing_get(MODBUS_FRAMING_RTU);
         uint8_t scratch[MODBUS_PDU_MAX];
