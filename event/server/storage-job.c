@@ -37,6 +37,7 @@ StorageCore *storage_core_new(Store *store, const StoreOptions *replacement, con
         StorageCore *c = g_new0(StorageCore, 1);
 
         atomic_init(&c->n_ref, 1);
+        atomic_init(&c->closed, 0);
         c->store = store;
         c->copy_path = g_strdup(copy_path);
         if (replacement) {
@@ -180,6 +181,8 @@ static void storage_job_run(WorkerJob *job) {
                 replace_store(j);
         if (j->result < 0 && !j->detail && j->core->store)
                 j->detail = g_strdup(store_detail(j->core->store));
+        if (j->task == TASK_CLOSE)
+                atomic_store(&j->core->closed, j->result);
         if (j->task == TASK_HAS_TYPE || j->task == TASK_CLOSE)
                 (void) sem_post(&j->core->finished);
 }

@@ -20,6 +20,7 @@ typedef struct StorageCore {
         StoreOptions replacement; /* of an empty store that takes the place of a damaged one; no path: none does */
         EventList list;         /* memory for decoding */
         sem_t finished;         /* for whom blocks: storage_close(), storage_has_type() */
+        atomic_int closed;      /* result of TASK_CLOSE; atomic for the thread sanitizer, which knows no sem_clockwait() */
 } StorageCore;
 
 StorageCore *storage_core_new(Store *store, const StoreOptions *replacement, const char *copy_path);

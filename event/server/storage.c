@@ -513,10 +513,11 @@ static bool wait_finished(StorageCore *core, usec_t until) {
 }
 
 /* Also what was on its way: nobody is called back any more to give it to this one. */
-static int close_result(const Storage *s, const StorageJob *job) {
+static int close_result(const Storage *s) {
+        int r = atomic_load(&s->core->closed);
         const StorageJob *before = s->running;
 
-        return before && before->task == TASK_WRITE && before->result < 0 ? before->result : job->result;
+        return before && before->task == TASK_WRITE && before->result < 0 ? before->result : r;
 }
 
 Storage *storage_close(Storage *s, usec_t until, int *ret_error) {
@@ -533,7 +534,7 @@ Storage *storage_close(Storage *s, usec_t until, int *ret_error) {
         if (r < 0)
                 (void) storage_job_free(job);
         else
-                r = wait_finished(s->core, until) ? close_result(s, job) : -ETIMEDOUT;
+                r = wait_finished(s->core, until) ? close_result(s) : -ETIMEDOUT;
         if (ret_error)
                 *ret_error = r;
         return storage_free(s);
