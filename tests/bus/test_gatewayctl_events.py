@@ -138,10 +138,10 @@ def test_write_without_answer(gateway, gatewayctl, fails, device, eventer):
     for value, sent in (('1.5', 1.5), ('word', 'word'), ('"1"', '1'), ('{"a": [null]}', {'a': [None]}), ('', ''),
                         ('0x10', '0x10'), ('ž', 'ž')):
         mark = eventer.mark()
-        assert 'no answer in time' in fails(5, 'write', 'plc', '1/level', value, '--timeout=0.5')
+        assert 'no answer in time' in fails(5, 'write', 'plc', '1/level', value, '--timeout=2')
         assert eventer.wait(f'{WRITE}/level', since=mark).payload.data['value'] == sent
     gatewayctl('disable', 'plc', '--wait')
-    assert 'the device is disabled' in fails(5, 'write', 'plc', '1/level', '1', '--timeout=0.5')
+    assert 'the device is disabled' in fails(5, 'write', 'plc', '1/level', '1', '--timeout=2')
 
 
 def test_answers_of_others_do_not_count(gateway, fails, device, eventer, gatewayctl):

@@ -271,8 +271,8 @@ def test_follow_over_a_restart(event_server, follow):
 
 def test_follow_ends_when_the_time_is_over(ctl, follow):
     begin = time.monotonic()
-    assert ctl('follow', 'nothing', '--timeout=0.7') == ''
-    assert time.monotonic() - begin >= 0.7
+    assert ctl('follow', 'nothing', '--timeout=2') == ''
+    assert time.monotonic() - begin >= 2
 
 
 def test_follow_into_a_closed_pipe(event_server, eventer):
@@ -405,7 +405,7 @@ def test_payloads_that_are_no_json():
         shown = ctl.json('latest')
         assert [(i['PayloadKind'], i['Payload']) for i in shown] == [('malformed', text) for text in BAD] + [('json', 1)]
     with RawEventServer(notified=events) as server:
-        assert Ctl(server.port).lines('follow', '--timeout=0.5') == expected
+        assert Ctl(server.port).lines('follow', '--timeout=2') == expected
 
 
 def test_times_beyond_any_calendar():

@@ -98,7 +98,7 @@ def test_libmodbus_on_line(disabled, gatewayctl, wires, tmp_path):
     with Process([PEERS / 'modbus-rtu-device', wires.paths[1], '2'], log=tmp_path / 'device.log') as device:
         device.wait_line(re.compile('^ready$', re.MULTILINE))
         disabled(serial_transport(wires.paths[0]), 'rtu')
-        found = [i for i in lines(gatewayctl('--json=short', 'scan', PLC, '--units=2-3', '--unit-timeout=0.5').stdout)
+        found = [i for i in lines(gatewayctl('--json=short', 'scan', PLC, '--units=2-3', '--unit-timeout=2').stdout)
                  if i['Event'] == 'found']
         assert [(i['Unit'], i['Answer'], i['VendorName']) for i in found] == [(2, 'SUCCESS', None)]
 

@@ -154,7 +154,7 @@ def test_failures(gatewayd, event_server, eventer, bus, gatewayctl, field):
     """What was before the first failure of a burst is kept, however much follows."""
     device = field(framing='rtu')
     start_master(gatewayd, event_server, eventer, device, 'rtu', [data('x', start=0, interval=0.01)],
-                 request_timeout=0.05, recorder=4)
+                 request_timeout=1, recorder=4)
     eventer.wait(f'{MASTER}/gateway/remote_device/1/read/x')
     device.mode = 'garbage'
     wait_until(lambda: any(i['Kind'] == 'timeout' for i in last(gatewayctl, PLC)), 'a timeout is recorded')
