@@ -21,8 +21,8 @@ size_t serial_echo_received(SerialEcho *e, const uint8_t *data, size_t size) {
         for (; n < size && e->back < e->size; n++)
                 if (data[n] == e->frame[e->back])
                         e->back++;
-                else if (e->back >
-                         0) { /* an answer, which begins like its request: the line does not hear itself any more */
+                else if (e->back > 0) {
+                        /* An answer, which begins like its request: the line does not hear itself any more. */
                         e->heard = false;
                         e->size = e->back = 0;
                         return e->drop ? n : 0;
