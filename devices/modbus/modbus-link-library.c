@@ -233,7 +233,8 @@ static void link_empty_pair(const LibraryLink *l) {
 
 static void link_finish(LibraryLink *l, const ModbusResponse *response) {
         l->state = LIBRARY_IDLE;
-        l->link.hears_itself = serial_hears_itself(l->serial);
+        if (!response)
+                l->link.hears_itself = serial_hears_itself(l->serial);
         l->link.ended_at = now_usec(CLOCK_MONOTONIC);
         deadline_set(l->deadline, USEC_INFINITY);
         l->callback(response ? 0 : -ETIMEDOUT, response, l->callback_userdata);

@@ -73,7 +73,6 @@ static void link_finish(StreamLink *l, size_t i, int error, const ModbusResponse
         Attempt a = l->attempts[i];
 
         l->late = l->late || error < 0;
-        l->link.hears_itself = modbus_channel_hears_itself(&l->channel);
         l->link.begun_at = a.begun_at;
         link_remove(l, i);
         a.callback(error, response, a.userdata);
@@ -107,6 +106,7 @@ static void link_on_deadline(void *userdata) {
         rest = modbus_channel_get_input(&l->channel, &size);
         tap_failed(l->tap, 1, TAP_TIMEOUT, now, 0, rest, size);
         l->link.ended_at = now;
+        l->link.hears_itself = modbus_channel_hears_itself(&l->channel);
         link_finish(l, 0, -ETIMEDOUT, NULL);
 }
 
