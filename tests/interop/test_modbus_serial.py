@@ -5,6 +5,8 @@ adapters that are pulled and plugged, ports that somebody else has."""
 import fcntl
 import os
 import re
+import select
+import threading
 
 import pytest
 from pymodbus import FramerType
@@ -323,3 +325,24 @@ def test_disabled_while_waiting(polling, pty, eventer):
     since = eventer.mark()
     eventer.register(f'{MASTER}/system/enable', False)
     eventer.wait(f'{MASTER}/gateway/running', False, since=since)
+
+
+@pytest.mark.parametrize('framing', FRAMINGS)
+def test_line_that_hears_itself(framing, polling, pty, gatewayctl):
+    """A receiver that stays on while sending, and nobody at the far end: who looks at the device is told why."""
+    ended = threading.Event()
+
+    def echo():
+        while not ended.is_set():
+            if select.select([pty.fd], [], [], 0.05)[0]:
+                os.write(pty.fd, os.read(pty.fd, 512))
+
+    thread = threading.Thread(target=echo)
+    thread.start()
+    try:
+        polling(serial_transport(pty.path, silent_interval=0.005), [data('x', start=0)], framing, request_timeout=0.2)
+        wait_until(lambda: gatewayctl.devices()[PLC]['LinkDetail'] ==
+                   'remote device 1 does not answer; the line echoes what is sent', 'the link tells of the echo')
+    finally:
+        ended.set()
+        thread.join()
