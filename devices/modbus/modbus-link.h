@@ -45,7 +45,8 @@ struct ModbusLink {
         usec_t round_trip;      /* of the last response: from transmission to its arrival */
         size_t received;        /* … and its bytes on the wire */
         usec_t begun_at, ended_at; /* of the last attempt, monotonic */
-        bool hears_itself;      /* at the last timeout: a serial line on which requests come back, their echo is dropped */
+        /* At the last timeout: a serial line on which requests come back, and their echo is dropped. */
+        bool hears_itself;
         unsigned checksum_errors; /* frames with a wrong checksum; who counts them sets this to 0 */
 };
 
