@@ -5,6 +5,7 @@
  * start. */
 #pragma once
 
+#include <stddef.h>
 #include <stdio.h>
 
 #include "base/json.h"
@@ -139,6 +140,10 @@ struct ConfField {
         const char *pattern;            /* string, schema only: regular expression for what verify() checks */
         const char *ref;                /* CONF_TYPE_ANY, schema only: `$ref` */
 };
+
+/* An entry of a table whose key has the name of the struct's member. */
+#define CONF_KEY(structure, member, kind, ...) \
+        { .name = #member, .offset = offsetof(structure, member), .type = (kind), __VA_ARGS__ }
 
 /* The word nearest to text among words (NULL-terminated): for `did you mean`. NULL: none is near. */
 const char *conf_nearest(const char *text, const char *const *words);

@@ -11,9 +11,6 @@
 #define ADDRESS_PATTERN "^(tcp:([^:\\[\\]]+|\\[[^\\]]+\\]):[0-9]{1,5}|unix:.+)$"
 #define LISTEN_PATTERN "^(tcp:([^:\\[\\]]+|\\[[^\\]]+\\]):[0-9]{1,5}|unix:.+|fd:[^:]+)$"
 
-#define KEY(structure, member, kind, ...) \
-        { .name = #member, .offset = offsetof(structure, member), .type = (kind), __VA_ARGS__ }
-
 static const char *const layout_names[] = { [LAYOUT_NAMED] = "named", [LAYOUT_FLAT] = "flat", NULL };
 DEFINE_STRING_TABLE(event_layout, EventLayout, layout_names);
 
@@ -34,26 +31,26 @@ static const char *const on_corruption_names[] = {
 /* ---- event server ------------------------------------------------------------------------------------ */
 
 static const ConfField fixed_fields[] = {
-        KEY(FixedServerConf, host, CONF_TYPE_STRING, .instead = "address", HOST_LENGTH,
-            .help = "name or address"),
-        KEY(FixedServerConf, port, CONF_TYPE_INTEGER, .instead = "address", PORT,
-            .help = "TCP port, usually 23012"),
-        KEY(FixedServerConf, address, CONF_TYPE_STRING, .pattern = ADDRESS_PATTERN,
-            .help = "tcp:HOST:PORT, tcp:[IPv6]:PORT or unix:PATH, in place of host and port"),
+        CONF_KEY(FixedServerConf, host, CONF_TYPE_STRING, .instead = "address", HOST_LENGTH,
+                 .help = "name or address"),
+        CONF_KEY(FixedServerConf, port, CONF_TYPE_INTEGER, .instead = "address", PORT,
+                 .help = "TCP port, usually 23012"),
+        CONF_KEY(FixedServerConf, address, CONF_TYPE_STRING, .pattern = ADDRESS_PATTERN,
+                 .help = "tcp:HOST:PORT, tcp:[IPv6]:PORT or unix:PATH, in place of host and port"),
         {}
 };
 
 static const ConfField monitor_fields[] = {
-        KEY(MonitorConfig, host, CONF_TYPE_STRING, .flags = CONF_REQUIRED, HOST_LENGTH,
-            .help = "name or address of the monitor server"),
-        KEY(MonitorConfig, port, CONF_TYPE_INTEGER, .flags = CONF_REQUIRED, PORT,
-            .help = "TCP port of the monitor server"),
-        KEY(MonitorConfig, gateway_group, CONF_TYPE_STRING, .flags = CONF_REQUIRED,
-            .help = "group in which one gateway is blessed"),
-        KEY(MonitorConfig, event_server_group, CONF_TYPE_STRING, .flags = CONF_REQUIRED,
-            .help = "group whose blessed component is the event server"),
-        KEY(MonitorConfig, component_name, CONF_TYPE_STRING, .min = 1, .max = CONF_NAME_MAX,
-            .help = "our name at the monitor server; without it the gateway's name"),
+        CONF_KEY(MonitorConfig, host, CONF_TYPE_STRING, .flags = CONF_REQUIRED, HOST_LENGTH,
+                 .help = "name or address of the monitor server"),
+        CONF_KEY(MonitorConfig, port, CONF_TYPE_INTEGER, .flags = CONF_REQUIRED, PORT,
+                 .help = "TCP port of the monitor server"),
+        CONF_KEY(MonitorConfig, gateway_group, CONF_TYPE_STRING, .flags = CONF_REQUIRED,
+                 .help = "group in which one gateway is blessed"),
+        CONF_KEY(MonitorConfig, event_server_group, CONF_TYPE_STRING, .flags = CONF_REQUIRED,
+                 .help = "group whose blessed component is the event server"),
+        CONF_KEY(MonitorConfig, component_name, CONF_TYPE_STRING, .min = 1, .max = CONF_NAME_MAX,
+                 .help = "our name at the monitor server; without it the gateway's name"),
         {}
 };
 
@@ -61,47 +58,47 @@ static const ConfField listen_element = { .type = CONF_TYPE_STRING, .pattern = L
 
 static const ConfField segment_element = { .type = CONF_TYPE_STRING, .pattern = "^(?![?*]$)" };
 static const ConfField initial_fields[] = {
-        KEY(EmbeddedInitial, type, CONF_TYPE_ARRAY, .flags = CONF_REQUIRED, .min = 1, .max = 255,
-            .element = &segment_element, .element_size = sizeof(char *),
-            .help = "event type, without ? and *"),
-        KEY(EmbeddedInitial, payload, CONF_TYPE_JSON,
-            .help = "payload, any JSON value; without it the event has none"),
+        CONF_KEY(EmbeddedInitial, type, CONF_TYPE_ARRAY, .flags = CONF_REQUIRED, .min = 1, .max = 255,
+                 .element = &segment_element, .element_size = sizeof(char *),
+                 .help = "event type, without ? and *"),
+        CONF_KEY(EmbeddedInitial, payload, CONF_TYPE_JSON,
+                 .help = "payload, any JSON value; without it the event has none"),
         {}
 };
 static const ConfField initial_element = { .type = CONF_TYPE_OBJECT, .fields = initial_fields };
 
 static const ConfField history_fields[] = {
-        KEY(EmbeddedHistory, max_age, CONF_TYPE_SECONDS, .flags = CONF_NULLABLE, .max = EVENT_AGE_SECONDS_MAX,
-            .fallback = "604800", .unit = "s",
-            .help = "older events are removed, but for the latest of each type; null: no limit"),
-        KEY(EmbeddedHistory, max_events, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .max = INTEGER_MAX,
-            .null_value = -1, .fallback = "1000000",
-            .help = "events kept; 0: only the latest of each type; null: no limit"),
-        KEY(EmbeddedHistory, max_bytes, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .min = 1,
-            .max = INTEGER_MAX, .null_value = -1, .fallback = "268435456", .unit = "bytes",
-            .help = "size of the database file; null: no limit"),
+        CONF_KEY(EmbeddedHistory, max_age, CONF_TYPE_SECONDS, .flags = CONF_NULLABLE, .max = EVENT_AGE_SECONDS_MAX,
+                 .fallback = "604800", .unit = "s",
+                 .help = "older events are removed, but for the latest of each type; null: no limit"),
+        CONF_KEY(EmbeddedHistory, max_events, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .max = INTEGER_MAX,
+                 .null_value = -1, .fallback = "1000000",
+                 .help = "events kept; 0: only the latest of each type; null: no limit"),
+        CONF_KEY(EmbeddedHistory, max_bytes, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .min = 1,
+                 .max = INTEGER_MAX, .null_value = -1, .fallback = "268435456", .unit = "bytes",
+                 .help = "size of the database file; null: no limit"),
         {}
 };
 
 static const ConfField embedded_fields[] = {
-        KEY(EmbeddedConfig, path, CONF_TYPE_STRING, .min = 1, .max = 4095, .fallback = "\"events.db\"",
-            .help = "database file, relative to the state directory; :memory: keeps nothing"),
-        KEY(EmbeddedConfig, server_id, CONF_TYPE_INTEGER, .max = INTEGER_MAX, .fallback = "1",
-            .help = "server part of event ids"),
-        KEY(EmbeddedConfig, listen, CONF_TYPE_ARRAY, .max = 64, .element = &listen_element,
-            .element_size = sizeof(char *),
-            .help = "unix:PATH, tcp:HOST:PORT, tcp:[IPv6]:PORT or fd:NAME, a socket passed by the service manager; without it a unix "
-                    "socket in the runtime directory"),
-        KEY(EmbeddedConfig, client_token, CONF_TYPE_STRING, .flags = CONF_NULLABLE | CONF_CREDENTIAL,
-            .min = 1, .max = CONF_CREDENTIAL_MAX,
-            .help = "token that TCP clients must present; needed for a TCP address that is not loopback"),
-        KEY(EmbeddedConfig, initial, CONF_TYPE_ARRAY, .element = &initial_element,
-            .element_size = sizeof(EmbeddedInitial), .fallback = "[]",
-            .help = "events registered once, for each type that has no event yet"),
-        KEY(EmbeddedConfig, history, CONF_TYPE_OBJECT, .fields = history_fields, .help = "how much is kept"),
-        KEY(EmbeddedConfig, on_corruption, CONF_TYPE_ENUM, .names = on_corruption_names,
-            .fallback = "\"refuse\"",
-            .help = "a database that is corrupt: refuse to start, or set it aside and start empty"),
+        CONF_KEY(EmbeddedConfig, path, CONF_TYPE_STRING, .min = 1, .max = 4095, .fallback = "\"events.db\"",
+                 .help = "database file, relative to the state directory; :memory: keeps nothing"),
+        CONF_KEY(EmbeddedConfig, server_id, CONF_TYPE_INTEGER, .max = INTEGER_MAX, .fallback = "1",
+                 .help = "server part of event ids"),
+        CONF_KEY(EmbeddedConfig, listen, CONF_TYPE_ARRAY, .max = 64, .element = &listen_element,
+                 .element_size = sizeof(char *),
+                 .help = "unix:PATH, tcp:HOST:PORT, tcp:[IPv6]:PORT or fd:NAME, a socket passed by the service manager; without it a unix "
+                         "socket in the runtime directory"),
+        CONF_KEY(EmbeddedConfig, client_token, CONF_TYPE_STRING, .flags = CONF_NULLABLE | CONF_CREDENTIAL,
+                 .min = 1, .max = CONF_CREDENTIAL_MAX,
+                 .help = "token that TCP clients must present; needed for a TCP address that is not loopback"),
+        CONF_KEY(EmbeddedConfig, initial, CONF_TYPE_ARRAY, .element = &initial_element,
+                 .element_size = sizeof(EmbeddedInitial), .fallback = "[]",
+                 .help = "events registered once, for each type that has no event yet"),
+        CONF_KEY(EmbeddedConfig, history, CONF_TYPE_OBJECT, .fields = history_fields, .help = "how much is kept"),
+        CONF_KEY(EmbeddedConfig, on_corruption, CONF_TYPE_ENUM, .names = on_corruption_names,
+                 .fallback = "\"refuse\"",
+                 .help = "a database that is corrupt: refuse to start, or set it aside and start empty"),
         {}
 };
 
@@ -118,28 +115,28 @@ static const ConfField event_server_fields[] = {
           .flags = CONF_ONE_OF | CONF_PRESENCE,
           .fields = monitor_fields,
           .help = "a monitor server says when to work and with which event server" },
-        KEY(EventServerConf, embedded, CONF_TYPE_OBJECT, .flags = CONF_ONE_OF | CONF_PRESENCE,
-            .fields = embedded_fields, .help = "the gateway keeps events itself"),
-        KEY(EventServerConf, require_operational, CONF_TYPE_BOOL,
-            .help = "devices run only while the server is operational; without it true in the native form, false in the hat form"),
-        KEY(EventServerConf, client_token, CONF_TYPE_STRING, .flags = CONF_NULLABLE | CONF_CREDENTIAL,
-            .min = 1, .max = CONF_CREDENTIAL_MAX, .help = "token presented to the event server"),
+        CONF_KEY(EventServerConf, embedded, CONF_TYPE_OBJECT, .flags = CONF_ONE_OF | CONF_PRESENCE,
+                 .fields = embedded_fields, .help = "the gateway keeps events itself"),
+        CONF_KEY(EventServerConf, require_operational, CONF_TYPE_BOOL,
+                 .help = "devices run only while the server is operational; without it true in the native form, false in the hat form"),
+        CONF_KEY(EventServerConf, client_token, CONF_TYPE_STRING, .flags = CONF_NULLABLE | CONF_CREDENTIAL,
+                 .min = 1, .max = CONF_CREDENTIAL_MAX, .help = "token presented to the event server"),
         {}
 };
 
 /* ---- main keys --------------------------------------------------------------------------------------- */
 
 static const ConfField native_log_fields[] = {
-        KEY(LogConf, level, CONF_TYPE_ENUM, .names = level_names, .help = "least severity that is logged"),
-        KEY(LogConf, target, CONF_TYPE_ENUM, .names = target_names, .help = "where the log goes"),
+        CONF_KEY(LogConf, level, CONF_TYPE_ENUM, .names = level_names, .help = "least severity that is logged"),
+        CONF_KEY(LogConf, target, CONF_TYPE_ENUM, .names = target_names, .help = "where the log goes"),
         {}
 };
 
 static const ConfField hat_log_fields[] = { { .name = "*", .type = CONF_TYPE_ANY }, {} };
 
 static const ConfField adminer_fields[] = {
-        KEY(AdminerConf, host, CONF_TYPE_STRING, .flags = CONF_REQUIRED, .help = "not used"),
-        KEY(AdminerConf, port, CONF_TYPE_INTEGER, .flags = CONF_REQUIRED, .help = "not used"),
+        CONF_KEY(AdminerConf, host, CONF_TYPE_STRING, .flags = CONF_REQUIRED, .help = "not used"),
+        CONF_KEY(AdminerConf, port, CONF_TYPE_INTEGER, .flags = CONF_REQUIRED, .help = "not used"),
         {}
 };
 
@@ -149,19 +146,19 @@ static const ConfField device_element = { .type = CONF_TYPE_ANY, .ref = "#/$defs
 
 /* clang-format off */
 #define MAIN_FIELDS(log_fields, log_help) \
-        KEY(MainConf, name, CONF_TYPE_STRING, .flags = CONF_REQUIRED | CONF_NAME, .min = 1, .max = CONF_NAME_MAX, \
-            .help = "name of the gateway"), \
+        CONF_KEY(MainConf, name, CONF_TYPE_STRING, .flags = CONF_REQUIRED | CONF_NAME, .min = 1, .max = CONF_NAME_MAX, \
+                 .help = "name of the gateway"), \
         IGNORED("type"), \
         IGNORED("version"), \
         IGNORED("$schema"), \
-        KEY(MainConf, event_types, CONF_TYPE_ENUM, .names = layout_names, \
-            .help = "layout of event types; without it named in the native form, flat in the hat form"), \
-        KEY(MainConf, event_server, CONF_TYPE_OBJECT, .flags = CONF_PRESENCE, .fields = event_server_fields, \
-            .help = "where events go; without it the embedded event server"), \
-        KEY(MainConf, devices, CONF_TYPE_ARRAY, .max = CONF_DEVICES_MAX, .element = &device_element, \
-            .help = "the devices"), \
-        KEY(MainConf, log, CONF_TYPE_OBJECT, .flags = CONF_PRESENCE, .fields = (log_fields), \
-            .help = (log_help)), \
+        CONF_KEY(MainConf, event_types, CONF_TYPE_ENUM, .names = layout_names, \
+                 .help = "layout of event types; without it named in the native form, flat in the hat form"), \
+        CONF_KEY(MainConf, event_server, CONF_TYPE_OBJECT, .flags = CONF_PRESENCE, .fields = event_server_fields, \
+                 .help = "where events go; without it the embedded event server"), \
+        CONF_KEY(MainConf, devices, CONF_TYPE_ARRAY, .max = CONF_DEVICES_MAX, .element = &device_element, \
+                 .help = "the devices"), \
+        CONF_KEY(MainConf, log, CONF_TYPE_OBJECT, .flags = CONF_PRESENCE, .fields = (log_fields), \
+                 .help = (log_help)), \
         { .name = "adminer_server", .offset = offsetof(MainConf, adminer), .type = CONF_TYPE_OBJECT, \
           .flags = CONF_PRESENCE, .fields = adminer_fields, .help = "accepted with a warning and ignored" }, \
         IGNORED("metrics")
@@ -181,9 +178,9 @@ const ConfField *config_main_fields(ConfForm form) {
 /* ---- devices ----------------------------------------------------------------------------------------- */
 
 static const ConfField head_fields[] = {
-        KEY(DeviceHead, name, CONF_TYPE_STRING, .flags = CONF_REQUIRED | CONF_NAME, .min = 1,
-            .max = CONF_NAME_MAX, .help = "name of the device, unique within its type"),
-        KEY(DeviceHead, description, CONF_TYPE_STRING, .help = "for people, shown on D-Bus"),
+        CONF_KEY(DeviceHead, name, CONF_TYPE_STRING, .flags = CONF_REQUIRED | CONF_NAME, .min = 1,
+                 .max = CONF_NAME_MAX, .help = "name of the device, unique within its type"),
+        CONF_KEY(DeviceHead, description, CONF_TYPE_STRING, .help = "for people, shown on D-Bus"),
         {}
 };
 

@@ -7,8 +7,6 @@
 #include "base/bounds.h"
 #include "devices/gpio/gpio-chip.h"
 
-#define KEY(structure, member, kind, ...) \
-        { .name = #member, .offset = offsetof(structure, member), .type = (kind), __VA_ARGS__ }
 
 #define LINES_MAX 512
 #define DEBOUNCE_SECONDS_MAX 10
@@ -23,48 +21,50 @@ static const char *const detect_names[] = { "BOTH", "RISING", "FALLING", "NONE",
 static const char *const drive_names[] = { "PUSH_PULL", "OPEN_DRAIN", "OPEN_SOURCE", NULL };
 
 static const ConfField counter_fields[] = {
-        KEY(GpioCounterConf, interval, CONF_TYPE_SECONDS, .flags = CONF_REQUIRED | CONF_EXCLUSIVE, .max = CONF_SECONDS_MAX,
-            .unit = "s", .help = "the count is reported so often"),
+        CONF_KEY(GpioCounterConf, interval, CONF_TYPE_SECONDS, .flags = CONF_REQUIRED | CONF_EXCLUSIVE,
+                 .max = CONF_SECONDS_MAX, .unit = "s", .help = "the count is reported so often"),
         {}
 };
 
 static const ConfField line_fields[] = {
-        KEY(GpioLineConf, name, CONF_TYPE_STRING, .flags = CONF_REQUIRED, .max = CONF_DATA_NAME_MAX,
-            .help = "name in event types"),
-        KEY(GpioLineConf, line, CONF_TYPE_JSON, .flags = CONF_REQUIRED,
-            .help = "offset on the chip, from 0 on, or the line's own name there"),
-        KEY(GpioLineConf, direction, CONF_TYPE_ENUM, .flags = CONF_REQUIRED, .names = direction_names,
-            .help = "INPUT: its changes become events; OUTPUT: events set it"),
-        KEY(GpioLineConf, active_low, CONF_TYPE_BOOL, .fallback = "false", .help = "values are logical: 1 is active"),
-        KEY(GpioLineConf, bias, CONF_TYPE_ENUM, .fallback = "\"AS_IS\"", .names = bias_names,
-            .help = "resistor inside the chip"),
-        KEY(GpioLineConf, edge, CONF_TYPE_ENUM, .names = detect_names,
-            .help = "input: which changes are reported; default BOTH; NONE: the value is only polled"),
-        KEY(GpioLineConf, poll_interval, CONF_TYPE_SECONDS, .flags = CONF_NULLABLE | CONF_EXCLUSIVE,
-            .max = CONF_SECONDS_MAX, .unit = "s",
-            .help = "input: read again so often too; required with edge NONE, for chips without interrupts"),
-        KEY(GpioLineConf, debounce, CONF_TYPE_SECONDS, .max = DEBOUNCE_SECONDS_MAX, .unit = "s",
-            .help = "input: a change counts once the line was stable so long; default 0"),
-        KEY(GpioLineConf, counter, CONF_TYPE_OBJECT, .flags = CONF_NULLABLE | CONF_PRESENCE, .fields = counter_fields,
-            .help = "input: counts active edges; needs edge BOTH or RISING"),
-        KEY(GpioLineConf, drive, CONF_TYPE_ENUM, .names = drive_names, .help = "output: default PUSH_PULL"),
-        KEY(GpioLineConf, initial, CONF_TYPE_JSON,
-            .help = "output: 0 or 1, the value when the line is taken; default 0; null: the one that it has"),
-        KEY(GpioLineConf, safe, CONF_TYPE_JSON,
-            .help = "output: 0 or 1, the value before the line is given back: device disabled, event server gone, daemon stopping; "
-                    "null, the default: as it is, and what a released line does is up to the kernel"),
+        CONF_KEY(GpioLineConf, name, CONF_TYPE_STRING, .flags = CONF_REQUIRED, .max = CONF_DATA_NAME_MAX,
+                 .help = "name in event types"),
+        CONF_KEY(GpioLineConf, line, CONF_TYPE_JSON, .flags = CONF_REQUIRED,
+                 .help = "offset on the chip, from 0 on, or the line's own name there"),
+        CONF_KEY(GpioLineConf, direction, CONF_TYPE_ENUM, .flags = CONF_REQUIRED, .names = direction_names,
+                 .help = "INPUT: its changes become events; OUTPUT: events set it"),
+        CONF_KEY(GpioLineConf, active_low, CONF_TYPE_BOOL, .fallback = "false",
+                 .help = "values are logical: 1 is active"),
+        CONF_KEY(GpioLineConf, bias, CONF_TYPE_ENUM, .fallback = "\"AS_IS\"", .names = bias_names,
+                 .help = "resistor inside the chip"),
+        CONF_KEY(GpioLineConf, edge, CONF_TYPE_ENUM, .names = detect_names,
+                 .help = "input: which changes are reported; default BOTH; NONE: the value is only polled"),
+        CONF_KEY(GpioLineConf, poll_interval, CONF_TYPE_SECONDS, .flags = CONF_NULLABLE | CONF_EXCLUSIVE,
+                 .max = CONF_SECONDS_MAX, .unit = "s",
+                 .help = "input: read again so often too; required with edge NONE, for chips without interrupts"),
+        CONF_KEY(GpioLineConf, debounce, CONF_TYPE_SECONDS, .max = DEBOUNCE_SECONDS_MAX, .unit = "s",
+                 .help = "input: a change counts once the line was stable so long; default 0"),
+        CONF_KEY(GpioLineConf, counter, CONF_TYPE_OBJECT, .flags = CONF_NULLABLE | CONF_PRESENCE,
+                 .fields = counter_fields, .help = "input: counts active edges; needs edge BOTH or RISING"),
+        CONF_KEY(GpioLineConf, drive, CONF_TYPE_ENUM, .names = drive_names, .help = "output: default PUSH_PULL"),
+        CONF_KEY(GpioLineConf, initial, CONF_TYPE_JSON,
+                 .help = "output: 0 or 1, the value when the line is taken; default 0; null: the one that it has"),
+        CONF_KEY(GpioLineConf, safe, CONF_TYPE_JSON,
+                 .help = "output: 0 or 1, the value before the line is given back: device disabled, event server gone, daemon stopping; "
+                         "null, the default: as it is, and what a released line does is up to the kernel"),
         {}
 };
 
 static const ConfField line_element = { .type = CONF_TYPE_OBJECT, .fields = line_fields };
 
 const ConfField gpio_fields[] = {
-        KEY(GpioConf, chip, CONF_TYPE_STRING, .flags = CONF_REQUIRED, .min = 1, .max = CONF_DATA_NAME_MAX,
-            .help = "gpiochip0, /dev/gpiochip0, or the label of the chip"),
-        KEY(GpioConf, connect_delay, CONF_TYPE_SECONDS, .flags = CONF_EXCLUSIVE, .fallback = "5", .max = CONF_SECONDS_MAX,
-            .unit = "s", .help = "pause before trying again when the chip is missing or a line is busy"),
-        KEY(GpioConf, lines, CONF_TYPE_ARRAY, .flags = CONF_REQUIRED, .min = 1, .max = LINES_MAX, .element = &line_element,
-            .element_size = sizeof(GpioLineConf), .help = "lines of the chip"),
+        CONF_KEY(GpioConf, chip, CONF_TYPE_STRING, .flags = CONF_REQUIRED, .min = 1, .max = CONF_DATA_NAME_MAX,
+                 .help = "gpiochip0, /dev/gpiochip0, or the label of the chip"),
+        CONF_KEY(GpioConf, connect_delay, CONF_TYPE_SECONDS, .flags = CONF_EXCLUSIVE, .fallback = "5",
+                 .max = CONF_SECONDS_MAX, .unit = "s",
+                 .help = "pause before trying again when the chip is missing or a line is busy"),
+        CONF_KEY(GpioConf, lines, CONF_TYPE_ARRAY, .flags = CONF_REQUIRED, .min = 1, .max = LINES_MAX,
+                 .element = &line_element, .element_size = sizeof(GpioLineConf), .help = "lines of the chip"),
         {}
 };
 

@@ -16,17 +16,15 @@
 #define QUEUE_BITS_MAX 14284U           /* most that JSON_DIGITS_MAX digits can hold */
 #define BITS_HUGE (UINT64_C(1) << 40) /* more than fits between any addresses; sums of it do not overflow */
 
-#define KEY(structure, member, kind, ...) \
-        { .name = #member, .offset = offsetof(structure, member), .type = (kind), __VA_ARGS__ }
 #define REQUIRED .flags = CONF_REQUIRED
 #define NOT_NEGATIVE .flags = CONF_REQUIRED, .max = INFINITY
 #define SECONDS .flags = CONF_REQUIRED, .max = CONF_SECONDS_MAX, .unit = "s"
 #define SECONDS_ABOVE_0 .flags = CONF_REQUIRED | CONF_EXCLUSIVE, .max = CONF_SECONDS_MAX, .unit = "s"
-#define RECORDER(structure)                                                                                 \
-        KEY(structure, recorder, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .unit = "KiB",                  \
-            .min = TAP_RECORDER_MIN >> 10, .max = TAP_RECORDER_MAX >> 10,                                   \
-            .help = "memory for the last frames, which gatewayctl trace --last shows; null: 256, or less "  \
-                    "where that would be more than 4 MiB for all devices")
+#define RECORDER(structure)                                                                                     \
+        CONF_KEY(structure, recorder, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .unit = "KiB",                 \
+                 .min = TAP_RECORDER_MIN >> 10, .max = TAP_RECORDER_MAX >> 10,                                  \
+                 .help = "memory for the last frames, which gatewayctl trace --last shows; null: 256, or less " \
+                         "where that would be more than 4 MiB for all devices")
 #define NAME_OF_DATA .flags = CONF_REQUIRED, .max = CONF_DATA_NAME_MAX
 
 /* ---- what both roles share --------------------------------------------------------------------------- */
@@ -42,20 +40,20 @@ static const char *const parity_names[] = { "NONE", "EVEN", "ODD", "MARK", "SPAC
 static const char *const stopbits_names[] = { "ONE", "ONE_POINT_FIVE", "TWO", NULL };
 
 static const ConfField flow_control_fields[] = {
-        KEY(ModbusFlowControl, xonxoff, CONF_TYPE_BOOL, REQUIRED, .help = "software flow control"),
-        KEY(ModbusFlowControl, rtscts, CONF_TYPE_BOOL, REQUIRED, .help = "RTS/CTS flow control"),
-        KEY(ModbusFlowControl, dsrdtr, CONF_TYPE_BOOL, REQUIRED,
-            .help = "DTR is left low instead of raised"),
+        CONF_KEY(ModbusFlowControl, xonxoff, CONF_TYPE_BOOL, REQUIRED, .help = "software flow control"),
+        CONF_KEY(ModbusFlowControl, rtscts, CONF_TYPE_BOOL, REQUIRED, .help = "RTS/CTS flow control"),
+        CONF_KEY(ModbusFlowControl, dsrdtr, CONF_TYPE_BOOL, REQUIRED,
+                 .help = "DTR is left low instead of raised"),
         {}
 };
 
 static const ConfField rs485_fields[] = {
-        KEY(ModbusRs485Conf, rts_on_send, CONF_TYPE_BOOL, .fallback = "true",
-            .help = "level of RTS while sending; the other one otherwise"),
-        KEY(ModbusRs485Conf, delay_before, CONF_TYPE_SECONDS, .fallback = "0", .max = 1, .unit = "s",
-            .help = "from switching the transmitter on to the first bit, in whole milliseconds"),
-        KEY(ModbusRs485Conf, delay_after, CONF_TYPE_SECONDS, .fallback = "0", .max = 1, .unit = "s",
-            .help = "from the last bit to switching it off"),
+        CONF_KEY(ModbusRs485Conf, rts_on_send, CONF_TYPE_BOOL, .fallback = "true",
+                 .help = "level of RTS while sending; the other one otherwise"),
+        CONF_KEY(ModbusRs485Conf, delay_before, CONF_TYPE_SECONDS, .fallback = "0", .max = 1, .unit = "s",
+                 .help = "from switching the transmitter on to the first bit, in whole milliseconds"),
+        CONF_KEY(ModbusRs485Conf, delay_after, CONF_TYPE_SECONDS, .fallback = "0", .max = 1, .unit = "s",
+                 .help = "from the last bit to switching it off"),
         {}
 };
 
@@ -145,25 +143,27 @@ static const char *const order_names[] = {
 };
 
 static const ConfField state_fields[] = {
-        KEY(ModbusStateConf, raw, CONF_TYPE_INTEGER, REQUIRED, .help = "integer that the bits are"),
-        KEY(ModbusStateConf, name, CONF_TYPE_STRING, REQUIRED, .help = "value that it is reported and written as"),
+        CONF_KEY(ModbusStateConf, raw, CONF_TYPE_INTEGER, REQUIRED, .help = "integer that the bits are"),
+        CONF_KEY(ModbusStateConf, name, CONF_TYPE_STRING, REQUIRED, .help = "value that it is reported and written as"),
         {}
 };
 
 static const ConfField state_element = { .type = CONF_TYPE_OBJECT, .fields = state_fields };
 
 static const ConfField value_fields[] = {
-        KEY(ModbusValueConf, type, CONF_TYPE_ENUM, REQUIRED, .names = value_type_names,
-            .help = "what the bits are; bit_count says how many"),
-        KEY(ModbusValueConf, word_order, CONF_TYPE_ENUM, .names = order_names, .fallback = "\"big\"",
-            .help = "little: the first register is the least significant one"),
-        KEY(ModbusValueConf, byte_order, CONF_TYPE_ENUM, .names = order_names, .fallback = "\"big\"",
-            .help = "little: the two bytes of each register are swapped"),
-        KEY(ModbusValueConf, scale, CONF_TYPE_NUMBER, .fallback = "1", .min = -INFINITY, .max = INFINITY,
-            .help = "the value is the number times this …"),
-        KEY(ModbusValueConf, offset, CONF_TYPE_NUMBER, .fallback = "0", .help = "… plus this"),
-        KEY(ModbusValueConf, min, CONF_TYPE_NUMBER, .flags = CONF_NULLABLE, .help = "least value that may be written"),
-        KEY(ModbusValueConf, max, CONF_TYPE_NUMBER, .flags = CONF_NULLABLE, .help = "greatest value that may be written"),
+        CONF_KEY(ModbusValueConf, type, CONF_TYPE_ENUM, REQUIRED, .names = value_type_names,
+                 .help = "what the bits are; bit_count says how many"),
+        CONF_KEY(ModbusValueConf, word_order, CONF_TYPE_ENUM, .names = order_names, .fallback = "\"big\"",
+                 .help = "little: the first register is the least significant one"),
+        CONF_KEY(ModbusValueConf, byte_order, CONF_TYPE_ENUM, .names = order_names, .fallback = "\"big\"",
+                 .help = "little: the two bytes of each register are swapped"),
+        CONF_KEY(ModbusValueConf, scale, CONF_TYPE_NUMBER, .fallback = "1", .min = -INFINITY, .max = INFINITY,
+                 .help = "the value is the number times this …"),
+        CONF_KEY(ModbusValueConf, offset, CONF_TYPE_NUMBER, .fallback = "0", .help = "… plus this"),
+        CONF_KEY(ModbusValueConf, min, CONF_TYPE_NUMBER, .flags = CONF_NULLABLE,
+                 .help = "least value that may be written"),
+        CONF_KEY(ModbusValueConf, max, CONF_TYPE_NUMBER, .flags = CONF_NULLABLE,
+                 .help = "greatest value that may be written"),
         { .name = "enum", .offset = offsetof(ModbusValueConf, states), .type = CONF_TYPE_ARRAY,
           .element = &state_element, .element_size = sizeof(ModbusStateConf), .fallback = "[]",
           .help = "names of integers; others stay numbers" },
@@ -218,10 +218,10 @@ static void verify_value(const ModbusValueConf *v, int type, int64_t bit_offset,
 /* ---- master ------------------------------------------------------------------------------------------ */
 
 static const ConfField master_tcp_fields[] = {
-        KEY(ModbusMasterTransport, host, CONF_TYPE_STRING, REQUIRED,
-            .help = "name or address of the far end"),
-        KEY(ModbusMasterTransport, port, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = 65535,
-            .help = "usually 502"),
+        CONF_KEY(ModbusMasterTransport, host, CONF_TYPE_STRING, REQUIRED,
+                 .help = "name or address of the far end"),
+        CONF_KEY(ModbusMasterTransport, port, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = 65535,
+                 .help = "usually 502"),
         {}
 };
 
@@ -240,30 +240,30 @@ static const ConfField connection_fields[] = {
         { .name = "modbus_type", .offset = offsetof(ModbusConnectionConf, framing), .type = CONF_TYPE_ENUM,
           REQUIRED, .names = modbus_framing_names,
           .help = "framing of messages, independent of the transport" },
-        KEY(ModbusConnectionConf, transport, CONF_TYPE_VARIANT, REQUIRED, .tag = "type",
-            .variants = master_transports, .help = "how the far end is reached"),
-        KEY(ModbusConnectionConf, connect_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
-            .help = "longest duration of one connection attempt, name resolution included"),
-        KEY(ModbusConnectionConf, connect_delay, CONF_TYPE_SECONDS, SECONDS,
-            .help = "pause after a failed attempt"),
-        KEY(ModbusConnectionConf, request_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
-            .help = "longest wait for the response to one transmitted request"),
-        KEY(ModbusConnectionConf, request_delay, CONF_TYPE_SECONDS, SECONDS,
-            .help = "least time between a received response and the next request"),
-        KEY(ModbusConnectionConf, request_retry_immediate_count, CONF_TYPE_INTEGER, NOT_NEGATIVE,
-            .help = "repetitions of an unanswered request directly after it"),
-        KEY(ModbusConnectionConf, request_retry_delayed_count, CONF_TYPE_INTEGER, NOT_NEGATIVE,
-            .help = "repetitions after a pause in which others use the line"),
-        KEY(ModbusConnectionConf, request_retry_delay, CONF_TYPE_SECONDS, SECONDS,
-            .help = "pause before each delayed repetition"),
-        KEY(ModbusConnectionConf, max_outstanding, CONF_TYPE_INTEGER, .fallback = "1", .min = 1,
-            .max = MODBUS_OUTSTANDING_MAX,
-            .help = "most requests under way at a time; above 1 only with TCP framing over a TCP connection"),
-        KEY(ModbusConnectionConf, write_priority, CONF_TYPE_BOOL, .fallback = "true", .hat_fallback = "false",
-            .help = "a write overtakes reads that wait; every second turn is still theirs"),
-        KEY(ModbusConnectionConf, probe_budget, CONF_TYPE_NUMBER, .fallback = "0.05", .hat_fallback = "1",
-            .min = 0.001, .max = 1,
-            .help = "share of the line's time for units that do not answer, while others do; 1: no limit"),
+        CONF_KEY(ModbusConnectionConf, transport, CONF_TYPE_VARIANT, REQUIRED, .tag = "type",
+                 .variants = master_transports, .help = "how the far end is reached"),
+        CONF_KEY(ModbusConnectionConf, connect_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
+                 .help = "longest duration of one connection attempt, name resolution included"),
+        CONF_KEY(ModbusConnectionConf, connect_delay, CONF_TYPE_SECONDS, SECONDS,
+                 .help = "pause after a failed attempt"),
+        CONF_KEY(ModbusConnectionConf, request_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
+                 .help = "longest wait for the response to one transmitted request"),
+        CONF_KEY(ModbusConnectionConf, request_delay, CONF_TYPE_SECONDS, SECONDS,
+                 .help = "least time between a received response and the next request"),
+        CONF_KEY(ModbusConnectionConf, request_retry_immediate_count, CONF_TYPE_INTEGER, NOT_NEGATIVE,
+                 .help = "repetitions of an unanswered request directly after it"),
+        CONF_KEY(ModbusConnectionConf, request_retry_delayed_count, CONF_TYPE_INTEGER, NOT_NEGATIVE,
+                 .help = "repetitions after a pause in which others use the line"),
+        CONF_KEY(ModbusConnectionConf, request_retry_delay, CONF_TYPE_SECONDS, SECONDS,
+                 .help = "pause before each delayed repetition"),
+        CONF_KEY(ModbusConnectionConf, max_outstanding, CONF_TYPE_INTEGER, .fallback = "1", .min = 1,
+                 .max = MODBUS_OUTSTANDING_MAX,
+                 .help = "most requests under way at a time; above 1 only with TCP framing over a TCP connection"),
+        CONF_KEY(ModbusConnectionConf, write_priority, CONF_TYPE_BOOL, .fallback = "true", .hat_fallback = "false",
+                 .help = "a write overtakes reads that wait; every second turn is still theirs"),
+        CONF_KEY(ModbusConnectionConf, probe_budget, CONF_TYPE_NUMBER, .fallback = "0.05", .hat_fallback = "1",
+                 .min = 0.001, .max = 1,
+                 .help = "share of the line's time for units that do not answer, while others do; 1: no limit"),
         {}
 };
 
@@ -284,52 +284,52 @@ void modbus_connection_conf_write_json(const ModbusConnectionConf *c, JsonWriter
 }
 
 static const ConfField report_fields[] = {
-        KEY(ModbusReportConf, deadband, CONF_TYPE_NUMBER, .fallback = "0", .max = INFINITY,
-            .help = "a change of no more than this since the last report is none"),
-        KEY(ModbusReportConf, deadband_percent, CONF_TYPE_NUMBER, .fallback = "0", .max = INFINITY, .unit = "%",
-            .help = "the same, in percent of what was reported last; the greater of both counts"),
-        KEY(ModbusReportConf, min_interval, CONF_TYPE_SECONDS, .fallback = "0", .max = CONF_SECONDS_MAX, .unit = "s",
-            .help = "a change sooner after the last report waits for the first read after this time"),
-        KEY(ModbusReportConf, max_interval, CONF_TYPE_SECONDS, .flags = CONF_NULLABLE | CONF_EXCLUSIVE,
-            .max = CONF_SECONDS_MAX, .unit = "s",
-            .help = "an unchanged value is reported again by the first read after this time; null: never"),
+        CONF_KEY(ModbusReportConf, deadband, CONF_TYPE_NUMBER, .fallback = "0", .max = INFINITY,
+                 .help = "a change of no more than this since the last report is none"),
+        CONF_KEY(ModbusReportConf, deadband_percent, CONF_TYPE_NUMBER, .fallback = "0", .max = INFINITY, .unit = "%",
+                 .help = "the same, in percent of what was reported last; the greater of both counts"),
+        CONF_KEY(ModbusReportConf, min_interval, CONF_TYPE_SECONDS, .fallback = "0", .max = CONF_SECONDS_MAX, .unit = "s",
+                 .help = "a change sooner after the last report waits for the first read after this time"),
+        CONF_KEY(ModbusReportConf, max_interval, CONF_TYPE_SECONDS, .flags = CONF_NULLABLE | CONF_EXCLUSIVE,
+                 .max = CONF_SECONDS_MAX, .unit = "s",
+                 .help = "an unchanged value is reported again by the first read after this time; null: never"),
         {}
 };
 
 static const ConfField master_data_fields[] = {
-        KEY(ModbusMasterData, name, CONF_TYPE_STRING, NAME_OF_DATA,
-            .help = "last segment of its event types"),
-        KEY(ModbusMasterData, interval, CONF_TYPE_SECONDS, .flags = CONF_REQUIRED | CONF_NULLABLE,
-            .max = CONF_SECONDS_MAX, .unit = "s", .help = "polling period; null: never polled"),
+        CONF_KEY(ModbusMasterData, name, CONF_TYPE_STRING, NAME_OF_DATA,
+                 .help = "last segment of its event types"),
+        CONF_KEY(ModbusMasterData, interval, CONF_TYPE_SECONDS, .flags = CONF_REQUIRED | CONF_NULLABLE,
+                 .max = CONF_SECONDS_MAX, .unit = "s", .help = "polling period; null: never polled"),
         { .name = "data_type", .offset = offsetof(ModbusMasterData, type), .type = CONF_TYPE_ENUM,
           REQUIRED, .names = modbus_data_type_names, .help = "table that it lies in" },
-        KEY(ModbusMasterData, start_address, CONF_TYPE_INTEGER, REQUIRED, .max = 65535,
-            .help = "first register or coil, as on the wire: from 0 on"),
-        KEY(ModbusMasterData, bit_offset, CONF_TYPE_INTEGER, NOT_NEGATIVE,
-            .help = "bits skipped from the start address on"),
-        KEY(ModbusMasterData, bit_count, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = INFINITY,
-            .help = "bits of the value"),
-        KEY(ModbusMasterData, value, CONF_TYPE_OBJECT, .flags = CONF_PRESENCE, .fields = value_fields,
-            .help = "what the bits mean; not given: an unsigned integer"),
-        KEY(ModbusMasterData, report, CONF_TYPE_OBJECT, .flags = CONF_PRESENCE, .fields = report_fields,
-            .help = "when a value that was read is reported; not given: whenever it changes"),
+        CONF_KEY(ModbusMasterData, start_address, CONF_TYPE_INTEGER, REQUIRED, .max = 65535,
+                 .help = "first register or coil, as on the wire: from 0 on"),
+        CONF_KEY(ModbusMasterData, bit_offset, CONF_TYPE_INTEGER, NOT_NEGATIVE,
+                 .help = "bits skipped from the start address on"),
+        CONF_KEY(ModbusMasterData, bit_count, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = INFINITY,
+                 .help = "bits of the value"),
+        CONF_KEY(ModbusMasterData, value, CONF_TYPE_OBJECT, .flags = CONF_PRESENCE, .fields = value_fields,
+                 .help = "what the bits mean; not given: an unsigned integer"),
+        CONF_KEY(ModbusMasterData, report, CONF_TYPE_OBJECT, .flags = CONF_PRESENCE, .fields = report_fields,
+                 .help = "when a value that was read is reported; not given: whenever it changes"),
         {}
 };
 
 static const ConfField master_data_element = { .type = CONF_TYPE_OBJECT, .fields = master_data_fields };
 
 static const ConfField remote_fields[] = {
-        KEY(ModbusRemoteConf, device_id, CONF_TYPE_INTEGER, REQUIRED, .max = 255, .help = "unit id"),
-        KEY(ModbusRemoteConf, timeout_poll_delay, CONF_TYPE_SECONDS, SECONDS,
-            .help = "pause after a read timeout before polling goes on"),
-        KEY(ModbusRemoteConf, max_gap, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .fallback = "0", .hat_fallback = "null",
-            .max = 65535, .null_value = -1,
-            .help = "so many registers or coils between data are read with them, and a read that is refused for its address "
-                    "is split until what cannot be read is alone; null: none are, and it is not split"),
-        KEY(ModbusRemoteConf, max_quantity, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .min = 1,
-            .max = MODBUS_READ_BITS_MAX, .help = "most registers or coils of one read; null: what the protocol allows"),
-        KEY(ModbusRemoteConf, data, CONF_TYPE_ARRAY, REQUIRED, .element = &master_data_element,
-            .element_size = sizeof(ModbusMasterData), .help = "what is read and written"),
+        CONF_KEY(ModbusRemoteConf, device_id, CONF_TYPE_INTEGER, REQUIRED, .max = 255, .help = "unit id"),
+        CONF_KEY(ModbusRemoteConf, timeout_poll_delay, CONF_TYPE_SECONDS, SECONDS,
+                 .help = "pause after a read timeout before polling goes on"),
+        CONF_KEY(ModbusRemoteConf, max_gap, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .fallback = "0",
+                 .hat_fallback = "null", .max = 65535, .null_value = -1,
+                 .help = "so many registers or coils between data are read with them, and a read that is refused for its address "
+                         "is split until what cannot be read is alone; null: none are, and it is not split"),
+        CONF_KEY(ModbusRemoteConf, max_quantity, CONF_TYPE_INTEGER, .flags = CONF_NULLABLE, .min = 1,
+                 .max = MODBUS_READ_BITS_MAX, .help = "most registers or coils of one read; null: what the protocol allows"),
+        CONF_KEY(ModbusRemoteConf, data, CONF_TYPE_ARRAY, REQUIRED, .element = &master_data_element,
+                 .element_size = sizeof(ModbusMasterData), .help = "what is read and written"),
         {}
 };
 
@@ -342,16 +342,16 @@ static const char *const report_errors_names[] = {
 };
 
 const ConfField modbus_master_fields[] = {
-        KEY(ModbusMasterConf, connection, CONF_TYPE_OBJECT, REQUIRED, .fields = connection_fields,
-            .help = "the connection and how requests are made on it"),
-        KEY(ModbusMasterConf, remote_devices, CONF_TYPE_ARRAY, REQUIRED, .element = &remote_element,
-            .element_size = sizeof(ModbusRemoteConf), .help = "units behind the connection"),
-        KEY(ModbusMasterConf, answer_always, CONF_TYPE_BOOL, .fallback = "true", .hat_fallback = "false",
-            .help = "a write that cannot be sent, or whose value does not fit its bits, is answered at once, with "
-                    "NOT_CONNECTED, UNKNOWN_DATA, NOT_WRITABLE, INVALID_VALUE or BUSY"),
-        KEY(ModbusMasterConf, report_errors, CONF_TYPE_ENUM, .names = report_errors_names,
-            .fallback = "\"change\"", .hat_fallback = "\"always\"",
-            .help = "when the error answer to a read is registered: with each read, or when it is another one"),
+        CONF_KEY(ModbusMasterConf, connection, CONF_TYPE_OBJECT, REQUIRED, .fields = connection_fields,
+                 .help = "the connection and how requests are made on it"),
+        CONF_KEY(ModbusMasterConf, remote_devices, CONF_TYPE_ARRAY, REQUIRED, .element = &remote_element,
+                 .element_size = sizeof(ModbusRemoteConf), .help = "units behind the connection"),
+        CONF_KEY(ModbusMasterConf, answer_always, CONF_TYPE_BOOL, .fallback = "true", .hat_fallback = "false",
+                 .help = "a write that cannot be sent, or whose value does not fit its bits, is answered at once, with "
+                         "NOT_CONNECTED, UNKNOWN_DATA, NOT_WRITABLE, INVALID_VALUE or BUSY"),
+        CONF_KEY(ModbusMasterConf, report_errors, CONF_TYPE_ENUM, .names = report_errors_names,
+                 .fallback = "\"change\"", .hat_fallback = "\"always\"",
+                 .help = "when the error answer to a read is registered: with each read, or when it is another one"),
         RECORDER(ModbusMasterConf),
         {}
 };
@@ -440,31 +440,31 @@ void modbus_master_conf_claims(const void *conf, ConfClaims *c, ConfErrors *e) {
 static const ConfField remote_host_element = { .type = CONF_TYPE_STRING };
 
 static const ConfField slave_tcp_fields[] = {
-        KEY(ModbusSlaveTransport, local_host, CONF_TYPE_STRING, .instead = "listen",
-            .help = "name or address to listen on; 0.0.0.0 or :: for all"),
-        KEY(ModbusSlaveTransport, local_port, CONF_TYPE_INTEGER, .instead = "listen", .max = 65535,
-            .help = "usually 502"),
-        KEY(ModbusSlaveTransport, listen, CONF_TYPE_STRING, .pattern = "^fd:[^:]+$",
-            .help = "fd:NAME, a socket passed by the service manager, instead of local_host and local_port"),
-        KEY(ModbusSlaveTransport, remote_hosts, CONF_TYPE_ARRAY, .flags = CONF_REQUIRED | CONF_NULLABLE,
-            .element = &remote_host_element, .element_size = sizeof(char *),
-            .help = "numeric addresses that may connect; null: everybody"),
-        KEY(ModbusSlaveTransport, max_connections, CONF_TYPE_INTEGER, .flags = CONF_REQUIRED | CONF_NULLABLE,
-            .max = INFINITY, .null_value = -1, .help = "connections at a time; null: no limit"),
-        KEY(ModbusSlaveTransport, response_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
-            .help = "longest wait for the system's answer to a write"),
-        KEY(ModbusSlaveTransport, keep_alive_timeout, CONF_TYPE_SECONDS,
-            .flags = CONF_REQUIRED | CONF_NULLABLE | CONF_EXCLUSIVE, .max = CONF_SECONDS_MAX, .unit = "s",
-            .help = "a connection without a request for so long is closed; null: never"),
+        CONF_KEY(ModbusSlaveTransport, local_host, CONF_TYPE_STRING, .instead = "listen",
+                 .help = "name or address to listen on; 0.0.0.0 or :: for all"),
+        CONF_KEY(ModbusSlaveTransport, local_port, CONF_TYPE_INTEGER, .instead = "listen", .max = 65535,
+                 .help = "usually 502"),
+        CONF_KEY(ModbusSlaveTransport, listen, CONF_TYPE_STRING, .pattern = "^fd:[^:]+$",
+                 .help = "fd:NAME, a socket passed by the service manager, instead of local_host and local_port"),
+        CONF_KEY(ModbusSlaveTransport, remote_hosts, CONF_TYPE_ARRAY, .flags = CONF_REQUIRED | CONF_NULLABLE,
+                 .element = &remote_host_element, .element_size = sizeof(char *),
+                 .help = "numeric addresses that may connect; null: everybody"),
+        CONF_KEY(ModbusSlaveTransport, max_connections, CONF_TYPE_INTEGER, .flags = CONF_REQUIRED | CONF_NULLABLE,
+                 .max = INFINITY, .null_value = -1, .help = "connections at a time; null: no limit"),
+        CONF_KEY(ModbusSlaveTransport, response_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
+                 .help = "longest wait for the system's answer to a write"),
+        CONF_KEY(ModbusSlaveTransport, keep_alive_timeout, CONF_TYPE_SECONDS,
+                 .flags = CONF_REQUIRED | CONF_NULLABLE | CONF_EXCLUSIVE, .max = CONF_SECONDS_MAX, .unit = "s",
+                 .help = "a connection without a request for so long is closed; null: never"),
         {}
 };
 
 static const ConfField slave_serial_fields[] = {
         SERIAL_KEYS(ModbusSlaveTransport),
-        KEY(ModbusSlaveTransport, response_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
-            .help = "longest wait for the system's answer to a write"),
-        KEY(ModbusSlaveTransport, keep_alive_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
-            .help = "the master counts as gone after so long without a request"),
+        CONF_KEY(ModbusSlaveTransport, response_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
+                 .help = "longest wait for the system's answer to a write"),
+        CONF_KEY(ModbusSlaveTransport, keep_alive_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
+                 .help = "the master counts as gone after so long without a request"),
         {}
 };
 
@@ -475,20 +475,20 @@ static const ConfVariant slave_transports[] = {
 };
 
 static const ConfField slave_data_fields[] = {
-        KEY(ModbusSlaveData, name, CONF_TYPE_STRING, NAME_OF_DATA, .help = "last segment of its event type"),
-        KEY(ModbusSlaveData, device_id, CONF_TYPE_INTEGER, REQUIRED,
-            .help = "unit id that it is offered under: 1 to 255"),
+        CONF_KEY(ModbusSlaveData, name, CONF_TYPE_STRING, NAME_OF_DATA, .help = "last segment of its event type"),
+        CONF_KEY(ModbusSlaveData, device_id, CONF_TYPE_INTEGER, REQUIRED,
+                 .help = "unit id that it is offered under: 1 to 255"),
         { .name = "data_type", .offset = offsetof(ModbusSlaveData, type), .type = CONF_TYPE_ENUM,
           REQUIRED, .names = modbus_data_type_names,
           .help = "table that it lies in; QUEUE cannot be offered" },
-        KEY(ModbusSlaveData, start_address, CONF_TYPE_INTEGER, REQUIRED, .max = 65535,
-            .help = "first register or coil, as on the wire: from 0 on"),
-        KEY(ModbusSlaveData, bit_offset, CONF_TYPE_INTEGER, NOT_NEGATIVE,
-            .help = "bits skipped from the start address on"),
-        KEY(ModbusSlaveData, bit_count, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = INFINITY,
-            .help = "bits of the value"),
-        KEY(ModbusSlaveData, value, CONF_TYPE_OBJECT, .flags = CONF_PRESENCE, .fields = value_fields,
-            .help = "what the bits mean; not given: an unsigned integer"),
+        CONF_KEY(ModbusSlaveData, start_address, CONF_TYPE_INTEGER, REQUIRED, .max = 65535,
+                 .help = "first register or coil, as on the wire: from 0 on"),
+        CONF_KEY(ModbusSlaveData, bit_offset, CONF_TYPE_INTEGER, NOT_NEGATIVE,
+                 .help = "bits skipped from the start address on"),
+        CONF_KEY(ModbusSlaveData, bit_count, CONF_TYPE_INTEGER, REQUIRED, .min = 1, .max = INFINITY,
+                 .help = "bits of the value"),
+        CONF_KEY(ModbusSlaveData, value, CONF_TYPE_OBJECT, .flags = CONF_PRESENCE, .fields = value_fields,
+                 .help = "what the bits mean; not given: an unsigned integer"),
         {}
 };
 
@@ -498,10 +498,10 @@ const ConfField modbus_slave_fields[] = {
         { .name = "modbus_type", .offset = offsetof(ModbusSlaveConf, framing), .type = CONF_TYPE_ENUM,
           REQUIRED, .names = modbus_framing_names,
           .help = "framing of messages, independent of the transport" },
-        KEY(ModbusSlaveConf, transport, CONF_TYPE_VARIANT, REQUIRED, .tag = "type",
-            .variants = slave_transports, .help = "how masters reach it"),
-        KEY(ModbusSlaveConf, data, CONF_TYPE_ARRAY, REQUIRED, .element = &slave_data_element,
-            .element_size = sizeof(ModbusSlaveData), .help = "what is offered"),
+        CONF_KEY(ModbusSlaveConf, transport, CONF_TYPE_VARIANT, REQUIRED, .tag = "type",
+                 .variants = slave_transports, .help = "how masters reach it"),
+        CONF_KEY(ModbusSlaveConf, data, CONF_TYPE_ARRAY, REQUIRED, .element = &slave_data_element,
+                 .element_size = sizeof(ModbusSlaveData), .help = "what is offered"),
         RECORDER(ModbusSlaveConf),
         {}
 };
