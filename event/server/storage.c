@@ -127,15 +127,20 @@ static bool trim_is_late(const Storage *s, usec_t now) {
         return now >= usec_add(s->trim_at, STORAGE_TRIM_LATE_USEC);
 }
 
+static bool export_is_due(const Storage *s) {
+        return s->export.running && !s->export.copying;
+}
+
 static bool write_is_ready(const Storage *s, usec_t now) {
         if (s->failing) /* also with nothing to write: it recovers by itself */
                 return now >= s->retry_at;
         if (!s->waiting.head && !s->written.head)
                 return false;
         return s->n_wanting > 0 || s->prompt || s->waiting_bytes >= STORAGE_WRITE_BYTES ||
-               now >= s->commit_at || some_query_is_behind(s);
+               now >= s->commit_at || some_query_is_behind(s) || (s->written.head && export_is_due(s));
 }
 
+/* Exporting and trimming are for a store without an open transaction. */
 static bool task_is_ready(const Storage *s, StorageTask task, usec_t now) {
         switch (task) {
         case TASK_WRITE:
@@ -143,7 +148,7 @@ static bool task_is_ready(const Storage *s, StorageTask task, usec_t now) {
         case TASK_QUERY:
                 return next_query(s);
         case TASK_EXPORT:
-                return s->export.running && !s->export.copying;
+                return !s->written.head && export_is_due(s);
         default: /* in turn only when late: else behind everything */
                 return !s->written.head && trim_is_late(s, now);
         }
@@ -164,7 +169,7 @@ static StorageJob *make_write(Storage *s, usec_t now) {
         }
         j->all = !s->waiting.head;
         j->commit = j->commit || s->prompt || s->failing || now >= s->commit_at || trim_is_late(s, now) ||
-                    s->written_bytes + j->bytes >= STORAGE_COMMIT_BYTES;
+                    export_is_due(s) || s->written_bytes + j->bytes >= STORAGE_COMMIT_BYTES;
         j->probe = s->failing;
         if (j->commit && j->all)
                 s->commit_at = USEC_INFINITY;

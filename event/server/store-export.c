@@ -101,15 +101,10 @@ static int export_finish(StoreExport *e) {
 }
 
 int store_export_step(StoreExport *e) {
-        int rc, r;
+        int rc;
 
         if (!e->backup)
                 return 0;
-        if (e->store->transaction) { /* its pages are not in a state to be copied */
-                r = store_commit(e->store);
-                if (r < 0)
-                        return e->store->undone = r;
-        }
         errno = 0; /* for store_errno() */
         rc = sqlite3_backup_step(e->backup, STEP_PAGES);
         if (rc == SQLITE_OK || rc == SQLITE_BUSY)

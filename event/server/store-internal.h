@@ -132,7 +132,7 @@ struct Store {
         bool lost;              /* sessions were undone after the last commit: their numbers may have been seen */
         int64_t next_type;
         bool transaction;
-        int undone;             /* a query or export met a failure that undid what was written: the next write or commit says so */
+        int undone;             /* a query met a failure that undid what was written: the next write or commit says so */
         bool damaged;           /* -EUCLEAN was met */
         uint64_t undo_count;
         int log_pages;          /* in the write-ahead log */

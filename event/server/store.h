@@ -56,10 +56,10 @@ const char *store_detail(const Store *s);
 
 /* One session: its events in order, into the open transaction (begun when there is none). Visible to queries
  * at once. <0 (-ENOSPC, -EROFS, -EIO, -EUCLEAN …): everything since the last commit is undone, the store goes
- * on. When a query or an export undid it, they fail, and the next write or commit does too, without having
- * done anything. -EINVAL: an id or time is not after the last one's; nothing happened. After -EUCLEAN, of a
- * query too, nothing more is written; what was committed goes from the log into the file when it is closed,
- * so that a good copy put in its place does not meet a log of another one. */
+ * on. When a query undid it, it fails, and the next write or commit does too, without having done anything.
+ * -EINVAL: an id or time is not after the last one's; nothing happened. After -EUCLEAN, of a query too,
+ * nothing more is written; what was committed goes from the log into the file when it is closed, so that a
+ * good copy put in its place does not meet a log of another one. */
 int store_write(Store *s, const Event *events, size_t n);
 /* On stable storage after return, as far as the disk keeps its word. <0: as store_write(). Nothing written: 0. */
 int store_commit(Store *s);
@@ -96,7 +96,7 @@ int store_has_type(Store *s, EventType type);
 /* ---- export ------------------------------------------------------------------------------------------ */
 
 /* A consistent copy into a new file, in steps with anything else between them. path must not exist. A step
- * commits what was written. -ENOSPC: it would not leave DISK_SPACE_LEFT. */
+ * only with no transaction open. -ENOSPC: it would not leave DISK_SPACE_LEFT. */
 typedef struct StoreExport StoreExport;
 int store_export_new(Store *s, const char *path, StoreExport **ret);
 int store_export_step(StoreExport *e);          /* 1: call again, 0: the copy is complete, <0: failed */

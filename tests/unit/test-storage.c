@@ -583,6 +583,32 @@ static void test_export_full_disk(Fixture *f, gconstpointer data) {
         safe_close(fd);
 }
 
+/* What is in the open transaction when an export begins is committed first, and told so: a failure behind it undoes nothing
+ * that the export has made lasting. */
+static void test_export_uncommitted(Fixture *f, gconstpointer data) {
+        g_autofree char *path = g_build_filename(f->folder, "copy", NULL);
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+        (void) write_one(f, false, 0);
+        query_and_wait(f); /* written */
+        g_assert_cmpuint(f->written->len, ==, 0);
+        g_assert_cmpint(storage_export(f->storage, fd, on_exported, f), ==, 0);
+        LOOP_UNTIL(f->event, f->n_exports == 1);
+        g_assert_cmpint(f->export_error, ==, 0);
+        assert_written_in_order(f, 1);
+
+        full_disk(true);
+        (void) write_one(f, true, 0);
+        LOOP_UNTIL(f->event, f->written->len == 2);
+        g_assert_true(f->failing);
+        full_disk(false);
+        LOOP_UNTIL(f->event, !f->failing);
+        (void) write_one(f, true, 0);
+        LOOP_UNTIL(f->event, f->written->len == 3);
+        g_assert_cmpint(g_array_index(f->written, int64_t, 2), >, 0);
+        safe_close(fd);
+}
+
 static void on_exported_close(int error, const char *detail, void *userdata) {
         Fixture *f = userdata;
 
@@ -631,6 +657,7 @@ int main(int argc, char *argv[]) {
         ADD("export", test_export);
         ADD("export-refused", test_export_refused);
         ADD("export-full-disk", test_export_full_disk);
+        ADD("export-uncommitted", test_export_uncommitted);
         ADD("export-closes", test_export_closes);
         return g_test_run();
 }

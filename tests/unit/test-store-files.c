@@ -639,13 +639,13 @@ static void test_export(void) {
         fixture_init(&f);
         fixture_open(&f);
         fixture_fill(&f, 120000, 100);
+        fixture_commit(&f);
         copy = g_build_filename(f.folder, "copy.db", NULL);
         g_assert_cmpint(store_export_new(f.store, copy, &e), ==, 0);
         while ((r = store_export_step(e)) > 0) {
-                steps++;
-                f.model.committed = f.model.events->len;
-                if (steps < 5)
+                if (++steps < 5)
                         fixture_fill(&f, 250, 10);
+                fixture_commit(&f);
         }
         g_assert_cmpint(r, ==, 0);
         g_assert_cmpuint(steps, >, 1);
@@ -691,6 +691,7 @@ static void test_export_fails(void) {
         f.options.path = ":memory:";
         fixture_open(&f);
         fixture_fill(&f, 60000, 100);
+        fixture_commit(&f);
         copy = g_build_filename(f.folder, "copy.db", NULL);
         ballast = g_build_filename(f.folder, "ballast", NULL);
 
