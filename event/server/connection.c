@@ -37,7 +37,7 @@ static void connection_account(Connection *c) {
                 c->unsent_other += unsent - known;
                 return;
         }
-        c->unsent_notified = (size_t) ((unsigned __int128) c->unsent_notified * unsent / known);
+        c->unsent_notified = (size_t) ((uint64_t) c->unsent_notified * unsent / known);
         c->unsent_other = unsent - c->unsent_notified;
 }
 
