@@ -269,9 +269,17 @@ static const ModbusChannelHandler connection_channel_handler = {
 
 /* ---- time and owner ---------------------------------------------------------------------------------- */
 
+/* On a line a master asks again when it has given up: nobody waits for what was heard while a write was
+ * pending. Before the answer leaves, whose echo is looked for. D27. */
+static void connection_forget_input(ModbusConnection *c) {
+        if (c->server->line)
+                modbus_channel_discard_input(&c->channel);
+}
+
 static void connection_end_pending(ModbusConnection *c, ModbusResult result) {
         c->pending = false;
         c->answer_until = USEC_INFINITY;
+        connection_forget_input(c);
         connection_add_result(c, c->transaction, c->unit, &c->request, result);
         connection_flush(c);
         connection_update_reading(c);
@@ -280,6 +288,8 @@ static void connection_end_pending(ModbusConnection *c, ModbusResult result) {
 
 /* A line stays open (D11), and what nobody waits for any more is not answered. */
 static void connection_rest(ModbusConnection *c) {
+        if (c->pending)
+                connection_forget_input(c);
         c->pending = false;
         c->alive_until = c->answer_until = USEC_INFINITY;
         connection_update_reading(c);

@@ -127,6 +127,38 @@ static void test_write_first(void) {
         end(&f);
 }
 
+/* D27: what a master says while its write waits, it says because it has given it up. */
+static void test_asked_again(void) {
+        char id[64];
+        Fixture f;
+
+        begin(&f, (Settings) { .keep_alive = "60", .response_timeout = "90" });
+        for (unsigned i = 1; i <= 2; i++) {
+                send_rtu(&f, "01 06 0000 1234");
+                fake_host_expect(f.host, i == 1 ? ACTIVE("1") : ACTIVE("2"));
+                expect_write(f.host, i, "{\"name\": \"x\", \"value\": 4660}, {\"name\": \"y\", \"value\": 13312}", id);
+                client_send(f.client, READ_1);
+                send_rtu(&f, "01 06 0000 0001");
+                client_send(f.client, READ_7);
+                client_expect_nothing(f.client, 5 * MS);
+                if (i == 1) { /* answered late … */
+                        answer_write(f.host, id, "true");
+                        client_expect(f.client, "01 06 0000 1234 84bd");
+                        client_expect_nothing(f.client, 5 * MS);
+                        client_send(f.client, READ_7);
+                        client_expect(f.client, ZERO_7);
+                }
+                clock_move(60 * USEC_PER_SEC); /* … and never */
+                fake_host_run(f.host, MS);
+                fake_host_expect(f.host, IDLE);
+                client_expect_nothing(f.client, 5 * MS);
+        }
+        client_send(f.client, READ_7);
+        client_expect(f.client, ZERO_7);
+        fake_host_expect(f.host, ACTIVE("3"));
+        end(&f);
+}
+
 /* A transceiver that hears itself: the echo of the answer to a write is not the same write again. */
 static void test_echo(void) {
         char id[64];
@@ -299,6 +331,8 @@ static void test_lost_and_added_unchecked(void) {
                         damage_unchecked(f.client, 0, at, bytes[j]);
                         f.client = client_free(f.client);
                         pty_pull(f.pty);
+                        while (f.host->link == DEVICE_LINK_UP)
+                                fake_host_run(f.host, 1 * MS);
                         pty_plug(f.pty);
                         while (f.host->link != DEVICE_LINK_UP)
                                 fake_host_run(f.host, 1 * MS);
@@ -442,6 +476,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-slave-serial/units", test_units);
         g_test_add_func("/modbus-slave-serial/errors", test_errors);
         g_test_add_func("/modbus-slave-serial/write-first", test_write_first);
+        g_test_add_func("/modbus-slave-serial/asked-again", test_asked_again);
         g_test_add_func("/modbus-slave-serial/echo", test_echo);
         g_test_add_func("/modbus-slave-serial/foreign-traffic", test_foreign_traffic);
         g_test_add_func("/modbus-slave-serial/bytewise", test_bytewise);
