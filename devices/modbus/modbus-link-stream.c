@@ -270,7 +270,8 @@ static size_t link_find_late(StreamLink *l, const uint8_t *data, size_t size) {
 static size_t link_throw_away(StreamLink *l, usec_t now, const uint8_t *data, size_t size) {
         size_t consumed = link_find_late(l, data, size);
 
-        tap_failed(l->tap, 1, TAP_UNASKED, now, 0, data, consumed);
+        if (consumed > 0) /* else it is told when it is whole */
+                tap_failed(l->tap, 1, TAP_UNASKED, now, 0, data, consumed);
         return consumed;
 }
 

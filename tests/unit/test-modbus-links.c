@@ -546,6 +546,27 @@ static void test_cut_by_timeouts(gconstpointer userdata) {
         end(&f);
 }
 
+/* A late answer that comes in pieces while nobody waits is one, told as a whole where an id says that it is one. */
+static void test_late_in_pieces(gconstpointer userdata) {
+        g_autoptr(GByteArray) frame = NULL;
+        Fixture f;
+
+        begin(&f, userdata);
+        connect_link(&f);
+        submit(&f, "11 03 0000 0001");
+        take(&f, "11 03 0000 0001");
+        wait_end(&f);
+        frame = make_frame(&f, "1103021234", true);
+        play(&f, ".1103021234");
+        LOOP_UNTIL(f.event, f.told_bytes[TAP_UNASKED] == frame->len);
+        if (f.framing->transactions) {
+                g_assert_cmpuint(f.n_told[TAP_UNASKED], ==, 1);
+                g_assert_cmpuint(f.tap.errors, ==, 2); /* with the timeout */
+        }
+        good_exchange(&f);
+        end(&f);
+}
+
 /* What comes with an answer, behind it, is told as what it is. */
 static void test_behind_answer(gconstpointer userdata) {
         g_autoptr(GByteArray) frame = NULL;
@@ -797,6 +818,7 @@ int main(int argc, char *argv[]) {
                 { "table", test_table }, { "lost-and-added", test_lost_and_added },
                 { "cut-by-timeout", test_cut_by_timeout },
                 { "cut-by-timeouts", test_cut_by_timeouts },
+                { "late-in-pieces", test_late_in_pieces },
                 { "behind-answer", test_behind_answer },
                 { "echo", test_echo, .on_lines = true },
                 { "cancel", test_cancel },
