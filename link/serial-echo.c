@@ -21,6 +21,8 @@ size_t serial_echo_received(SerialEcho *e, const uint8_t *data, size_t size) {
         for (; n < size && e->back < e->size; n++)
                 if (data[n] == e->frame[e->back])
                         e->back++;
+                else if (e->drop && e->back == 1 && data[n] == e->frame[0])
+                        ; /* what was taken for the beginning was noise in front of it */
                 else if (e->back > 0) {
                         /* An answer, which begins like its request: the line does not hear itself any more. */
                         e->heard = false;
