@@ -10,7 +10,6 @@
 #include "link/holder.h"
 #include "link/serial-settings.h"
 
-#define BAUDRATE_MAX 20000000U
 #define TOLERANCE_PERCENT 3U
 #define RS485_DELAY_MAX USEC_PER_SEC
 /* What a driver that cannot do it silently leaves out. */
@@ -53,10 +52,10 @@ static tcflag_t control_flags(const SerialOptions *o) {
 }
 
 int serial_settings_check(const SerialOptions *o) {
-        if (o->baudrate == 0 || o->baudrate > BAUDRATE_MAX || o->data_bits < 5 || o->data_bits > 8 ||
-            o->stop_bits < 1 || o->stop_bits > 2 || (unsigned) o->parity > SERIAL_PARITY_SPACE)
+        if (o->data_bits < 5 || o->data_bits > 8 || o->stop_bits < 1 || o->stop_bits > 2 ||
+            (unsigned) o->parity > SERIAL_PARITY_SPACE)
                 return -EINVAL;
-        return 0;
+        return o->baudrate == 0 || o->baudrate > SERIAL_BAUDRATE_MAX ? -EOPNOTSUPP : 0;
 }
 
 static bool speed_is_near(uint32_t got, uint32_t wanted) {

@@ -8,7 +8,7 @@
 /* Sets the line raw and as the options say, and raises or lowers its outputs. pseudo: a pseudo-terminal,
  * which takes no parity and has no outputs. Errors as serial_open(). */
 int serial_settings_apply(int fd, const SerialOptions *o, bool pseudo);
-int serial_settings_check(const SerialOptions *o); /* -EINVAL: out of range */
+int serial_settings_check(const SerialOptions *o); /* out of range: as serial_open() */
 
 /* Bytes in the driver that have not left; 0 when it cannot say. */
 size_t serial_settings_queued(int fd);

@@ -26,8 +26,10 @@ typedef struct SerialRs485 {
         usec_t delay_before, delay_after; /* rounded up to milliseconds, at most 1 s */
 } SerialRs485;
 
+#define SERIAL_BAUDRATE_MAX 20000000U /* faster than any driver */
+
 typedef struct SerialOptions {
-        uint32_t baudrate;              /* bit/s, any number that the driver can make within 3 % */
+        uint32_t baudrate;              /* bit/s, 1 to SERIAL_BAUDRATE_MAX; any number that the driver can make within 3 % */
         unsigned data_bits;             /* 5 to 8 */
         SerialParity parity;
         unsigned stop_bits;             /* 1 or 2 */
@@ -55,8 +57,8 @@ typedef struct SerialHandler {
         void (*closed)(Serial *s, int error, void *userdata);
 } SerialHandler;
 
-/* Begins to open it; opened() or closed() follow in a later turn. <0: nothing was begun: -EINVAL options out
- * of range, -EBUSY too much hangs on this device. description (a literal) names the source. What was
+/* Begins to open it; opened() or closed() follow in a later turn. <0: nothing was begun: -EOPNOTSUPP no line has
+ * this speed, -EINVAL another option out of range, -EBUSY too much hangs on this device. description (a literal) names the source. What was
  * received before the opening is thrown away. */
 int serial_open(sd_event *event, const char *path, const SerialOptions *options, const char *description,
                 const SerialHandler *handler, void *userdata, Serial **ret);

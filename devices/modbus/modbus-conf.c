@@ -103,6 +103,16 @@ SerialOptions modbus_serial_options(const ModbusSerialConf *c, ModbusFramingKind
         return o;
 }
 
+/* What opens no line, or garbles what is sent on it. */
+static void verify_serial(const ModbusSerialConf *c, int framing, ConfErrors *e) {
+        if (c->baudrate < 1 || c->baudrate > SERIAL_BAUDRATE_MAX)
+                conf_error_at(e, CONF_WARNING, &c->baudrate, "no line has a speed of %" PRIi64 " bit/s: it cannot be opened",
+                              c->baudrate);
+        if (framing != MODBUS_FRAMING_ASCII && modbus_serial_options(c, (ModbusFramingKind) framing).data_bits < 8)
+                conf_error_at(e, CONF_WARNING, &c->bytesize, "%s framing needs EIGHTBITS",
+                              modbus_framing_to_string((ModbusFramingKind) framing));
+}
+
 static void claim_serial(const ModbusSerialConf *serial, ConfClaims *c, ConfErrors *e) {
         g_autofree char *path = g_canonicalize_filename(serial->port, "/");
 
@@ -405,6 +415,8 @@ void modbus_master_conf_verify(const void *conf, ConfErrors *e) {
                                                   c->connection.transport.kind != MODBUS_TRANSPORT_TCP))
                 conf_error_at(e, CONF_RANGE, &c->connection.max_outstanding,
                               "answers can be told apart only with modbus_type TCP over a TCP connection");
+        if (c->connection.transport.kind == MODBUS_TRANSPORT_SERIAL)
+                verify_serial(&c->connection.transport.serial, c->connection.framing, e);
 
         for (size_t i = 0; i < c->remote_devices.n; i++) {
                 const ModbusRemoteConf *remote = &remotes[i];
@@ -537,6 +549,8 @@ void modbus_slave_conf_verify(const void *conf, ConfErrors *e) {
             !modbus_slave_conf_listen_name(c))
                 conf_error_at(e, CONF_ERROR, &c->transport.listen, "expected fd:NAME, got \"%s\"",
                               c->transport.listen);
+        if (c->transport.kind == MODBUS_TRANSPORT_SERIAL)
+                verify_serial(&c->transport.serial, c->framing, e);
 
         for (size_t i = 0; i < c->data.n; i++) {
                 check_name(names, &data[i].name, e);

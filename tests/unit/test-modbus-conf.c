@@ -18,9 +18,12 @@ static const char master[] =
                 "data: [" ITEM("x", "interval: 0.02, ") "]}, "
                 "{device_id: 2, timeout_poll_delay: 0, data: []}]}";
 
+#define SLAVE_TCP \
+        "{type: TCP, local_host: 0.0.0.0, local_port: 502, " \
+        "remote_hosts: null, max_connections: null, response_timeout: 1, keep_alive_timeout: null}"
+
 static const char slave[] =
-                "{modbus_type: TCP, transport: {type: TCP, local_host: 0.0.0.0, local_port: 502, "
-                "remote_hosts: null, max_connections: null, response_timeout: 1, keep_alive_timeout: null}, "
+                "{modbus_type: TCP, transport: " SLAVE_TCP ", "
                 "data: [" ITEM("x", "device_id: 1, ") "]}";
 
 #define SERIAL \
@@ -219,6 +222,47 @@ static void test_broadcast(void) {
         g_assert_cmpuint(conf_errors_count(f.errors, CONF_WARNING), ==, 1);
         g_assert_nonnull(strstr(messages, "/remote_devices/1/device_id: warning: on a serial line 0 is for all units"));
         fixture_done(&f);
+}
+
+/* What can be told of a line without it. ASCII framing lives on 7 bits. */
+static void test_line(void) {
+        static const struct {
+                bool master;
+                const char *baudrate, *bytesize, *framing, *warning; /* NULL: none */
+        } rows[] = {
+                { true, "1", "EIGHTBITS", "RTU", NULL },
+                { true, "20000000", "EIGHTBITS", "RTU", NULL },
+                { true, "0", "EIGHTBITS", "RTU", "/connection/transport/baudrate: warning: no line has a speed of 0 bit/s" },
+                { true, "-9600", "EIGHTBITS", "RTU", "no line has a speed of -9600 bit/s" },
+                { true, "20000001", "EIGHTBITS", "ASCII", "no line has a speed of 20000001 bit/s" },
+                { true, "4294976896", "EIGHTBITS", "TCP", "no line has a speed of 4294976896 bit/s" },
+                { true, "9600", "SEVENBITS", "RTU", "/connection/transport/bytesize: warning: RTU framing needs EIGHTBITS" },
+                { true, "9600", "SEVENBITS", "TCP", "TCP framing needs EIGHTBITS" },
+                { true, "9600", "SEVENBITS", "ASCII", NULL },
+                { false, "9600", "EIGHTBITS", "RTU", NULL },
+                { false, "0", "EIGHTBITS", "RTU", "/transport/baudrate: warning: no line has a speed of 0 bit/s" },
+                { false, "9600", "FIVEBITS", "RTU", "/transport/bytesize: warning: RTU framing needs EIGHTBITS" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+                g_autofree char *framing = g_strdup_printf("modbus_type: %s", rows[i].framing),
+                                *speed = g_strdup_printf("baudrate: %s", rows[i].baudrate),
+                                *line = replace(SERIAL, "baudrate: 9600", speed),
+                                *bits = replace(line, "EIGHTBITS", rows[i].bytesize),
+                                *whole = g_strconcat(bits, rows[i].master ? "}" : ", response_timeout: 1, keep_alive_timeout: 1}", NULL),
+                                *framed = replace(rows[i].master ? master : slave, "modbus_type: TCP", framing),
+                                *text = replace(framed, rows[i].master ? "{type: TCP, host: h, port: 502}" : SLAVE_TCP, whole),
+                                *messages = NULL;
+                Fixture f;
+
+                fixture_init(&f, rows[i].master, text, CONF_FORM_HAT);
+                messages = fixture_messages(&f);
+                g_test_message("%s", messages);
+                g_assert_cmpint(f.r, ==, 0);
+                g_assert_cmpuint(conf_errors_count(f.errors, CONF_WARNING), ==, rows[i].warning != NULL);
+                g_assert_true(!rows[i].warning || strstr(messages, rows[i].warning));
+                fixture_done(&f);
+        }
 }
 
 static void test_slave(void) {
@@ -433,6 +477,7 @@ int main(int argc, char *argv[]) {
 
         g_test_add_func("/modbus-conf/master", test_master);
         g_test_add_func("/modbus-conf/broadcast", test_broadcast);
+        g_test_add_func("/modbus-conf/line", test_line);
         g_test_add_func("/modbus-conf/slave", test_slave);
         g_test_add_func("/modbus-conf/forms", test_forms);
         g_test_add_func("/modbus-conf/values", test_values);

@@ -311,6 +311,8 @@ static void test_impossible_speed(void) {
         fake_host_start(f.host);
         fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
         wait_link(&f, DEVICE_LINK_DOWN);
+        g_assert_cmpint(f.host->link_reason, ==, DEVICE_REASON_CONFIG);
+        g_assert_nonnull(strstr(f.host->link_detail, ": its driver cannot do these settings"));
         fixture_done(&f);
 }
 
