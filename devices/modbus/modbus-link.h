@@ -11,6 +11,9 @@
 #include "link/serial.h"
 #include "link/tap.h"
 
+/* D25: least time between the beginnings of two attempts to connect. */
+#define MODBUS_ATTEMPT_GAP_USEC (100 * USEC_PER_MSEC)
+
 typedef struct ModbusLink ModbusLink;
 
 /* A ready request. The frame is the submitter's, of the link's framing; the link gives it its transaction

@@ -15,8 +15,6 @@
 #include "link/address.h"
 #include "link/path-watch.h"
 
-/* D25: least time between the beginnings of two connection attempts. */
-#define ATTEMPT_GAP_USEC (100 * USEC_PER_MSEC)
 /* A request is chosen so long before the silence after an answer is over: while it waits no write overtakes it. */
 #define CHOOSE_AHEAD_USEC (1 * USEC_PER_MSEC)
 
@@ -158,7 +156,7 @@ static void master_schedule(ModbusMaster *m, usec_t pause) {
         usec_t now = now_usec(CLOCK_MONOTONIC), at = usec_add(now, pause);
 
         if (m->attempt_at > 0)
-                at = MAX(at, usec_add(m->attempt_at, ATTEMPT_GAP_USEC));
+                at = MAX(at, usec_add(m->attempt_at, MODBUS_ATTEMPT_GAP_USEC));
         m->state = MASTER_WAITING;
         deadline_set(m->timer, at);
 }

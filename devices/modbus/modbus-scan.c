@@ -10,8 +10,8 @@
 #include "link/address.h"
 #include "link/listener.h"
 
-/* A far end that closes so often without being asked does not want to be. */
-#define LOST_MAX 3U
+/* A far end that closes so often in a row does not want to be asked, or knows no Modbus. */
+#define LOST_MAX 8U
 #define DRAFT_POLL_DELAY 5U /* seconds: what a draft says about a unit that does not answer */
 
 static const ModbusConnectionConf *scan_connection(const ModbusScan *s) {
@@ -106,9 +106,9 @@ static void scan_end(ModbusScan *s, DeviceReason reason, const char *detail) {
 }
 
 static void scan_fail(ModbusScan *s, int error) {
-        g_autofree char *why = scan_is_serial(s)        ? serial_open_error(s->endpoint, error)
+        g_autofree char *why = error == -EBADMSG        ? g_strdup("what it sends is not Modbus")
+                               : scan_is_serial(s)      ? serial_open_error(s->endpoint, error)
                                : error == 0             ? g_strdup("it closes the connection")
-                               : error == -EBADMSG      ? g_strdup("what it sends is not Modbus")
                                : error == -ENXIO        ? g_strdup("no such host")
                                                         : g_strdup(g_strerror(-error));
         g_autofree char *detail = g_strdup_printf("cannot use %s: %s", s->endpoint, why);
@@ -125,7 +125,6 @@ static void scan_on_connected(void *userdata) {
         deadline_set(s->next, 0);
 }
 
-static void scan_connect(ModbusScan *s);
 static void scan_next_unit(ModbusScan *s);
 
 /* The unit whose request it ended is passed over, or goes without a name: it may be why. */
@@ -138,14 +137,14 @@ static void scan_on_closed(int error, void *userdata) {
         deadline_set(s->next, USEC_INFINITY);
         if (s->ended)
                 return;
-        if (!lost || (!s->asking && ++s->n_lost >= LOST_MAX)) {
+        if (!lost || ++s->n_lost >= LOST_MAX) {
                 scan_fail(s, error);
                 return;
         }
         if (s->asking)
                 scan_next_unit(s);
         if (!s->ended)
-                scan_connect(s);
+                deadline_set(s->next, usec_add(s->attempt_at, MODBUS_ATTEMPT_GAP_USEC));
 }
 
 static const ModbusLinkHandler scan_link_handler = {
@@ -165,6 +164,7 @@ static void scan_connect(ModbusScan *s) {
         sd_event *event = device_get_event(&s->device);
         int r;
 
+        s->attempt_at = now_usec(CLOCK_MONOTONIC);
         if (scan_is_serial(s)) {
                 const SerialOptions line = modbus_serial_options(&c->transport.serial, s->framing->kind);
 
@@ -232,6 +232,12 @@ static void scan_next_unit(ModbusScan *s) {
                 scan_end(s, DEVICE_REASON_NONE, NULL);
 }
 
+/* It was answered, or not in time. */
+static void scan_asked(ModbusScan *s) {
+        s->asking = false;
+        s->n_lost = 0;
+}
+
 static void scan_pause(ModbusScan *s, bool after_answer) {
         if (!s->ended)
                 deadline_set_relative(s->next, after_answer ? s->request_delay : 0);
@@ -240,7 +246,7 @@ static void scan_pause(ModbusScan *s, bool after_answer) {
 static void scan_on_identity(int error, const ModbusResponse *response, void *userdata) {
         ModbusScan *s = userdata;
 
-        s->asking = false;
+        scan_asked(s);
         if (error < 0 || response->result != MODBUS_SUCCESS ||
             modbus_identity_add(&s->identity, response->data, response->size) <= 0)
                 scan_next_unit(s);
@@ -250,7 +256,7 @@ static void scan_on_identity(int error, const ModbusResponse *response, void *us
 static void scan_on_probed(int error, const ModbusResponse *response, void *userdata) {
         ModbusScan *s = userdata;
 
-        s->asking = false;
+        scan_asked(s);
         if (error >= 0) {
                 s->answered = modbus_result_is_of_unit(response->result);
                 s->answer = response->result;
@@ -275,8 +281,11 @@ static void scan_on_next(void *userdata) {
         static const ModbusPdu probe = { .function = MODBUS_READ_HOLDING_REGISTERS, .quantity = 1 };
         ModbusScan *s = userdata;
 
-        if (!s->link && !s->connected) { /* the first turn */
-                scan_begin(s);
+        if (!s->link) {
+                if (s->attempt_at > 0)
+                        scan_connect(s);
+                else
+                        scan_begin(s);
                 return;
         }
         if (s->answered) {

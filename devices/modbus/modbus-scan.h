@@ -20,7 +20,8 @@ typedef struct ModbusScan {
         ResolverQuery *query;   /* TCP: whether the host is this process is being found out */
         ModbusLink *link;       /* NULL: not connected, or not yet */
         bool connected, asking, ended;
-        unsigned n_lost;        /* connections that ended while nothing was asked */
+        unsigned n_lost;        /* connections that ended since the last answer or timeout */
+        usec_t attempt_at;      /* when the last attempt to connect began; 0: none yet */
         Deadline *next;         /* of the next request */
 
         unsigned unit;          /* under way … */

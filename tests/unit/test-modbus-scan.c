@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A scan of a master's line for units: who counts as there, who says who it is, connections that end, ourselves. */
 
+#include "devices/modbus/modbus-link.h"
 #include "link/listener.h"
 #include "tests/unit/modbus-master-fixture.h"
+#include "tests/unit/moved-clock.h"
 
 #define PROBE(unit) "0" unit " 03 0000 0001"
 #define WHO(unit) "0" unit " 2b 0e 01 00"
@@ -141,6 +143,79 @@ static void test_closes(void) {
         fixture_done(&f);
 }
 
+#define LOST_MAX 8U /* connections in a row */
+
+/* Loses connections while something is asked, the one that there is first, and has a new one then. */
+static void lose(Fixture *f, unsigned n) {
+        for (unsigned i = 0; i < n; i++) {
+                peer_take_any(f->peer);
+                peer_close(f->peer);
+                clock_move(MODBUS_ATTEMPT_GAP_USEC);
+                peer_accept(f->peer);
+        }
+}
+
+/* Whatever is an answer, and a silence, too, shows that the far end does not just close. */
+static void test_closes_often(void) {
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {}, WRITTEN);
+        begin(&f, 1, 24);
+        peer_accept(f.peer);
+        lose(&f, LOST_MAX - 1);
+        peer_expect(f.peer, PROBE("8"));
+        peer_answer(f.peer, "83 0b");
+        lose(&f, LOST_MAX - 1);
+        peer_expect(f.peer, "10 03 0000 0001");
+        clock_move(2 * USEC_PER_SEC);
+        lose(&f, LOST_MAX - 1);
+        peer_expect(f.peer, "18 03 0000 0001");
+        peer_answer(f.peer, "83 0b");
+        for (unsigned i = 0; i < 24; i++)
+                g_assert_true(g_str_has_prefix(fake_host_next(f.host), "scan {\"Event\": \"progress\", "));
+        fake_host_expect(f.host, END);
+        fixture_done(&f);
+}
+
+/* One that is not Modbus is not asked for every unit, and not at the rate at which it can close. */
+static void test_closes_always(void) {
+        g_autofree char *expected = NULL;
+        usec_t begun;
+        Fixture f;
+
+        fixture_init(&f, &(Settings) {}, WRITTEN);
+        begun = now_usec(CLOCK_MONOTONIC);
+        begin(&f, 1, 247);
+        for (unsigned i = 0; i < LOST_MAX; i++) {
+                peer_accept(f.peer);
+                peer_take_any(f.peer);
+                peer_close(f.peer);
+                g_assert_true(g_str_has_prefix(fake_host_next(f.host), "scan {\"Event\": \"progress\", "));
+        }
+        expected = g_strdup_printf("scan-ended lost cannot use tcp:127.0.0.1:%u: it closes the connection", f.peer->port);
+        fake_host_expect(f.host, expected);
+        g_assert_cmpuint(now_usec(CLOCK_MONOTONIC) - begun, >=, (LOST_MAX - 1) * MODBUS_ATTEMPT_GAP_USEC);
+        fake_host_expect_nothing(f.host, 10 * MS);
+        fixture_done(&f);
+}
+
+/* A line can be told so, too. */
+static void test_not_modbus(void) {
+        g_autofree char *expected = NULL;
+        Fixture f;
+
+        fixture_init(&f, &(Settings) { .line = true, .framing = MODBUS_FRAMING_TCP }, WRITTEN);
+        begin(&f, 1, 247);
+        for (unsigned i = 0; i < LOST_MAX; i++) {
+                peer_take_any(f.peer);
+                peer_send(f.peer, "T 0000 ffff 00");
+                g_assert_true(g_str_has_prefix(fake_host_next(f.host), "scan {\"Event\": \"progress\", "));
+        }
+        expected = g_strdup_printf("scan-ended protocol cannot use %s: what it sends is not Modbus", f.peer->pty->path);
+        fake_host_expect(f.host, expected);
+        fixture_done(&f);
+}
+
 static void test_unreachable(void) {
         g_autofree char *expected = NULL;
         Fixture f;
@@ -208,6 +283,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-scan/begin", test_begin);
         g_test_add_func("/modbus-scan/options", test_options);
         g_test_add_func("/modbus-scan/closes", test_closes);
+        g_test_add_func("/modbus-scan/closes-often", test_closes_often);
+        g_test_add_func("/modbus-scan/closes-always", test_closes_always);
+        g_test_add_func("/modbus-scan/not-modbus", test_not_modbus);
         g_test_add_func("/modbus-scan/unreachable", test_unreachable);
         g_test_add_func("/modbus-scan/ourselves", test_ourselves);
         g_test_add_func("/modbus-scan/line", test_line);
