@@ -13,6 +13,9 @@
 #define NORTH_UNSENT_MAX (64U << 20)             /* beyond: the connection is closed */
 #define NORTH_STALL_USEC (40 * USEC_PER_SEC)     /* unsent bytes and no progress: the connection is dead */
 #define NORTH_RECONNECT_USEC (500 * USEC_PER_MSEC)
+#define NORTH_REASON_SIZE 256U                   /* compared of why that does not work */
+#define NORTH_REASONS_MAX 5U                     /* log lines about another reason of the same outage … */
+#define NORTH_REASONS_USEC (600 * USEC_PER_SEC)  /* … in this time */
 #define NORTH_REQUEST_USEC (10 * USEC_PER_SEC)   /* connect, init, register, query */
 
 #define MONITOR_PING_DELAY_USEC (5 * USEC_PER_SEC)   /* silence of the monitor until we ask, … */

@@ -7,6 +7,7 @@
 
 #include "base/bounds.h"
 #include "base/deadline.h"
+#include "base/rate-limit.h"
 #include "daemon/event-prefix.h"
 #include "daemon/north-embedded.h"
 #include "daemon/north-monitor.h"
@@ -50,7 +51,8 @@ struct North {
         bool closing;
         usec_t close_by; /* monotonic */
         usec_t lost; /* monotonic, when the outage that goes on began; 0: none */
-        bool complained;
+        char reason[NORTH_REASON_SIZE]; /* of that outage: the one logged last, cut off */
+        RateLimit reasons; /* other ones of one outage, logged */
 };
 
 static NorthState state_of(EventerStatus status) {
@@ -86,7 +88,6 @@ static void on_connected(EventClient *c, EventerStatus status, void *userdata) {
         else
                 log_info("Connected to event server %s.", north_label(n));
         n->lost = 0;
-        n->complained = false;
         north_set_state(n, state_of(status));
 }
 
@@ -132,18 +133,23 @@ static void north_leave_done(North *n) {
         g_free(n->address);
         n->address = g_strdup("");
         n->lost = 0;
-        n->complained = false;
         north_reconcile(n);
         n->handler->changed(n->userdata);
 }
 
 /* The present connection ended by itself, or could not be begun. */
 static void north_try_again(North *n, const char *detail) {
-        log_full(n->complained ? LOG_DEBUG : LOG_WARNING, 0, NULL, "Event server %s: %s; trying again every %.1f s.", north_label(n),
-                 detail, (double) NORTH_RECONNECT_USEC / USEC_PER_SEC);
-        n->complained = true;
+        usec_t now = now_usec(CLOCK_MONOTONIC);
+        unsigned unsaid;
+        bool news = n->lost == 0 || (strncmp(n->reason, detail, sizeof(n->reason) - 1) != 0 &&
+                                     rate_limit_take(&n->reasons, now, &unsaid));
+
+        log_full(news ? LOG_WARNING : LOG_DEBUG, 0, NULL, "Event server %s: %s; trying again every %.1f s.", north_label(n), detail,
+                 (double) NORTH_RECONNECT_USEC / USEC_PER_SEC);
+        if (news)
+                g_strlcpy(n->reason, detail, sizeof(n->reason));
         if (n->lost == 0)
-                n->lost = now_usec(CLOCK_MONOTONIC);
+                n->lost = now;
         deadline_set_relative(n->reconnect, NORTH_RECONNECT_USEC);
 }
 
@@ -358,6 +364,7 @@ int north_new(sd_event *event, const Config *config, const ListenFds *fds, const
         n->fds = fds;
         n->handler = handler;
         n->userdata = userdata;
+        n->reasons = (RateLimit) { .burst = NORTH_REASONS_MAX, .interval = NORTH_REASONS_USEC };
         n->address = config->north == NORTH_FIXED ? address_format(&config->event_server) : g_strdup("");
         n->phase = config->north == NORTH_MONITOR ? NORTH_NOWHERE : NORTH_WORKING;
         n->client_name = g_strconcat("gateway/", config->name, NULL);

@@ -24,6 +24,7 @@ typedef struct Fixture {
         NorthState state;
         char *told;    /* the last address */
         bool hold;     /* the devices do not end at once */
+        char *folder;  /* of the fixed event server's socket */
         NorthMonitor *alone; /* the part below the north */
 } Fixture;
 
@@ -85,15 +86,21 @@ static const NorthHandler handler = {
 
 /* ---- fixture ----------------------------------------------------------------------------------------- */
 
-static void server_open(Fixture *f, unsigned i) {
+static EventServer *server_new(Fixture *f, EventServerOptions options, const Address *address) {
         static const EventServerHandler server_handler = {};
-        const EventServerOptions options = { .server_id = i + 1, .store = { .path = ":memory:", .max_age = USEC_INFINITY,
-                                                                            .max_events = -1, .max_bytes = -1 } };
+        EventServer *server = NULL;
+
+        options.store = (StoreOptions) { .path = ":memory:", .max_age = USEC_INFINITY, .max_events = -1, .max_bytes = -1 };
+        g_assert_cmpint(event_server_new(f->event, &options, &server_handler, NULL, &server), ==, 0);
+        g_assert_cmpint(event_server_listen(server, address), ==, 0);
+        return server;
+}
+
+static void server_open(Fixture *f, unsigned i) {
         _cleanup_(address_done) Address address = {};
 
         address_set_tcp(&address, "127.0.0.1", 0);
-        g_assert_cmpint(event_server_new(f->event, &options, &server_handler, NULL, &f->servers[i]), ==, 0);
-        g_assert_cmpint(event_server_listen(f->servers[i], &address), ==, 0);
+        f->servers[i] = server_new(f, (EventServerOptions) { .server_id = i + 1 }, &address);
         f->data[i] = g_strdup_printf("{\"server_id\": %u, \"eventer_server\": {\"host\": \"127.0.0.1\", \"port\": %s}}", i + 1,
                                      strrchr(event_server_get_address(f->servers[i]), ':') + 1);
 }
@@ -113,6 +120,15 @@ static void set_up(Fixture *f, gconstpointer unused) {
                 .component_name = "gw-a",
         };
         f->config = (Config) { .name = "gw", .layout = LAYOUT_NAMED, .north = NORTH_MONITOR, .monitor = &f->monitor_config };
+}
+
+/* A fixed event server at a socket where nobody is, and a token of our own. */
+static void set_up_fixed(Fixture *f, gconstpointer unused) {
+        set_up(f, unused);
+        f->folder = g_dir_make_tmp("north-XXXXXX", NULL);
+        f->config = (Config) { .name = "gw", .layout = LAYOUT_NAMED, .north = NORTH_FIXED, .client_token = (char *) "ours",
+                               .event_server = { .kind = ADDRESS_UNIX, .path = g_build_filename(f->folder, "socket", NULL) } };
+        g_assert_cmpint(north_new(f->event, &f->config, NULL, &handler, f, &f->north), ==, 0);
 }
 
 static void set_up_north(Fixture *f, gconstpointer unused) {
@@ -136,6 +152,10 @@ static void tear_down(Fixture *f, gconstpointer unused) {
         fake_monitor_done(&f->monitor);
         resolver_free(f->resolver);
         sd_event_unref(f->event);
+        if (f->folder)
+                g_assert_cmpint(rmdir(f->folder), ==, 0);
+        g_free(f->folder);
+        address_done(&f->config.event_server);
         g_free(f->told);
         g_string_free(trace, TRUE);
 }
@@ -269,6 +289,31 @@ static unsigned count_captured(const Capture *c, const char *what) {
         for (const char *at = text; (at = strstr(at, what)); at++)
                 count++;
         return count;
+}
+
+/* Nobody is there, then one that wants another token, and so on: a new reason is a warning, but not for ever. */
+static void test_reasons(Fixture *f, gconstpointer unused) {
+        const EventServerOptions options = { .server_id = 9, .client_token = "theirs" };
+        g_autofree char *text = NULL;
+        EventServer *server = NULL;
+        unsigned n_tries = 0;
+        Capture log;
+
+        log_set_max_level(LOG_DEBUG);
+        log = capture_file();
+        g_assert_cmpint(north_start(f->north), ==, 0);
+        for (unsigned warnings = 1; warnings <= 1 + NORTH_REASONS_MAX; warnings++) {
+                LOOP_UNTIL(f->event, count_captured(&log, "trying again") > n_tries);
+                g_assert_cmpuint(count_captured(&log, "warning Event server unix:"), ==, warnings);
+                n_tries++;
+                server = server ? event_server_free(server) : server_new(f, options, &f->config.event_server);
+        }
+        LOOP_UNTIL(f->event, count_captured(&log, "trying again") > n_tries);
+        g_assert_cmpuint(count_captured(&log, "warning Event server unix:"), ==, 1 + NORTH_REASONS_MAX);
+        event_server_free(server);
+        log_set_max_level(LOG_INFO);
+        text = capture_end(&log);
+        g_test_message("%s", text);
 }
 
 /* No descriptor is left to connect with: that is said once, and how long it lasted. */
@@ -495,6 +540,7 @@ int main(int argc, char *argv[]) {
         ADD("move", test_move);
         ADD("move-and-back", test_move_and_back);
         ADD("retry", test_retry);
+        g_test_add("/north/reasons", Fixture, NULL, set_up_fixed, test_reasons, tear_down);
         ADD("no-descriptor", test_no_descriptor);
         ADD("withdrawn", test_withdrawn);
         ADD("withdrawn/without-server", test_withdrawn_without_server);
