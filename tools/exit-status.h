@@ -10,7 +10,7 @@
 
 typedef enum ExitStatus {
         CTL_OK = 0,
-        CTL_FAILED = 1, /* for every error without a number of its own; is-enabled: no */
+        CTL_FAILED = 1, /* for every error without a number of its own; is-enabled: no, or unknown */
         CTL_USAGE = 2,
         CTL_NOT_RUNNING = 3, /* the device exists and does not run */
         CTL_NO_DEVICE = 4,

@@ -23,10 +23,11 @@ static ExitStatus ask(Client *c, const Options *o, char **arguments,
         return first;
 }
 
+/* What was the last word of an event server that is away is no yes. */
 static ExitStatus is_enabled(const DeviceView *v, bool quiet) {
         if (!quiet)
-                puts(v->enabled ? "enabled" : "disabled");
-        return v->enabled ? CTL_OK : CTL_FAILED;
+                puts(!v->enabled_known ? "unknown" : v->enabled ? "enabled" : "disabled");
+        return v->enabled_known && v->enabled ? CTL_OK : CTL_FAILED;
 }
 
 static ExitStatus is_running(const DeviceView *v, bool quiet) {

@@ -307,6 +307,16 @@ def test_enable_and_disable(gateway, gatewayctl, eventer):
     assert gatewayctl('is-enabled', PLC, 'absent', 'srv', check=False).returncode == 1
 
 
+def test_enabled_is_unknown(gateway, gatewayctl, event_server):
+    """Without an event server the last word of it is no yes."""
+    gatewayctl('enable', PLC, '--wait')
+    event_server.kill()
+    wait_until(lambda: not gatewayctl.devices()[PLC]['EnabledKnown'], 'the loss is noticed')
+    result = gatewayctl('is-enabled', PLC, check=False)
+    assert (result.returncode, result.stdout) == (1, 'unknown\n')
+    assert gatewayctl('is-enabled', '-q', PLC, check=False).returncode == 1
+
+
 def test_several_with_a_mistake(gateway, gatewayctl, fails):
     """All are tried; the status is that of the first that failed."""
     assert 'nobody' in fails(4, 'enable', PLC, 'nobody', 'srv', '--wait')
