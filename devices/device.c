@@ -62,6 +62,7 @@ DeviceReason device_reason_from_errno(int error) {
                 return DEVICE_REASON_REFUSED;
         case ETIMEDOUT:
         case ETIME:
+        case EALREADY: /* an earlier attempt hangs */
                 return DEVICE_REASON_TIMEOUT;
         case EBADMSG:
         case EMSGSIZE:

@@ -160,7 +160,7 @@ static int port_submit(SerialPort *p, PortJob *job, unsigned max) {
                 return r;
 
         l->n_jobs++;
-        r = l->n_jobs > max ? -EBUSY : worker_submit(l->worker, &job->job);
+        r = l->n_jobs > max ? -EALREADY : worker_submit(l->worker, &job->job);
         if (r < 0) {
                 lane_leave(l);
                 return r;

@@ -499,6 +499,8 @@ char *serial_open_error(const char *path, int error) {
                 if (holder_find(path, -1, &holder) >= 0)
                         return g_strdup_printf("%s (process %d) has it", holder.name, (int) holder.pid);
                 return g_strdup("another process has it");
+        case -EALREADY:
+                return g_strdup("an earlier attempt to open it has not come back");
         case -ENOTTY:
                 return g_strdup("it is not a serial line");
         case -EOPNOTSUPP:

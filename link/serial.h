@@ -58,8 +58,8 @@ typedef struct SerialHandler {
 } SerialHandler;
 
 /* Begins to open it; opened() or closed() follow in a later turn. <0: nothing was begun: -EOPNOTSUPP no line has
- * this speed, -EINVAL another option out of range, -EBUSY too much hangs on this device. description (a literal) names the source. What was
- * received before the opening is thrown away. */
+ * this speed, -EINVAL another option out of range, -EALREADY earlier attempts at this device hang. description
+ * (a literal) names the source. What was received before the opening is thrown away. */
 int serial_open(sd_event *event, const char *path, const SerialOptions *options, const char *description,
                 const SerialHandler *handler, void *userdata, Serial **ret);
 /* Closes at once, what has not left is lost, no callback follows. */

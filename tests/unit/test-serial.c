@@ -807,6 +807,7 @@ static void test_hanging_close(Fixture *f, gconstpointer unused) {
 /* Who is started again and again does not fill the memory. */
 static void test_hanging_often(Fixture *f, gconstpointer unused) {
         unsigned n = 0;
+        int r;
 
         hang_at(TCSETS2_REQUEST);
         begin_open(f);
@@ -814,8 +815,11 @@ static void test_hanging_often(Fixture *f, gconstpointer unused) {
         do {
                 f->serial = serial_free(f->serial);
                 g_assert_cmpuint(n++, <, 100);
-        } while (serial_open(f->event, f->pty->path, &f->options, "test", &handler, f, &f->serial) == 0);
+                r = serial_open(f->event, f->pty->path, &f->options, "test", &handler, f, &f->serial);
+        } while (r == 0);
         g_assert_cmpuint(n, >, 2);
+        g_assert_cmpint(r, ==, -EALREADY);
+        expect_error_text(f, r, "an earlier attempt to open it has not come back");
         hang_let_go();
         LOOP_UNTIL(f->event, n_open(f) == 0);
         loop_settle(f->event);
