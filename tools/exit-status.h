@@ -16,7 +16,7 @@ typedef enum ExitStatus {
         CTL_NO_DEVICE = 4,
         CTL_TIMEOUT = 5, /* of wait, --wait, and of a write that nothing answers */
         CTL_DENIED = 6,
-        CTL_NO_DAEMON = 8, /* gatewayd or the event server does not run, went away, or cannot be reached */
+        CTL_NO_DAEMON = 8, /* gatewayd, or the event server that we speak to, does not run, went away, or cannot be reached */
 } ExitStatus;
 
 /* The status of a call that failed with that D-Bus error; CTL_FAILED for a name that the table does not
