@@ -101,7 +101,7 @@ static const DeviceType *find_type(DeviceParser *p, const ConfNode *device) {
         built = g_strjoinv(", ", (char **) values);
         nearest = conf_nearest(value, values);
         conf_error(p->errors, CONF_ERROR, node,
-                   "error: device type not built in: got \"%.200s\", this build has %s%s%s%s", value,
+                   "device type not built in: got \"%.200s\", this build has %s%s%s%s", value,
                    built[0] ? built : "none", nearest ? "; did you mean \"" : "", nearest ?: "",
                    nearest ? "\"?" : "");
         return NULL;

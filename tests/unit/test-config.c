@@ -347,13 +347,13 @@ static void test_devices_refused(void) {
                 "f:4:3: /devices/0: expected an object, got 5\n"
                 "f:5:3: /devices/1/type: required key is missing: expected a string\n"
                 "f:6:3: /devices/2/name: required key is missing: expected a string of 1 to 128 bytes\n"
-                "f:6:10: /devices/2/type: error: device type not built in: got \"modbus_mastr\", this build has modbus_master, modbus_slave, gpio; "
+                "f:6:10: /devices/2/type: device type not built in: got \"modbus_mastr\", this build has modbus_master, modbus_slave, gpio; "
                 "did you mean \"modbus_master\"?\n"
-                "f:7:10: /devices/3/type: error: device type not built in: got \"bacnet\", this build has modbus_master, modbus_slave, gpio\n"
+                "f:7:10: /devices/3/type: device type not built in: got \"bacnet\", this build has modbus_master, modbus_slave, gpio\n"
                 "f:8:10: /devices/4/type: expected a string, got 7\n");
         refused("name: g\n" FIXED "devices:\n"
                 "- {module: hat.gateway.devices.snmp.manager, name: c}\n",
-                "f:4:12: /devices/0/module: error: device type not built in: got \"hat.gateway.devices.snmp.manager\", this build has "
+                "f:4:12: /devices/0/module: device type not built in: got \"hat.gateway.devices.snmp.manager\", this build has "
                 "hat.gateway.devices.modbus.master, hat.gateway.devices.modbus.slave\n");
 }
 
