@@ -190,15 +190,15 @@ int config_load(const char *file, ConfErrors *errors, Config **ret) {
         return 0;
 }
 
-int config_find(const char **ret_file, const char **ret_tried) {
+int config_find(const char **ret) {
         static const char *const files[] = { CONFIG_FILE_ETC, CONFIG_FILE_LIB };
 
         for (size_t i = 0; i < ELEMENTSOF(files); i++)
                 if (access(files[i], F_OK) == 0) {
-                        *ret_file = files[i];
+                        *ret = files[i];
                         return 0;
                 }
-        *ret_tried = CONFIG_FILE_ETC " and " CONFIG_FILE_LIB;
+        *ret = files[0];
         return -ENOENT;
 }
 

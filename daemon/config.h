@@ -85,8 +85,8 @@ Config *config_ref(Config *c);
 Config *config_unref(Config *c);
 DEFINE_CLEANUP(Config, config_unref);
 
-/* /etc before /usr/lib. -ENOENT: neither; ret_tried (static text) names both. */
-int config_find(const char **ret_file, const char **ret_tried);
+/* /etc before /usr/lib. -ENOENT: neither; *ret is the first all the same. */
+int config_find(const char **ret);
 
 /* JSON Schema 2020-12 of a form, on a stream. */
 void config_print_schema(ConfForm form, FILE *stream);

@@ -146,12 +146,7 @@ static bool errors_are_fatal(const ConfErrors *errors) {
         return conf_errors_count(errors, CONF_ERROR) + conf_errors_count(errors, CONF_RANGE) > 0;
 }
 
-static int check_config(const char *file) {
-        _cleanup_(conf_errors_freep) ConfErrors *errors = conf_errors_new(file);
-        _cleanup_(config_unrefp) Config *config = NULL;
-        int r;
-
-        r = config_load(file, errors, &config);
+static void print_errors(ConfErrors *errors) {
         if (arg_json) {
                 JsonWriter w;
                 g_autofree char *text = NULL;
@@ -162,7 +157,6 @@ static int check_config(const char *file) {
                 puts(text);
         } else
                 conf_errors_print(errors, stderr);
-        return r < 0 || errors_are_fatal(errors) ? STATUS_CONFIG : STATUS_OK;
 }
 
 /* The log goes where and as loud as the command line says, else the configuration, else automatically. */
@@ -174,15 +168,25 @@ static void apply_log_settings(const Config *config) {
         log_setup(target, level);
 }
 
-static int load_config(const char *file, Config **ret) {
-        _cleanup_(conf_errors_freep) ConfErrors *errors = conf_errors_new(file);
+/* Prints what is wrong with it. -EBADMSG also with --check for what the daemon would start with. */
+static int load_config(Config **ret) {
+        _cleanup_(conf_errors_freep) ConfErrors *errors = NULL;
         _cleanup_(config_unrefp) Config *config = NULL;
-        int r;
+        const char *file = arg_config;
+        int r = 0;
 
-        r = config_load(file, errors, &config);
-        conf_errors_print(errors, stderr);
+        if (!file)
+                r = config_find(&file);
+        errors = conf_errors_new(file);
+        if (r < 0)
+                conf_error(errors, CONF_ERROR, NULL, "no configuration here, nor at %s", CONFIG_FILE_LIB);
+        else
+                r = config_load(file, errors, &config);
+        print_errors(errors);
         if (r < 0)
                 return r;
+        if (arg_check && errors_are_fatal(errors))
+                return -EBADMSG;
         *ret = TAKE_PTR(config);
         return 0;
 }
@@ -362,20 +366,10 @@ static int run(int argc, char *argv[]) {
                 }
                 return STATUS_OK;
         }
-        if (!arg_config) {
-                const char *tried;
-
-                if (config_find(&arg_config, &tried) < 0) {
-                        log_error("No configuration: looked for %s.", tried);
-                        return STATUS_CONFIG;
-                }
-        }
-        if (arg_check)
-                return check_config(arg_config);
-        r = load_config(arg_config, &config);
+        r = load_config(&config);
         if (r < 0)
                 return STATUS_CONFIG;
-        return run_daemon(config);
+        return arg_check ? STATUS_OK : run_daemon(config);
 }
 
 int main(int argc, char *argv[]) {

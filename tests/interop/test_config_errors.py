@@ -292,6 +292,11 @@ def test_default_files_are_named():
     result = run_daemon('--check')
     assert result.returncode == 78
     assert '/etc/gatewayd/gatewayd.yaml' in result.stderr and '/usr/lib/gatewayd/gatewayd.yaml' in result.stderr
+    result = run_daemon('--check', '--json')
+    assert result.returncode == 78 and result.stderr == ''
+    (error,) = json.loads(result.stdout)
+    assert (error['file'], error['line'], error['column']) == ('/etc/gatewayd/gatewayd.yaml', None, None)
+    assert '/usr/lib/gatewayd/gatewayd.yaml' in error['message']
 
 
 @pytest.mark.parametrize('arguments', [['--nonsense'], ['--bus'], ['extra'], ['--log-level=loud'], ['--log-target=moon'],
