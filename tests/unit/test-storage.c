@@ -13,6 +13,7 @@
 #include "event/server/storage.h"
 #include "tests/unit/full-disk.h"
 #include "tests/unit/loop.h"
+#include "tests/unit/moved-clock.h"
 
 #define SERVER 1
 
@@ -609,6 +610,55 @@ static void test_export_uncommitted(Fixture *f, gconstpointer data) {
         safe_close(fd);
 }
 
+/* Anything at any time: what was written comes back once, what was acknowledged is there, in order, and trouble ends with its
+ * cause. */
+static void test_random(Fixture *f, gconstpointer data) {
+        g_autofree char *path = g_build_filename(f->folder, "copy", NULL);
+        g_autofree bool *seen = NULL;
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        unsigned n_queries = 0, n_exports = 0;
+        size_t n_good = 0;
+        int64_t last = 0;
+
+        for (unsigned i = 0; i < 4000; i++) {
+                int what = g_test_rand_int_range(0, 16);
+
+                if (what < 4)
+                        (void) write_one(f, what == 0, g_test_rand_int_range(0, 8) == 0 ? 15000 : 10);
+                else if (what == 4)
+                        (void) query(f), n_queries++;
+                else if (what == 5)
+                        n_exports += storage_export(f->storage, fd, on_exported, f) == 0;
+                else if (what == 6)
+                        full_disk(g_test_rand_int_range(0, 3) == 0);
+                else if (what == 7)
+                        clock_move((usec_t) g_test_rand_int_range(0, 2 * STORAGE_RETRY_USEC));
+                else
+                        g_assert_cmpint(sd_event_run(f->event, USEC_PER_MSEC), >=, 0);
+        }
+        full_disk(false);
+        LOOP_UNTIL(f->event, !f->failing && f->written->len == (guint) f->session);
+        LOOP_UNTIL(f->event, f->n_results == n_queries && f->n_exports == n_exports);
+        g_assert_cmpuint(f->n_failing, >, 0);
+
+        seen = g_new0(bool, (size_t) f->session + 1);
+        for (guint i = 0; i < f->written->len; i++) {
+                int64_t number = written_at(f, i);
+
+                g_assert_false(seen[ABS(number)]);
+                seen[ABS(number)] = true;
+                if (number < 0)
+                        continue;
+                g_assert_cmpint(number, >, last);
+                last = number;
+                n_good++;
+        }
+        query_and_wait(f);
+        g_assert_cmpuint(f->query_events, ==, n_good);
+        g_assert_cmpint(f->query_last, ==, last);
+        safe_close(fd);
+}
+
 static void on_exported_close(int error, const char *detail, void *userdata) {
         Fixture *f = userdata;
 
@@ -658,6 +708,7 @@ int main(int argc, char *argv[]) {
         ADD("export-refused", test_export_refused);
         ADD("export-full-disk", test_export_full_disk);
         ADD("export-uncommitted", test_export_uncommitted);
+        ADD("random", test_random);
         ADD("export-closes", test_export_closes);
         return g_test_run();
 }
