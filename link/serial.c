@@ -40,7 +40,7 @@ struct Serial {
         bool *freed; /* set while a callback runs */
         Buffer input, output;
         SerialEcho echo;
-        Deadline *deadline; /* next transmission, or next look whether the wire is empty */
+        Deadline *deadline; /* of the opening; next transmission, or next look whether the wire is empty */
         size_t sending;     /* bytes at the front of output that are this transmission's */
         size_t on_wire;     /* … and those that the kernel has taken */
         usec_t empty_at;    /* when they have left, by computation */
@@ -223,6 +223,11 @@ static void serial_on_deadline(void *userdata) {
         Serial *s = userdata;
         size_t queued;
 
+        if (s->state == SERIAL_OPENING) {
+                s->port = serial_port_close(s->port);
+                serial_end(s, -ETIMEDOUT);
+                return;
+        }
         if (s->state != SERIAL_OPEN || s->sending > 0)
                 return;
         if (s->on_wire == 0) {
@@ -432,6 +437,7 @@ static void serial_on_opened(int error, int fd, bool pseudo, void *userdata) {
                 return;
         }
         s->state = SERIAL_OPEN;
+        deadline_set(s->deadline, USEC_INFINITY);
         s->handler->opened(s, s->userdata); /* may free s */
 }
 
@@ -444,6 +450,8 @@ static int serial_init(Serial *s, const char *path) {
         r = deadline_new(s->event, s->description, serial_on_deadline, s, &s->deadline);
         if (r < 0)
                 return r;
+        if (s->options.open_timeout > 0)
+                deadline_set_relative(s->deadline, s->options.open_timeout);
         return serial_port_open(s->event, path, &s->options, serial_on_opened, s, &s->port);
 }
 
@@ -499,6 +507,8 @@ char *serial_open_error(const char *path, int error) {
                 if (holder_find(path, -1, &holder) >= 0)
                         return g_strdup_printf("%s (process %d) has it", holder.name, (int) holder.pid);
                 return g_strdup("another process has it");
+        case -ETIMEDOUT:
+                return g_strdup("it does not open in time");
         case -EALREADY:
                 return g_strdup("an earlier attempt to open it has not come back");
         case -ENOTTY:

@@ -38,6 +38,7 @@ typedef struct SerialOptions {
         usec_t silence_after_sent;      /* from the end of a transmission to the next one */
         usec_t silence_after_received;  /* from the last byte heard to the next transmission */
         SerialRs485 rs485;
+        usec_t open_timeout;            /* longest wait for opened(); 0: as long as it takes */
         size_t receive_max;             /* most unconsumed bytes kept while reading is on; beyond: closed(-EMSGSIZE) */
 } SerialOptions;
 
@@ -52,8 +53,9 @@ typedef struct SerialHandler {
         /* The last byte of a transmission has left for the wire; may be NULL. */
         void (*drained)(Serial *s, void *userdata);
         /* Once, last: it could not be opened, or is lost. Before opened(): -ENOENT, -EACCES …; -EBUSY
-         * somebody has it; -ENOTTY not a serial line; -EOPNOTSUPP the driver does not take these settings.
-         * After it: -ENODEV the device is gone, or another negative errno. The owner frees the line. */
+         * somebody has it; -ENOTTY not a serial line; -EOPNOTSUPP the driver does not take these settings;
+         * -ETIMEDOUT open_timeout is over. After opened(): -ENODEV the device is gone, or another negative errno.
+         * The owner frees the line. */
         void (*closed)(Serial *s, int error, void *userdata);
 } SerialHandler;
 

@@ -546,6 +546,7 @@ int modbus_library_link_open(sd_event *event, const char *path, const SerialOpti
         l->link.vtable = &library_link_vtable;
         l->event = event;
         l->line = *line;
+        l->line.open_timeout = options->connect_timeout;
         l->tap = options->tap;
         l->handler = handler;
         l->userdata = userdata;

@@ -429,13 +429,14 @@ int modbus_stream_link_open(sd_event *event, const char *path, const SerialOptio
         r = link_new(event, options, handler, userdata, &l);
         if (r < 0)
                 return r;
-        r = modbus_channel_open(&l->channel, event, path, line, &stream_link_handler, l);
+        l->line = *line;
+        l->line.open_timeout = options->connect_timeout;
+        r = modbus_channel_open(&l->channel, event, path, &l->line, &stream_link_handler, l);
         if (r < 0) {
                 (void) stream_link_free(&l->link);
                 return r;
         }
 
-        l->line = *line;
         *ret = &l->link;
         return 0;
 }

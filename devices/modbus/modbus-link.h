@@ -70,7 +70,7 @@ static inline ModbusLink *modbus_link_free(ModbusLink *l) {
 
 typedef struct ModbusLinkOptions {
         const ModbusFraming *framing;
-        usec_t connect_timeout; /* TCP */
+        usec_t connect_timeout; /* for connecting, or opening the line */
         usec_t request_timeout;
         unsigned max_outstanding; /* 1 to MODBUS_OUTSTANDING_MAX; above 1: only with transactions, over TCP */
         LinkTap *tap;

@@ -7,6 +7,7 @@
 #include "link/serial.h"
 #include "tests/unit/hang.h"
 #include "tests/unit/modbus-master-fixture.h"
+#include "tests/unit/moved-clock.h"
 
 #define HANG_OPENING 1
 
@@ -276,6 +277,37 @@ static void test_stop_while_opening(void) {
         }
 }
 
+/* A port that hangs costs an attempt its connect_timeout, 10 s, and no more than some attempts wait for it; then it says so at once. */
+static void test_opening_hangs(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+                unsigned n = 0;
+                Fixture f;
+
+                fixture_init(&f, &lines[i], POLLED_ONCE);
+                hang_at(HANG_OPENING);
+                fake_host_start(f.host);
+                hang_wait(f.host->event);
+                clock_move(5 * USEC_PER_SEC);
+                loop_settle(f.host->event);
+                g_assert_cmpint(f.host->link, ==, DEVICE_LINK_CONNECTING);
+                clock_move(5 * USEC_PER_SEC);
+                fake_host_expect(f.host, S("CONNECTING"), S("DISCONNECTED"));
+                g_assert_nonnull(strstr(f.host->link_detail, ": it does not open in time"));
+                do {
+                        g_assert_cmpuint(n++, <, 8);
+                        fake_host_expect(f.host, S("CONNECTING"));
+                        clock_move(10 * USEC_PER_SEC);
+                        fake_host_expect(f.host, S("DISCONNECTED"));
+                        g_assert_cmpint(f.host->link_reason, ==, DEVICE_REASON_TIMEOUT);
+                } while (!strstr(f.host->link_detail, ": an earlier attempt to open it has not come back"));
+                g_assert_cmpuint(n, >, 1);
+                hang_let_go();
+                while (!streq(fake_host_next(f.host), S("CONNECTED")))
+                        ;
+                fixture_done(&f);
+        }
+}
+
 static void on_other_opened(Serial *s, void *userdata) {
         *(bool *) userdata = true;
 }
@@ -394,6 +426,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/modbus-master-serial/port-comes-and-goes", test_port_comes_and_goes);
         g_test_add_func("/modbus-master-serial/port-returns-meanwhile", test_port_returns_meanwhile);
         g_test_add_func("/modbus-master-serial/stop-while-opening", test_stop_while_opening);
+        g_test_add_func("/modbus-master-serial/opening-hangs", test_opening_hangs);
         g_test_add_func("/modbus-master-serial/busy", test_busy);
         g_test_add_func("/modbus-master-serial/impossible-speed", test_impossible_speed);
         g_test_add_func("/modbus-master-serial/silent-interval", test_silent_interval);
