@@ -359,6 +359,9 @@ Gateway *gateway_free(Gateway *g) {
 }
 
 int gateway_start(Gateway *g) {
+        for (unsigned i = 0; i < g->proxies->len; i++)
+                if (proxy_view(g->proxies->pdata[i])->config->error)
+                        proxy_settle(g->proxies->pdata[i]); /* failed, and observers hear of it */
         return north_start(g->north);
 }
 

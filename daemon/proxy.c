@@ -494,8 +494,6 @@ int proxy_new(Gateway *g, const DeviceConfig *config, Proxy **ret) {
                 return r;
         }
         (void) sd_event_source_set_description(p->step, "proxy-step");
-        if (config->error)
-                proxy_settle(p);
         *ret = p;
         return 0;
 }

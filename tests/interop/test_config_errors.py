@@ -331,12 +331,12 @@ def test_secrets_are_not_printed(write):
 
 
 def test_range_errors_fail_only_their_device_in_the_hat_form(event_server, eventer, bus, bus_client, gatewayd, field):
-    """--check says error; the daemon starts, that device is failed with reason config, the others run."""
+    """--check says error; the daemon starts, that device is failed with reason config, and a log line says so, the others run."""
     device = field()
     bad, good = master('bad', device.port, [remote(1, [data('x', start=70000)])]), master('good', device.port, [])
     gateway = gatewayd(HAT.config([bad, good], event_server.port))
     assert run_daemon('--config', gateway.config, '--check').returncode == 78
-    assert '/devices/0/remote_devices/0/data/0/start_address' in gateway.log_text()
+    assert gateway.log_text().count('modbus_master/bad: Failed (config): /devices/0/remote_devices/0/data/0/start_address: ') == 1
 
     for name in ('modbus_master/bad', 'modbus_master/good'):
         eventer.register(f'gateway/{name}/system/enable', True)
