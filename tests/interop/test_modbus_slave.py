@@ -533,7 +533,7 @@ def test_ascii_framing(started, eventer):
 @pytest.mark.parametrize('framing', ['tcp', 'rtu', 'ascii'])
 def test_single_bytes(framing, started, eventer):
     """A request that takes its time is one."""
-    port = started(modbus_type=framing.upper())
+    port = started(modbus_type=framing.upper(), response_timeout=5)
     with RawClient(port, framing) as client:
         def ask(pdu):
             client.dribble(client.frame(1, pdu))
