@@ -253,7 +253,7 @@ static const ConfField connection_fields[] = {
         CONF_KEY(ModbusConnectionConf, transport, CONF_TYPE_VARIANT, REQUIRED, .tag = "type",
                  .variants = master_transports, .help = "how the far end is reached"),
         CONF_KEY(ModbusConnectionConf, connect_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
-                 .help = "longest duration of one connection attempt, name resolution included"),
+                 .help = "longest duration of one connection attempt, name resolution included, or of opening the serial port"),
         CONF_KEY(ModbusConnectionConf, connect_delay, CONF_TYPE_SECONDS, SECONDS,
                  .help = "pause after a failed attempt"),
         CONF_KEY(ModbusConnectionConf, request_timeout, CONF_TYPE_SECONDS, SECONDS_ABOVE_0,
