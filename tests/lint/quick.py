@@ -36,6 +36,7 @@ LICENCE = "SPDX-License-Identifier: Apache-2.0"
 LICENSED = {".c", ".h", ".py", ".sh", ".build"}
 LEFTOVER = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]) + r")\b")
 LINE_COMMENT = re.compile(r"^\s*//")
+INT128 = re.compile(r"\b__int128\b")
 LONG_FILE = 900
 SPEC = "docs/spec/modbus.md"
 RULES = "tests/modbus-rules.md"
@@ -122,6 +123,8 @@ def check_comments(files):
         for number, line in enumerate(lines, 1):
             if LINE_COMMENT.match(line):
                 yield f"{name}:{number}: comments are written /* */"
+            if INT128.search(line):
+                yield f"{name}:{number}: 32-bit machines have no such type"
 
 
 def check_spelling(files):
