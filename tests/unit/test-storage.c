@@ -584,29 +584,35 @@ static void test_export_full_disk(Fixture *f, gconstpointer data) {
         safe_close(fd);
 }
 
-/* What is in the open transaction when an export begins is committed first, and told so: a failure behind it undoes nothing
- * that the export has made lasting. */
+/* What is in the open transaction when an export begins is committed first, at once, and told so: a failure behind it undoes
+ * nothing that the export has made lasting. At once: the best of three, as the machine may be busy. */
 static void test_export_uncommitted(Fixture *f, gconstpointer data) {
         g_autofree char *path = g_build_filename(f->folder, "copy", NULL);
+        usec_t best = USEC_INFINITY;
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
-        (void) write_one(f, false, 0);
-        query_and_wait(f); /* written */
-        g_assert_cmpuint(f->written->len, ==, 0);
-        g_assert_cmpint(storage_export(f->storage, fd, on_exported, f), ==, 0);
-        LOOP_UNTIL(f->event, f->n_exports == 1);
-        g_assert_cmpint(f->export_error, ==, 0);
-        assert_written_in_order(f, 1);
+        for (unsigned i = 1; i <= 3; i++) {
+                usec_t begin = now_usec(CLOCK_MONOTONIC);
+
+                (void) write_one(f, false, 0);
+                query_and_wait(f); /* written; committed only when the machine is slow */
+                g_assert_cmpint(storage_export(f->storage, fd, on_exported, f), ==, 0);
+                LOOP_UNTIL(f->event, f->n_exports == i);
+                g_assert_cmpint(f->export_error, ==, 0);
+                assert_written_in_order(f, i);
+                best = MIN(best, now_usec(CLOCK_MONOTONIC) - begin);
+        }
+        g_assert_cmpuint(best, <, STORAGE_COMMIT_USEC);
 
         full_disk(true);
         (void) write_one(f, true, 0);
-        LOOP_UNTIL(f->event, f->written->len == 2);
+        LOOP_UNTIL(f->event, f->written->len == 4);
         g_assert_true(f->failing);
         full_disk(false);
         LOOP_UNTIL(f->event, !f->failing);
         (void) write_one(f, true, 0);
-        LOOP_UNTIL(f->event, f->written->len == 3);
-        g_assert_cmpint(g_array_index(f->written, int64_t, 2), >, 0);
+        LOOP_UNTIL(f->event, f->written->len == 5);
+        g_assert_cmpint(written_at(f, 4), >, 0);
         safe_close(fd);
 }
 
